@@ -1,0 +1,20 @@
+// Code generated from metadata.yaml by `make generate`. DO NOT EDIT.
+
+package metadata
+
+import "go.opentelemetry.io/collector/component"
+
+var (
+	// Type is the component's type, the name users write in a configuration.
+	Type = component.MustNewType("summary")
+	// ScopeName is the instrumentation scope of the component's own telemetry.
+	ScopeName = "github.com/invar-otel/invar/exporter/summaryexporter"
+)
+
+// Stability of the component per signal.
+const (
+	MetricsStability  = component.StabilityLevelAlpha
+	LogsStability     = component.StabilityLevelAlpha
+	TracesStability   = component.StabilityLevelAlpha
+	ProfilesStability = component.StabilityLevelDevelopment
+)

@@ -1,0 +1,164 @@
+package summaryexporter
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+)
+
+// maxWatchedSeries bounds the series a watch remembers.
+const maxWatchedSeries = 1_000
+
+// watch follows the series of one metric that match a WatchConfig. A monotonic
+// cumulative sum is shown as its rate per second, a monotonic delta sum as its
+// rate over its own interval, anything else as its latest value.
+type watch struct {
+	cfg    *WatchConfig
+	join   func([]float64) float64
+	unit   string
+	rate   bool
+	series map[string]*series
+}
+
+type series struct {
+	value float64 // latest value, or the latest rate once there is one
+	known bool
+	raw   float64 // last counter reading
+	at    pcommon.Timestamp
+}
+
+func newWatch(cfg *WatchConfig) *watch {
+	join, _ := aggregationOf(cfg.Aggregation) // checked by Validate
+	return &watch{cfg: cfg, join: join, series: map[string]*series{}}
+}
+
+// observe takes the matching data points of m, which has the watched name.
+func (w *watch) observe(r pcommon.Resource, m pmetric.Metric) {
+	var points pmetric.NumberDataPointSlice
+	w.rate = false
+	delta := false
+	switch m.Type() {
+	case pmetric.MetricTypeGauge:
+		points = m.Gauge().DataPoints()
+	case pmetric.MetricTypeSum:
+		points = m.Sum().DataPoints()
+		w.rate = m.Sum().IsMonotonic()
+		delta = m.Sum().AggregationTemporality() == pmetric.AggregationTemporalityDelta
+	default:
+		return // histograms and summaries have no one value
+	}
+	w.unit = m.Unit()
+	resource := ""
+	for _, p := range points.All() {
+		if !hasAll(p.Attributes(), w.cfg.Attributes) {
+			continue
+		}
+		if resource == "" {
+			resource = keyOf(r.Attributes())
+		}
+		key := resource + "\x00" + keyOf(p.Attributes())
+		s := w.series[key]
+		if s == nil {
+			if len(w.series) >= maxWatchedSeries {
+				continue
+			}
+			s = &series{}
+			w.series[key] = s
+		}
+		switch {
+		case !w.rate:
+			s.value, s.known = numberOf(p), true
+		case delta:
+			if seconds := secondsBetween(p.StartTimestamp(), p.Timestamp()); seconds > 0 {
+				s.value, s.known = numberOf(p)/seconds, true
+			}
+		default:
+			s.observeCounter(numberOf(p), p.Timestamp())
+		}
+	}
+}
+
+// observeCounter turns two readings of a counter into a rate. A counter that
+// went down was reset and gives its next rate one reading later.
+func (s *series) observeCounter(raw float64, at pcommon.Timestamp) {
+	if seconds := secondsBetween(s.at, at); s.at != 0 && seconds > 0 && raw >= s.raw {
+		s.value, s.known = (raw-s.raw)/seconds, true
+	}
+	s.raw, s.at = raw, at
+}
+
+// value joins the series into one number; ok is false if there is none yet.
+func (w *watch) value() (v float64, ok bool) {
+	values := make([]float64, 0, len(w.series))
+	for _, s := range w.series {
+		if s.known {
+			values = append(values, s.value)
+		}
+	}
+	if len(values) == 0 {
+		return 0, false
+	}
+	return w.join(values), true
+}
+
+func aggregationOf(name string) (func([]float64) float64, error) {
+	switch name {
+	case "", "sum":
+		return sum, nil
+	case "avg":
+		return func(v []float64) float64 { return sum(v) / float64(len(v)) }, nil
+	case "min":
+		return slices.Min[[]float64], nil
+	case "max":
+		return slices.Max[[]float64], nil
+	}
+	return nil, fmt.Errorf("aggregation: %q is not an aggregation; use sum, avg, min or max", name)
+}
+
+func sum(values []float64) float64 {
+	total := 0.0
+	for _, v := range values {
+		total += v
+	}
+	return total
+}
+
+func secondsBetween(from, to pcommon.Timestamp) float64 {
+	return to.AsTime().Sub(from.AsTime()).Seconds()
+}
+
+func numberOf(p pmetric.NumberDataPoint) float64 {
+	if p.ValueType() == pmetric.NumberDataPointValueTypeInt {
+		return float64(p.IntValue())
+	}
+	return p.DoubleValue()
+}
+
+func hasAll(attrs pcommon.Map, want map[string]string) bool {
+	for k, v := range want {
+		if got, ok := attrs.Get(k); !ok || got.AsString() != v {
+			return false
+		}
+	}
+	return true
+}
+
+// keyOf spells attributes out in a fixed order.
+func keyOf(attrs pcommon.Map) string {
+	values := make(map[string]string, attrs.Len())
+	for k, v := range attrs.All() {
+		values[k] = v.AsString()
+	}
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		b.WriteString(k)
+		b.WriteByte('=')
+		b.WriteString(values[k])
+		b.WriteByte(0)
+	}
+	return b.String()
+}

@@ -1,0 +1,137 @@
+// Package command assembles the invar command line.
+//
+// OCB generates the component set and main; main calls run (in
+// distributions/invar/run.go), and run calls Execute here:
+//
+//	distributions/invar/main.go   generated: build info, providers, factories
+//	        │ run(set)
+//	distributions/invar/run.go    the seam between OCB's code and ours
+//	        │ command.Execute(set)
+//	internal/command              upstream's command tree (otelcol.NewCommand)
+//	                              + our defaults, flags and subcommands
+//
+// Everything upstream's command does stays as it is. What a later feature
+// needs to add, such as a subcommand or another way to run the service, is
+// added to the tree in New.
+package command
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.opentelemetry.io/collector/featuregate"
+	"go.opentelemetry.io/collector/otelcol"
+
+	"github.com/invar-otel/invar/internal/stability"
+)
+
+// commit is the source revision, set by the linker (-X, see the Makefile).
+var commit = ""
+
+// defaultGates are feature gates that upstream leaves off and invar turns on.
+// --feature-gates is parsed later and so has the last word.
+var defaultGates = []string{
+	"service.profilesSupport", // profiles are one of our four signals
+}
+
+// errNoConfig makes the exit status non-zero after the guide was printed, so
+// that a service unit without arguments does not look as if it had run.
+var errNoConfig = errors.New("no --config given")
+
+// Execute runs the command line in os.Args and returns its error, which has
+// then been printed already.
+func Execute(set otelcol.CollectorSettings) error {
+	for _, id := range defaultGates {
+		if err := featuregate.GlobalRegistry().Set(id, true); err != nil {
+			return fmt.Errorf("enable feature gate %s: %w", id, err)
+		}
+	}
+	cmd := New(set)
+	err := cmd.Execute()
+	if err != nil && !errors.Is(err, errNoConfig) {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+	}
+	return err
+}
+
+// New returns upstream's command tree with invar's additions. It must be
+// called once per process: upstream registers the gates' flags globally.
+func New(set otelcol.CollectorSettings) *cobra.Command {
+	level := new(stability.Level)
+	resolver := &set.ConfigProviderSettings.ResolverSettings
+	resolver.ConverterFactories = append(slices.Clone(resolver.ConverterFactories),
+		stability.NewConverterFactory(level, set.Factories))
+
+	root := otelcol.NewCommand(set)
+	root.Short = set.BuildInfo.Description
+	root.SilenceErrors = true // Execute prints them
+	root.SetVersionTemplate(versionText(set.BuildInfo.Command, set.BuildInfo.Version))
+	root.PersistentFlags().Var(level, "stability",
+		"Refuse a config that uses components below this stability: development, alpha, beta or stable. "+
+			"Unset accepts every component.")
+
+	root.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return fmt.Errorf("unknown command %q; to run a configuration file: %s --config %[1]s", args[0], set.BuildInfo.Command)
+	}
+	runCollector := root.RunE
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if cmd.Flags().NFlag() == 0 {
+			fmt.Fprint(cmd.OutOrStdout(), guide(set.BuildInfo.Command, set.BuildInfo.Version))
+			return errNoConfig
+		}
+		return runCollector(cmd, args)
+	}
+	return root
+}
+
+func versionText(name, version string) string {
+	return fmt.Sprintf("%s version %s (commit %s, %s, %s/%s)\n",
+		name, version, revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// revision is the commit given to the linker, or else the one the Go tool
+// recorded for a plain `go build` in a checkout.
+func revision() string {
+	if commit != "" {
+		return commit
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				return s.Value
+			}
+		}
+	}
+	return "unknown"
+}
+
+// guide is what a user sees who types the bare command.
+func guide(name, version string) string {
+	return strings.NewReplacer("{name}", name, "{version}", version).Replace(
+		`{name} {version}: an OpenTelemetry Collector for Prometheus, Loki, Tempo and Pyroscope
+
+See it work on this host, no server needed:
+  {name} --config builtin:default
+
+Run a collector configuration (any otelcol config works unchanged):
+  {name} --config otel.yaml
+
+Check one without running it, or see what it comes to after merging:
+  {name} validate --config otel.yaml
+  {name} print-config --config otel.yaml
+
+What is in this binary, and how mature it is:
+  {name} components
+
+All flags and commands: {name} --help
+`)
+}
