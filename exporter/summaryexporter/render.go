@@ -18,10 +18,10 @@ func (s *summary) render(now time.Time) string {
 			label = w.cfg.Metric
 		}
 		shown := "–"
-		if v, ok := w.value(); ok {
+		if v, ok := w.value(now); ok {
 			shown = format(v, w.unit, w.rate)
 		}
-		fmt.Fprintf(&b, "  %s %s ", label, shown)
+		fmt.Fprintf(&b, "  %s %s", label, shown)
 	}
 	b.WriteByte('\n')
 
@@ -29,10 +29,22 @@ func (s *summary) render(now time.Time) string {
 	s.renderSignal(&b, "logs", &s.logs, seconds, "records", plural(s.logs.errors, "error"))
 	s.renderSignal(&b, "traces", &s.traces, seconds, "spans", plural(s.traces.errors, "error"))
 	s.renderSignal(&b, "profiles", &s.profiles, seconds, "samples", "")
-	for _, note := range s.cfg.Notes {
-		fmt.Fprintf(&b, "  %s\n", note)
-	}
+	s.renderNotes(&b)
 	return b.String()
+}
+
+// renderStart tells right away what will be shown and when.
+func (s *summary) renderStart() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "started; a summary of the data follows every %s\n", s.cfg.Interval)
+	s.renderNotes(&b)
+	return b.String()
+}
+
+func (s *summary) renderNotes(b *strings.Builder) {
+	for _, note := range s.cfg.Notes {
+		fmt.Fprintf(b, "  %s\n", note)
+	}
 }
 
 func (s *summary) renderSignal(b *strings.Builder, signal string, t *tally, seconds float64, unit, detail string) {
@@ -79,7 +91,7 @@ func format(v float64, unit string, rate bool) string {
 	}
 	switch {
 	case unit == "By":
-		return bytes(v) + suffix
+		return binaryBytes(v) + suffix
 	case unit == "1" && !rate:
 		return fmt.Sprintf("%.1f %%", v*100)
 	case unit == "" || unit == "1" || strings.HasPrefix(unit, "{"):
@@ -88,7 +100,7 @@ func format(v float64, unit string, rate bool) string {
 	return fmt.Sprintf("%.2f %s%s", v, unit, suffix)
 }
 
-func bytes(v float64) string {
+func binaryBytes(v float64) string {
 	for _, prefix := range []string{"", "Ki", "Mi", "Gi"} {
 		if v < 1024 {
 			return fmt.Sprintf("%.1f %sB", v, prefix)

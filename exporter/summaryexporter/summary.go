@@ -62,6 +62,9 @@ func (s *summary) start(context.Context, component.Host) error {
 	if s.cancel != nil {
 		return nil
 	}
+	if _, err := io.WriteString(s.out, s.renderStart()); err != nil {
+		return fmt.Errorf("write to %s: %w", s.cfg.Output, err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.done = make(chan struct{})
@@ -123,6 +126,7 @@ func (s *summary) nextInterval(now time.Time) string {
 }
 
 func (s *summary) consumeMetrics(_ context.Context, md pmetric.Metrics) error {
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, rm := range md.ResourceMetrics().All() {
@@ -133,7 +137,7 @@ func (s *summary) consumeMetrics(_ context.Context, md pmetric.Metrics) error {
 				s.metrics.addName(m.Name())
 				for _, w := range s.watches {
 					if w.cfg.Metric == m.Name() {
-						w.observe(rm.Resource(), m)
+						w.observe(rm.Resource(), m, now)
 					}
 				}
 			}

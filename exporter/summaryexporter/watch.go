@@ -5,13 +5,19 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
-// maxWatchedSeries bounds the series a watch remembers.
-const maxWatchedSeries = 1_000
+const (
+	// maxWatchedSeries bounds the series a watch remembers.
+	maxWatchedSeries = 1_000
+	// staleAfter is how long a series counts after its last point, as long as
+	// Prometheus' default lookback.
+	staleAfter = 5 * time.Minute
+)
 
 // watch follows the series of one metric that match a WatchConfig. A monotonic
 // cumulative sum is shown as its rate per second, a monotonic delta sum as its
@@ -29,6 +35,7 @@ type series struct {
 	known bool
 	raw   float64 // last counter reading
 	at    pcommon.Timestamp
+	seen  time.Time // when the last point was observed
 }
 
 func newWatch(cfg *WatchConfig) *watch {
@@ -37,7 +44,7 @@ func newWatch(cfg *WatchConfig) *watch {
 }
 
 // observe takes the matching data points of m, which has the watched name.
-func (w *watch) observe(r pcommon.Resource, m pmetric.Metric) {
+func (w *watch) observe(r pcommon.Resource, m pmetric.Metric, now time.Time) {
 	var points pmetric.NumberDataPointSlice
 	w.rate = false
 	delta := false
@@ -69,6 +76,7 @@ func (w *watch) observe(r pcommon.Resource, m pmetric.Metric) {
 			s = &series{}
 			w.series[key] = s
 		}
+		s.seen = now
 		switch {
 		case !w.rate:
 			s.value, s.known = numberOf(p), true
@@ -91,8 +99,10 @@ func (s *series) observeCounter(raw float64, at pcommon.Timestamp) {
 	s.raw, s.at = raw, at
 }
 
-// value joins the series into one number; ok is false if there is none yet.
-func (w *watch) value() (v float64, ok bool) {
+// value joins the series into one number, forgetting those that have ended;
+// ok is false if there is none.
+func (w *watch) value(now time.Time) (v float64, ok bool) {
+	maps.DeleteFunc(w.series, func(_ string, s *series) bool { return now.Sub(s.seen) > staleAfter })
 	values := make([]float64, 0, len(w.series))
 	for _, s := range w.series {
 		if s.known {

@@ -23,12 +23,14 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/collector/featuregate"
 	"go.opentelemetry.io/collector/otelcol"
 
 	"github.com/invar-otel/invar/internal/stability"
+	"github.com/invar-otel/invar/internal/startuppages"
 )
 
 // commit is the source revision, set by the linker (-X, see the Makefile).
@@ -40,6 +42,10 @@ var defaultGates = []string{
 	"service.profilesSupport", // profiles are one of our four signals
 }
 
+// settleTime is when, after the start, a collector has done what it does only
+// once and its start-up pages can be given back.
+const settleTime = 15 * time.Second
+
 // errNoConfig makes the exit status non-zero after the guide was printed, so
 // that a service unit without arguments does not look as if it had run.
 var errNoConfig = errors.New("no --config given")
@@ -47,21 +53,26 @@ var errNoConfig = errors.New("no --config given")
 // Execute runs the command line in os.Args and returns its error, which has
 // then been printed already.
 func Execute(set otelcol.CollectorSettings) error {
-	for _, id := range defaultGates {
-		if err := featuregate.GlobalRegistry().Set(id, true); err != nil {
-			return fmt.Errorf("enable feature gate %s: %w", id, err)
-		}
+	err := enableDefaultGates()
+	if err == nil {
+		err = New(set).Execute()
 	}
-	cmd := New(set)
-	err := cmd.Execute()
 	if err != nil && !errors.Is(err, errNoConfig) {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 	}
 	return err
 }
 
-// New returns upstream's command tree with invar's additions. It must be
-// called once per process: upstream registers the gates' flags globally.
+func enableDefaultGates() error {
+	for _, id := range defaultGates {
+		if err := featuregate.GlobalRegistry().Set(id, true); err != nil {
+			return fmt.Errorf("enable feature gate %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// New returns upstream's command tree with invar's additions.
 func New(set otelcol.CollectorSettings) *cobra.Command {
 	level := new(stability.Level)
 	resolver := &set.ConfigProviderSettings.ResolverSettings
@@ -88,6 +99,8 @@ func New(set otelcol.CollectorSettings) *cobra.Command {
 			fmt.Fprint(cmd.OutOrStdout(), guide(set.BuildInfo.Command, set.BuildInfo.Version))
 			return errNoConfig
 		}
+		settled := time.AfterFunc(settleTime, func() { _, _ = startuppages.Release() })
+		defer settled.Stop()
 		return runCollector(cmd, args)
 	}
 	return root

@@ -1,6 +1,7 @@
 package stability
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -84,7 +85,12 @@ func usesIn(conf *confmap.Conf) []use {
 		}
 	}
 	return slices.SortedFunc(maps.Keys(set), func(a, b use) int {
-		return strings.Compare(a.String(), b.String())
+		return cmp.Or(
+			strings.Compare(a.section, b.section),
+			strings.Compare(a.id.String(), b.id.String()),
+			strings.Compare(a.signal.String(), b.signal.String()),
+			strings.Compare(a.to.String(), b.to.String()),
+		)
 	})
 }
 
