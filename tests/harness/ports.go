@@ -1,0 +1,63 @@
+package harness
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+)
+
+// Ports are taken from below Linux' ephemeral range, so that no outgoing
+// connection of the machine can take one between the check and its use.
+const (
+	firstPort = 20000
+	lastPort  = 32000
+)
+
+var ports = struct {
+	sync.Mutex
+	next int // starts at random: test binaries of several packages run at once
+}{next: firstPort + rand.IntN(lastPort-firstPort)}
+
+// FreeAddr returns a loopback address whose port nobody uses for TCP or UDP
+// and that no other call in this process gets.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	ports.Lock()
+	defer ports.Unlock()
+	for range lastPort - firstPort {
+		addr := fmt.Sprintf("127.0.0.1:%d", ports.next)
+		if ports.next++; ports.next > lastPort {
+			ports.next = firstPort
+		}
+		if isFree(addr) {
+			return addr
+		}
+	}
+	t.Fatalf("no free port between %d and %d", firstPort, lastPort)
+	return ""
+}
+
+func isFree(addr string) bool {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	p, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return false
+	}
+	return p.Close() == nil
+}
+
+// Port returns the port of an address that FreeAddr gave.
+func Port(t testing.TB, addr string) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
