@@ -1,0 +1,112 @@
+# `make` alone lists the targets. Everything they need beyond Go, make and git
+# comes from Go modules pinned in go.mod files of this repository.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell sed -n 's/^  version: //p' builder-config.yaml)
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(shell git diff --quiet HEAD 2>/dev/null || echo -dirty)
+LDFLAGS := -s -w -X github.com/invar-otel/invar/internal/command.commit=$(COMMIT)
+
+# Folders with a go.mod of ours that holds Go code.
+MODULES := . internal/tools tests distributions/invar
+
+TOOL := go tool -modfile=$(CURDIR)/internal/tools/go.mod
+LINT := go tool -modfile=$(CURDIR)/internal/tools/lint/go.mod golangci-lint
+
+FUZZTIME ?= 20s
+
+export CGO_ENABLED = 0
+
+##@ Use
+
+.PHONY: run
+run: build ## Build invar and run it on this host: host metrics, own metrics, OTLP in; Ctrl-C stops it
+	exec bin/invar --config builtin:default
+
+.PHONY: build
+build: ## Build bin/invar: static, stripped, with version and commit
+	go build -C distributions/invar -trimpath -ldflags '$(LDFLAGS)' -o $(CURDIR)/bin/invar .
+
+.PHONY: dist
+dist: ## Cross-build releases for linux/amd64 and linux/arm64 into dist/, with SBOMs and checksums
+	rm -rf dist && mkdir -p dist
+	for arch in amd64 arm64; do \
+		name=invar_$(VERSION)_linux_$$arch; \
+		GOOS=linux GOARCH=$$arch go build -C distributions/invar -trimpath -ldflags '$(LDFLAGS)' -o $(CURDIR)/dist/$$name . ; \
+		go run -C internal/tools ./sbom -name invar -version $(VERSION) $(CURDIR)/dist/$$name > dist/$$name.cdx.json; \
+	done
+	cd dist && sha256sum invar_* > SHA256SUMS && cat SHA256SUMS
+
+##@ Test
+
+.PHONY: test
+test: unit e2e ## Build all that is needed and run every test
+
+.PHONY: unit
+unit: ## Run the unit tests of all modules with the race detector
+	CGO_ENABLED=1 go test -race ./...
+	go test -C internal/tools ./...
+	go test -C distributions/invar ./...
+
+.PHONY: e2e
+e2e: build servers ## Run the end-to-end tests: the built binary against real servers
+	go test -C tests -count=1 -timeout 20m ./...
+
+.PHONY: servers
+servers: ## Build the real servers that end-to-end tests use into bin/servers/
+	go build -C tests/servers/prometheus -tags remove_all_sd -ldflags '-s -w' -o $(CURDIR)/bin/servers/prometheus github.com/prometheus/prometheus/cmd/prometheus
+	go build -C tests/servers/nodeexporter -ldflags '-s -w' -o $(CURDIR)/bin/servers/node_exporter github.com/prometheus/node_exporter
+
+.PHONY: bench
+bench: build ## Run all benchmarks and print the footprint of the binary (docs/footprint.md)
+	go test -run '^$$' -bench . -benchmem ./...
+	go run -C tests ./bench/footprint -binary $(CURDIR)/bin/invar
+
+.PHONY: bench-build
+bench-build: ## Time a build with an empty build cache (takes minutes)
+	go run -C tests ./bench/coldbuild -dir $(CURDIR)/distributions/invar
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (default 20s) each
+	for package in $$(grep -rl --include='*_test.go' 'func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -ho 'func Fuzz[A-Za-z0-9_]*' $$package/*_test.go | cut -d' ' -f2); do \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+.PHONY: soak
+soak: ## Run the long form of fault and soak tests
+	INVAR_SOAK=1 $(MAKE) e2e
+
+##@ Maintain
+
+.PHONY: generate
+generate: ## Regenerate everything generated: the distribution, component metadata, docs/components.md
+	go run -C internal/tools ./distgen -root $(CURDIR)
+	go run -C internal/tools ./metagen -root $(CURDIR)
+	go test -C distributions/invar -run TestComponentTable . -update
+
+.PHONY: generate-check
+generate-check: ## Fail if something generated is stale
+	go run -C internal/tools ./distgen -check -root $(CURDIR)
+	go run -C internal/tools ./metagen -check -root $(CURDIR)
+	go test -C distributions/invar -run TestComponentTable .
+
+.PHONY: lint
+lint: ## Run the linters, including the rules on who may import whom
+	for module in $(MODULES); do \
+		(cd $$module && $(LINT) run --config $(CURDIR)/.golangci.yml ./...); \
+	done
+
+.PHONY: check
+check: generate-check lint test ## What CI runs
+
+.PHONY: clean
+clean: ## Remove what make built
+	rm -rf bin dist data
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
