@@ -17,6 +17,12 @@ LINT := go tool -modfile=$(CURDIR)/internal/tools/lint/go.mod golangci-lint
 
 FUZZTIME ?= 20s
 
+# The race detector is the one thing here that needs a C compiler.
+ifneq ($(shell command -v $$(go env CC) 2>/dev/null),)
+RACE     := -race
+RACE_ENV := CGO_ENABLED=1
+endif
+
 export CGO_ENABLED = 0
 
 ##@ Use
@@ -45,8 +51,8 @@ dist: ## Cross-build releases for linux/amd64 and linux/arm64 into dist/, with S
 test: unit e2e ## Build all that is needed and run every test
 
 .PHONY: unit
-unit: ## Run the unit tests of all modules with the race detector
-	CGO_ENABLED=1 go test -race ./...
+unit: ## Run the unit tests of all modules, with the race detector where there is a C compiler
+	$(RACE_ENV) go test $(RACE) ./...
 	go test -C internal/tools ./...
 	go test -C distributions/invar ./...
 
@@ -109,4 +115,4 @@ clean: ## Remove what make built
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"bytes"
+	"debug/buildinfo"
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestOwnBinary lists the modules of the running test binary.
+func TestOwnBinary(t *testing.T) {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	info, err := buildinfo.ReadFile(exe)
+	require.NoError(t, err)
+
+	var out bytes.Buffer
+	require.NoError(t, run(&out, "tool", "1.2.3", []string{exe}))
+	var bom struct {
+		BomFormat string
+		Metadata  struct {
+			Component struct{ Name, Version string }
+		}
+		Components []struct{ Name, Version, Purl string }
+	}
+	require.NoError(t, json.Unmarshal(out.Bytes(), &bom))
+	require.Equal(t, "CycloneDX", bom.BomFormat)
+	require.Equal(t, "tool", bom.Metadata.Component.Name)
+	require.Equal(t, "1.2.3", bom.Metadata.Component.Version)
+	require.Len(t, bom.Components, len(info.Deps)+1)
+	require.Equal(t, "pkg:golang/std@"+info.GoVersion, bom.Components[0].Purl)
+	for i, m := range info.Deps {
+		require.Equal(t, m.Path, bom.Components[i+1].Name)
+		require.Equal(t, m.Version, bom.Components[i+1].Version)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	require.EqualError(t, run(nil, "", "1", []string{"x"}), "usage: sbom -name NAME -version VERSION BINARY")
+	require.Error(t, run(nil, "tool", "1", []string{"main_test.go"}), "not a Go binary")
+}
