@@ -44,13 +44,43 @@ func corpus(t *testing.T, kind string) []corpusConfig {
 	dir := filepath.Join(harness.Root(t), "tests", "e2e", "testdata", "configs", kind)
 	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	t.Cleanup(server.Close)
+	places := []string{"{dir}", dir, "{http}", server.URL, "{kubeconfig}", kubeconfig(t)}
 	paths, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 	require.NoError(t, err)
 	out := make([]corpusConfig, 0, len(paths))
 	for _, path := range paths {
-		out = append(out, readHeader(t, path, strings.NewReplacer("{file}", path, "{dir}", dir, "{http}", server.URL)))
+		out = append(out, readHeader(t, path, strings.NewReplacer(append(places, "{file}", path)...)))
 	}
 	return out
+}
+
+// kubeconfig returns the path of a client configuration for an API server that
+// answers discovery: the k8sobjects receiver asks it while it is validated.
+func kubeconfig(t *testing.T) string {
+	t.Helper()
+	answers := map[string]string{
+		"/api":  `{"kind":"APIVersions","versions":["v1"]}`,
+		"/apis": `{"kind":"APIGroupList","apiVersion":"v1","groups":[{"name":"events.k8s.io","versions":[{"groupVersion":"events.k8s.io/v1","version":"v1"}],"preferredVersion":{"groupVersion":"events.k8s.io/v1","version":"v1"}}]}`,
+		"/api/v1": `{"kind":"APIResourceList","groupVersion":"v1","resources":[` +
+			`{"name":"pods","singularName":"pod","namespaced":true,"kind":"Pod","verbs":["list","watch"]}]}`,
+		"/apis/events.k8s.io/v1": `{"kind":"APIResourceList","groupVersion":"events.k8s.io/v1","resources":[` +
+			`{"name":"events","singularName":"event","namespaced":true,"kind":"Event","verbs":["list","watch"]}]}`,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer, ok := answers[r.URL.Path]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, answer)
+	}))
+	t.Cleanup(server.Close)
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	content := fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: %q}}], `+
+		`users: [{name: u}], contexts: [{name: c, context: {cluster: c, user: u}}]}`, server.URL)
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
 }
 
 func readHeader(t *testing.T, path string, places *strings.Replacer) corpusConfig {
