@@ -23,7 +23,10 @@ RACE     := -race
 RACE_ENV := CGO_ENABLED=1
 endif
 
+# The same flags everywhere, so that builds, tests and linters share what is in
+# the build cache.
 export CGO_ENABLED = 0
+export GOFLAGS += -trimpath
 
 ##@ Use
 
@@ -33,14 +36,14 @@ run: build ## Build invar and run it on this host: host metrics, own metrics, OT
 
 .PHONY: build
 build: ## Build bin/invar: static, stripped, with version and commit
-	go build -C distributions/invar -trimpath -ldflags '$(LDFLAGS)' -o $(CURDIR)/bin/invar .
+	go build -C distributions/invar -ldflags '$(LDFLAGS)' -o $(CURDIR)/bin/invar .
 
 .PHONY: dist
 dist: ## Cross-build releases for linux/amd64 and linux/arm64 into dist/, with SBOMs and checksums
 	rm -rf dist && mkdir -p dist
 	for arch in amd64 arm64; do \
 		name=invar_$(VERSION)_linux_$$arch; \
-		GOOS=linux GOARCH=$$arch go build -C distributions/invar -trimpath -ldflags '$(LDFLAGS)' -o $(CURDIR)/dist/$$name . ; \
+		GOOS=linux GOARCH=$$arch go build -C distributions/invar -ldflags '$(LDFLAGS)' -o $(CURDIR)/dist/$$name . ; \
 		go run -C internal/tools ./sbom -name invar -version $(VERSION) $(CURDIR)/dist/$$name > dist/$$name.cdx.json; \
 	done
 	cd dist && sha256sum invar_* > SHA256SUMS && cat SHA256SUMS
