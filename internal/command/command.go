@@ -96,8 +96,8 @@ func New(set otelcol.CollectorSettings) *cobra.Command {
 	runCollector := root.RunE
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if cmd.Flags().NFlag() == 0 {
-			fmt.Fprint(cmd.OutOrStdout(), guide(set.BuildInfo.Command, set.BuildInfo.Version))
-			return errNoConfig
+			_, err := fmt.Fprint(cmd.OutOrStdout(), guide(set.BuildInfo.Command, set.BuildInfo.Version))
+			return errors.Join(err, errNoConfig)
 		}
 		settled := time.AfterFunc(settleTime, func() { _, _ = startuppages.Release() })
 		defer settled.Stop()

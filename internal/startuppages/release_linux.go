@@ -81,7 +81,7 @@ func parseHeader(line string) (mapping, error) {
 	const pathField = 5
 	fields := strings.Fields(line)
 	from, to, isRange := strings.Cut(fields[0], "-")
-	if !isRange || len(fields) < pathField {
+	if !isRange || len(fields) < pathField { // an anonymous mapping has no path
 		return mapping{}, fmt.Errorf("parse smaps: %q is not a mapping", line)
 	}
 	start, err := strconv.ParseUint(from, 16, 64)
@@ -96,8 +96,6 @@ func parseHeader(line string) (mapping, error) {
 		return mapping{}, fmt.Errorf("parse smaps: %q ends before it starts", line)
 	}
 	m := mapping{start: uintptr(start), end: uintptr(end), writable: strings.Contains(fields[1], "w")}
-	if len(fields) > pathField {
-		m.path = line[strings.Index(line, fields[pathField]):]
-	}
+	m.path = strings.Join(fields[pathField:], " ")
 	return m, nil
 }

@@ -134,7 +134,7 @@ func dial(t *testing.T, network, addr string) net.Conn {
 	t.Helper()
 	conn, err := net.DialTimeout(network, addr, 5*time.Second)
 	require.NoError(t, err)
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
 	return conn
 }
@@ -183,12 +183,12 @@ func serveTarget(t *testing.T) string {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-		fmt.Fprintf(w, "# TYPE invar_e2e_requests_total counter\ninvar_e2e_requests_total{route=\"home\"} %d\n"+
+		_, _ = fmt.Fprintf(w, "# TYPE invar_e2e_requests_total counter\ninvar_e2e_requests_total{route=\"home\"} %d\n"+
 			"# TYPE invar_e2e_temperature gauge\ninvar_e2e_temperature -3.5\n", requests.Add(7))
 	})
 	mux.HandleFunc("/status", func(w http.ResponseWriter, _ *http.Request) {
 		n := requests.Add(1)
-		fmt.Fprintf(w, "Active connections: 2 \nserver accepts handled requests\n %d %d %d \nReading: 0 Writing: 1 Waiting: 1 \n", n, n, n)
+		_, _ = fmt.Fprintf(w, "Active connections: 2 \nserver accepts handled requests\n %d %d %d \nReading: 0 Writing: 1 Waiting: 1 \n", n, n, n)
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)

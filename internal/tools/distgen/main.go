@@ -82,7 +82,7 @@ func generate(root string, m *manifest) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(scratch)
+	defer func() { _ = os.RemoveAll(scratch) }()
 
 	config := filepath.Join(scratch, "builder-config.yaml")
 	output := filepath.Join(scratch, "out")
