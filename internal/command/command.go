@@ -99,7 +99,10 @@ func New(set otelcol.CollectorSettings) *cobra.Command {
 			_, err := fmt.Fprint(cmd.OutOrStdout(), guide(set.BuildInfo.Command, set.BuildInfo.Version))
 			return errors.Join(err, errNoConfig)
 		}
-		settled := time.AfterFunc(settleTime, func() { _, _ = startuppages.Release() })
+		settled := time.AfterFunc(settleTime, func() {
+			debug.FreeOSMemory()          // the garbage of parsing and building
+			_, _ = startuppages.Release() // the code that did it
+		})
 		defer settled.Stop()
 		return runCollector(cmd, args)
 	}

@@ -1,5 +1,6 @@
 // Code generated from metadata.yaml by `make generate`. DO NOT EDIT.
 
+// Package metadata holds what metadata.yaml says about the component.
 package metadata
 
 import "go.opentelemetry.io/collector/component"
