@@ -25,7 +25,7 @@ func (s *summary) render(now time.Time) string {
 	}
 	b.WriteByte('\n')
 
-	s.renderSignal(&b, "metrics", &s.metrics, seconds, "points", fmt.Sprintf("%d names", len(s.metrics.names)))
+	s.renderSignal(&b, "metrics", &s.metrics, seconds, "points", plural(len(s.metrics.names), "name"))
 	s.renderSignal(&b, "logs", &s.logs, seconds, "records", plural(s.logs.errors, "error"))
 	s.renderSignal(&b, "traces", &s.traces, seconds, "spans", plural(s.traces.errors, "error"))
 	s.renderSignal(&b, "profiles", &s.profiles, seconds, "samples", "")

@@ -125,7 +125,7 @@ func TestOneSummaryForAllSignals(t *testing.T) {
 		require.Equal(t, "started; a summary of the data follows every 10s\n"+
 			"  files are in ./data\n"+
 			first+"  in 2.0 KiB/s\n"+
-			"  metrics        0.3 points/s, 1 names, from (unnamed) (0.3/s)\n"+
+			"  metrics        0.3 points/s, 1 name, from (unnamed) (0.3/s)\n"+
 			"  logs           0.5 records/s, 2 errors, from checkout (0.3/s) cart (0.2/s)\n"+
 			"  traces         0.2 spans/s, 1 error, from node-1 (0.2/s)\n"+
 			"  profiles       0.1 samples/s, from (unnamed) (0.1/s)\n"+
