@@ -26,7 +26,7 @@ endif
 # The same flags everywhere, so that builds, tests and linters share what is in
 # the build cache.
 export CGO_ENABLED = 0
-export GOFLAGS += -trimpath
+export GOFLAGS += -trimpath -buildvcs=false
 
 ##@ Use
 

@@ -149,10 +149,13 @@ func TestCorpusValid(t *testing.T) {
 // oldNames are types that configurations may still write although upstream has
 // renamed them.
 var oldNames = []string{
-	"exporters/otlp", "exporters/otlphttp", "exporters/prometheusremotewrite",
-	"receivers/filelog", "receivers/hostmetrics",
-	"processors/k8sattributes", "processors/resourcedetection",
-	"connectors/spanmetrics", "connectors/servicegraph",
+	"receivers/filelog", "receivers/fluentforward", "receivers/hostmetrics", "receivers/kubeletstats",
+	"receivers/otlpjsonfile", "receivers/tcplog", "receivers/udplog",
+	"processors/cumulativetodelta", "processors/deltatocumulative", "processors/deltatorate",
+	"processors/k8sattributes", "processors/metricstarttime", "processors/metricstransform",
+	"processors/resourcedetection",
+	"exporters/loadbalancing", "exporters/otlp", "exporters/otlphttp", "exporters/prometheusremotewrite",
+	"connectors/servicegraph", "connectors/spanmetrics",
 }
 
 // collectUses notes "<section>/<type>" for what an effective configuration's

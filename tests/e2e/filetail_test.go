@@ -70,7 +70,7 @@ func TestFileTailWithRotation(t *testing.T) {
 	t.Parallel()
 	lines, perFile := 20_000, 4_000
 	if os.Getenv("INVAR_SOAK") != "" {
-		lines, perFile = 2_000_000, 100_000
+		lines, perFile = 300_000, 30_000
 	}
 	logDir, outDir, stateDir := t.TempDir(), t.TempDir(), t.TempDir()
 	options := func(run int) harness.Options {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
@@ -42,7 +43,7 @@ func billOf(info *buildinfo.BuildInfo, name, version string) *cdx.BOM {
 		PackageURL: "pkg:golang/std@" + info.GoVersion,
 	})
 	for _, m := range info.Deps {
-		if m.Replace != nil && m.Replace.Version == "" {
+		if m.Replace != nil && strings.HasPrefix(m.Replace.Path, ".") {
 			// A module of this repository, replaced by its folder: it has
 			// the version of the application.
 			components = append(components, cdx.Component{Type: cdx.ComponentTypeLibrary, Name: m.Path, Version: version})

@@ -5,6 +5,7 @@ import (
 	"debug/buildinfo"
 	"encoding/json"
 	"os"
+	"runtime/debug"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,6 +37,18 @@ func TestOwnBinary(t *testing.T) {
 		require.Equal(t, m.Path, bom.Components[i+1].Name)
 		require.Equal(t, m.Version, bom.Components[i+1].Version)
 	}
+}
+
+func TestReplacedModules(t *testing.T) {
+	local := &debug.Module{Path: "example.com/own", Version: "v0.1.0", Replace: &debug.Module{Path: "../..", Version: "(devel)"}}
+	forked := &debug.Module{Path: "example.com/a", Version: "v1.0.0", Replace: &debug.Module{Path: "example.com/fork", Version: "v1.0.1"}}
+	bom := billOf(&buildinfo.BuildInfo{GoVersion: "go1.26.0", Deps: []*debug.Module{local, forked}}, "tool", "1.2.3")
+	components := *bom.Components
+	require.Len(t, components, 3)
+	require.Equal(t, "example.com/own", components[1].Name)
+	require.Equal(t, "1.2.3", components[1].Version)
+	require.Empty(t, components[1].PackageURL, "what is not published has no package URL")
+	require.Equal(t, "pkg:golang/example.com/fork@v1.0.1", components[2].PackageURL)
 }
 
 func TestUsage(t *testing.T) {
