@@ -1,10 +1,8 @@
 package harness
 
 import (
-	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,10 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 )
 
 // readyTimeout is how long invar may take from exec until its pipelines run.
@@ -33,38 +27,32 @@ type Options struct {
 	Dir string
 }
 
-// Collector is a running invar.
-type Collector struct {
-	*Process
-	metricsURL string
-}
-
 // Invar starts the built binary and waits until its pipelines run. The
 // collector's own metrics are moved to a free port, for which METRICS_PORT is
 // set too, and its log level to info; all else is as the options say.
-func Invar(t testing.TB, o Options) *Collector {
+func Invar(t testing.TB, o Options) *Process {
 	t.Helper()
-	metrics := FreeAddr(t)
+	metricsPort := Port(t, FreeAddr(t))
 	env := maps.Clone(o.Env)
 	if env == nil {
 		env = map[string]string{}
 	}
-	env["METRICS_PORT"] = Port(t, metrics)
+	env["METRICS_PORT"] = metricsPort
 	o.Env = env
 	o.Args = append(slices.Clone(o.Args), "--config", fmt.Sprintf(
 		"yaml:service::telemetry: {logs: {level: info}, metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: %s}}}}]}}",
-		env["METRICS_PORT"]))
-	c := &Collector{Process: start(t, Command(t, o)), metricsURL: "http://" + metrics + "/metrics"}
+		metricsPort))
+	p := start(t, Command(t, o))
 	Eventually(t, readyTimeout, func() error {
-		if err := c.ended(); err != nil {
+		if err := p.ended(); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(c.Stderr(), "Everything is ready") {
+		if !strings.Contains(p.Stderr(), "Everything is ready") {
 			return fmt.Errorf("invar is not ready")
 		}
 		return nil
 	})
-	return c
+	return p
 }
 
 // Run starts the built binary exactly as the options say and does not wait.
@@ -94,45 +82,4 @@ func Command(t testing.TB, o Options) *exec.Cmd {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}
 	return cmd
-}
-
-// Metric sums the series of one of the collector's own metrics that have the
-// given labels ("name", "value", …). A metric that is not there counts as 0.
-func (c *Collector) Metric(name string, labels ...string) (float64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.metricsURL, nil)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(resp.Body)
-	if err != nil {
-		return 0, err
-	}
-	total := 0.0
-	for _, m := range families[name].GetMetric() {
-		if hasLabels(m, labels) {
-			total += m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()
-		}
-	}
-	return total, nil
-}
-
-func hasLabels(m *dto.Metric, want []string) bool {
-	got := map[string]string{}
-	for _, l := range m.GetLabel() {
-		got[l.GetName()] = l.GetValue()
-	}
-	for i := 0; i+1 < len(want); i += 2 {
-		if got[want[i]] != want[i+1] {
-			return false
-		}
-	}
-	return true
 }
