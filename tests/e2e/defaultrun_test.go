@@ -134,10 +134,10 @@ func parseProcAddr(t *testing.T, s string) net.IP {
 // TestAddressInUse is what a user sees who already runs a collector.
 func TestAddressInUse(t *testing.T) {
 	t.Parallel()
-	addr := harness.FreeAddr(t)
-	l, err := net.Listen("tcp", addr)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
+	addr := l.Addr().String()
 	p := harness.Run(t, harness.Options{Args: []string{"--config", "builtin:default"}, Env: map[string]string{
 		"INVAR_OTLP_GRPC_ENDPOINT": addr,
 		"INVAR_OTLP_HTTP_ENDPOINT": harness.FreeAddr(t),

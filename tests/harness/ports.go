@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -39,7 +40,12 @@ func FreeAddr(t testing.TB) string {
 	return ""
 }
 
+// isFree binds the address for a moment. A process forked in that moment would
+// hold a copy of the socket until its exec, longer than we do: the lock keeps
+// forks out.
 func isFree(addr string) bool {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return false
