@@ -1,0 +1,148 @@
+package prometheuswalexporter
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/metadata"
+	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
+	"github.com/prometheus/prometheus/storage"
+
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
+	"github.com/invar-otel/invar/internal/walrecord"
+)
+
+// appender is one transaction: it collects samples by slot and commits them at
+// once. It keeps nothing of what Append is given but what goes on the wire.
+type appender struct {
+	e     *walExporter
+	clock uint32
+	batch *batch
+
+	// The family of the last sample with metadata. Samples of a family follow
+	// each other, with the same strings.
+	meta       metadata.Metadata
+	familyName string
+	family     uint32
+}
+
+// batches are kept for transactions of up to maxPooled samples.
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+const maxPooled = 64 << 10
+
+// AppenderV2 implements storage.AppendableV2: the native lane.
+func (e *walExporter) AppenderV2(context.Context) storage.AppenderV2 { return e.newAppender() }
+
+func (e *walExporter) newAppender() *appender {
+	return &appender{e: e, clock: e.table.Clock(e.now()), batch: batches.Get().(*batch)}
+}
+
+// Append implements storage.AppenderV2.
+func (a *appender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
+	slot, ok := a.e.table.Use(series.Ref(ref), a.clock)
+	if !ok {
+		if err := a.e.checkLabels(ls); err != nil {
+			return 0, err
+		}
+		r := a.e.resolve(ls, a.clock)
+		ref, slot = storage.SeriesRef(r), r.Slot()
+	}
+	if a.e.relabels && a.e.table.Dropped(slot) {
+		return ref, nil
+	}
+	p := pending{slot: slot, t: t, v: v, reject: opts.RejectOutOfOrder}
+	if opts.Metadata != (metadata.Metadata{}) || opts.MetricFamilyName != "" {
+		p.family = a.familyOf(&opts)
+	}
+	if st != 0 || h != nil || fh != nil || len(opts.Exemplars) > 0 {
+		x, send, err := a.extra(st, t, h, fh, opts.Exemplars)
+		if err != nil || !send {
+			return ref, err
+		}
+		if x != nil {
+			a.batch.extras = append(a.batch.extras, *x)
+			p.extra = uint32(len(a.batch.extras))
+		}
+	}
+	a.batch.samples = append(a.batch.samples, p)
+	return ref, nil
+}
+
+func (a *appender) familyOf(opts *storage.AOptions) uint32 {
+	if opts.Metadata == a.meta && opts.MetricFamilyName == a.familyName {
+		return a.family
+	}
+	f := series.Family{
+		Type: uint8(writev2.FromMetadataType(opts.Metadata.Type)),
+		Name: opts.MetricFamilyName, Help: opts.Metadata.Help, Unit: opts.Metadata.Unit,
+	}
+	a.family = a.e.table.InternFamily(f, a.clock)
+	a.meta = opts.Metadata
+	a.familyName = a.e.table.FamilyName(a.family) // the one given is good during Append only
+	return a.family
+}
+
+// extra encodes what few samples have. send is false for a native histogram
+// that is not to be sent.
+func (a *appender) extra(st, t int64, h *histogram.Histogram, fh *histogram.FloatHistogram, exemplars []exemplar.Exemplar) (_ *remotewrite.Extra, send bool, err error) {
+	x := &remotewrite.Extra{Start: st}
+	if h != nil || fh != nil {
+		if !a.e.cfg.SendNativeHistograms {
+			a.e.tel.dropped(dropHistogram, 1)
+			return nil, false, nil
+		}
+		var m writev2.Histogram
+		if h != nil {
+			m = writev2.FromIntHistogram(t, h)
+		} else {
+			m = writev2.FromFloatHistogram(t, fh)
+		}
+		m.StartTimestamp = st
+		if x.Histogram, err = m.Marshal(); err != nil {
+			return nil, false, fmt.Errorf("encode histogram: %w", err)
+		}
+	}
+	if a.e.cfg.SendExemplars {
+		for _, ex := range exemplars {
+			we := walrecord.Exemplar{T: ex.Ts, V: ex.Value}
+			ex.Labels.Range(func(l labels.Label) {
+				we.Labels = append(we.Labels, walrecord.Label(l))
+			})
+			x.Exemplars = append(x.Exemplars, we)
+		}
+	}
+	if x.Start == 0 && x.Histogram == nil && x.Exemplars == nil {
+		return nil, true, nil
+	}
+	return x, true, nil
+}
+
+// Commit implements storage.AppenderTransaction.
+func (a *appender) Commit() error {
+	err := a.e.writer.commit(a.batch)
+	a.release()
+	return err
+}
+
+// Rollback implements storage.AppenderTransaction.
+func (a *appender) Rollback() error {
+	a.release()
+	return nil
+}
+
+func (a *appender) release() {
+	b := a.batch
+	a.batch = nil
+	if cap(b.samples) > maxPooled {
+		return
+	}
+	clear(b.extras) // they point to histograms and exemplars
+	b.samples, b.extras = b.samples[:0], b.extras[:0]
+	batches.Put(b)
+}

@@ -1,0 +1,97 @@
+package remotewrite
+
+import (
+	"encoding/binary"
+
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
+	"github.com/invar-otel/invar/internal/walrecord"
+)
+
+const (
+	v1Timeseries = 1<<3 | 2
+	v1Metadata   = 3<<3 | 2
+
+	labelName  = 1<<3 | 2
+	labelValue = 2<<3 | 2
+
+	v1SeriesExemplar  = 3<<3 | 2
+	v1SeriesHistogram = 4<<3 | 2
+
+	v1MetadataType = 1 << 3
+	v1MetadataName = 2<<3 | 2
+	v1MetadataHelp = 4<<3 | 2
+	v1MetadataUnit = 5<<3 | 2
+)
+
+func (b *Builder) timeseriesV1(view series.View, it *Item, x *Extra) {
+	one := b.one[:0]
+	for _, p := range view.Pairs(it.Slot) {
+		name, value := view.Pair(p)
+		one = appendLabel(one, seriesLabels, view.Symbol(name), view.Symbol(value))
+	}
+	if x != nil && x.Histogram != nil {
+		one = append(one, v1SeriesHistogram)
+		one = append(binary.AppendUvarint(one, uint64(len(x.Histogram))), x.Histogram...)
+	} else {
+		one = appendSample(one, it, 0)
+	}
+	if x != nil {
+		for i := range x.Exemplars {
+			one = b.exemplarV1(one, &x.Exemplars[i])
+		}
+	}
+	b.one = one
+	b.body = append(binary.AppendUvarint(append(b.body, v1Timeseries), uint64(len(one))), one...)
+}
+
+func appendLabel(b []byte, field byte, name, value string) []byte {
+	size := 2 + uvarintLen(uint64(len(name))) + len(name) + uvarintLen(uint64(len(value))) + len(value)
+	b = binary.AppendUvarint(append(b, field), uint64(size))
+	return appendString(appendString(b, labelName, name), labelValue, value)
+}
+
+func appendString(b []byte, field byte, s string) []byte {
+	return append(binary.AppendUvarint(append(b, field), uint64(len(s))), s...)
+}
+
+func (b *Builder) exemplarV1(one []byte, x *walrecord.Exemplar) []byte {
+	m := b.refs[:0]
+	for _, l := range x.Labels {
+		m = appendLabel(m, exemplarLabels, l.Name, l.Value)
+	}
+	m = appendExemplarValue(m, x)
+	b.refs = m
+	return append(binary.AppendUvarint(append(one, v1SeriesExemplar), uint64(len(m))), m...)
+}
+
+// MetadataV1 returns the compressed requests that tell a 1.0 endpoint the
+// metadata of all families, at most limit in each. In 2.0 metadata travels
+// with the series.
+func (b *Builder) MetadataV1(view series.View, limit int) [][]byte {
+	var bodies [][]byte
+	n := 0
+	b.body = b.body[:0]
+	flush := func() {
+		if n > 0 {
+			bodies = append(bodies, compress(nil, b.body))
+		}
+		b.body, n = b.body[:0], 0
+	}
+	view.Families(func(f uint32) {
+		typ, name, help, unit := view.Family(f)
+		if view.Symbol(name) == "" {
+			return
+		}
+		one := append(b.one[:0], v1MetadataType, typ)
+		one = appendString(one, v1MetadataName, view.Symbol(name))
+		one = appendString(one, v1MetadataHelp, view.Symbol(help))
+		one = appendString(one, v1MetadataUnit, view.Symbol(unit))
+		b.one = one
+		b.body = append(binary.AppendUvarint(append(b.body, v1Metadata), uint64(len(one))), one...)
+		if n++; n == limit {
+			flush()
+		}
+	})
+	flush()
+	return bodies
+}

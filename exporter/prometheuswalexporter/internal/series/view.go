@@ -1,0 +1,55 @@
+package series
+
+// View reads the table. While it is open, no series is made or freed; it is
+// for bounded work such as building a request.
+type View struct{ t *Table }
+
+// View opens a view. Close it soon.
+func (t *Table) View() View {
+	t.mu.RLock()
+	return View{t}
+}
+
+// Close ends the view.
+func (v View) Close() { v.t.mu.RUnlock() }
+
+// Pairs returns the numbers of a series' label pairs, sorted by label name.
+func (v View) Pairs(s Slot) []uint32 {
+	e := v.t.Entry(s)
+	return v.t.arena.get(e.pairs, e.count)
+}
+
+// Entry is Table.Entry.
+func (v View) Entry(s Slot) *Entry { return v.t.Entry(s) }
+
+// Pair returns the numbers of a pair's symbols.
+func (v View) Pair(p uint32) (name, value uint32) {
+	e := &v.t.pairs.pairs[p]
+	return e.name, e.value
+}
+
+// Symbol returns a symbol's string.
+func (v View) Symbol(n uint32) string { return v.t.pairs.symbols[n].s }
+
+// Sizes are the lengths of tables indexed by pair and by symbol number.
+func (v View) Sizes() (pairs, symbols int) {
+	return len(v.t.pairs.pairs), len(v.t.pairs.symbols)
+}
+
+// Family returns a family's type and the numbers of its symbols.
+func (v View) Family(n uint32) (typ uint8, name, help, unit uint32) {
+	e := v.t.fams.entries[n]
+	return e.typ, e.name, e.help, e.unit
+}
+
+// Families calls f with the number of every family there is.
+func (v View) Families(f func(n uint32)) {
+	for _, n := range v.t.fams.byValue {
+		f(n)
+	}
+}
+
+// PairMark, SymbolMark and FamilyMark are for the log writer, under its lock.
+func (v View) PairMark(p uint32) *Mark   { return &v.t.pairs.pairs[p].mark }
+func (v View) SymbolMark(n uint32) *Mark { return &v.t.pairs.symbols[n].mark }
+func (v View) FamilyMark(n uint32) *Mark { return &v.t.fams.entries[n].mark }

@@ -1,0 +1,167 @@
+package prometheuswalexporter
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
+)
+
+// Why samples are dropped, the values of the attribute reason.
+const (
+	dropDuplicate   = "duplicate"       // same series and time as the sample before
+	dropOutOfOrder  = "out_of_order"    // older, and the scraper asked for order
+	dropHistogram   = "histograms_off"  // send_native_histograms: false
+	dropNotLogged   = "wal_unavailable" // the log cannot be written and the endpoint is behind
+	dropDamaged     = "damaged"         // its series' definition was damaged
+	dropMaxSize     = "max_size"        // unsent, and the log was full
+	dropMaxAge      = "max_age"         // unsent for too long
+	dropNoSeries    = "invalid_labels"  // see checkLabels
+	dropRefusedBase = "refused_"        // by the endpoint, with the HTTP status
+)
+
+// telemetry is what the exporter says of itself. Names without prefix are
+// those exporterhelper uses.
+type telemetry struct {
+	logger *zap.Logger
+	self   metric.MeasurementOption // the attribute exporter
+	id     attribute.KeyValue
+
+	sent, failed             metric.Int64Counter
+	droppedSamples           metric.Int64Counter
+	replayedSamples          metric.Int64Counter
+	damagedRecords           metric.Int64Counter
+	appendFailures           metric.Int64Counter
+	notLoggedSamples         metric.Int64Counter
+	untranslatedPoints       metric.Int64Counter
+	retries                  metric.Int64Counter
+	requestDuration          metric.Float64Histogram
+	requestBytes             metric.Int64Counter
+	walBytes, walSegments    metric.Int64ObservableGauge
+	oldestUnsent             metric.Float64ObservableGauge
+	shardCount, seriesCount  metric.Int64ObservableGauge
+	queueSize, queueCapacity metric.Int64ObservableGauge
+	registration             metric.Registration
+
+	mu         sync.Mutex
+	logFailed  time.Time // when the log's last failure was logged
+	failedText string
+}
+
+const prefix = "otelcol_exporter_prometheus_wal_"
+
+// observed is what gauges ask for.
+type observed struct {
+	walBytes      int64
+	walSegments   int
+	oldestUnsent  time.Duration
+	series        int
+	queueSize     int
+	queueCapacity int
+	shards        int
+}
+
+func newTelemetry(set component.TelemetrySettings, id component.ID, observe func() observed) (*telemetry, error) {
+	m := set.MeterProvider.Meter(metadata.ScopeName)
+	kv := attribute.String("exporter", id.String())
+	t := &telemetry{logger: set.Logger, id: kv, self: metric.WithAttributeSet(attribute.NewSet(kv))}
+	var errs []error
+	counter := func(name, unit, text string) metric.Int64Counter {
+		c, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(text))
+		errs = append(errs, err)
+		return c
+	}
+	gauge := func(name, unit, text string) metric.Int64ObservableGauge {
+		g, err := m.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(text))
+		errs = append(errs, err)
+		return g
+	}
+	t.sent = counter("otelcol_exporter_sent_metric_points", "{datapoints}", "Number of metric points successfully sent to destination.")
+	t.failed = counter("otelcol_exporter_send_failed_metric_points", "{datapoints}", "Number of metric points in failed attempts to send to destination.")
+	t.droppedSamples = counter(prefix+"dropped_samples", "{samples}", "Samples that will not be delivered, by reason.")
+	t.replayedSamples = counter(prefix+"replayed_samples", "{samples}", "Samples read back from the log.")
+	t.damagedRecords = counter(prefix+"damaged_records", "{records}", "Parts of the log that could not be read.")
+	t.appendFailures = counter(prefix+"append_failures", "{records}", "Writes to the log that failed.")
+	t.notLoggedSamples = counter(prefix+"not_logged_samples", "{samples}", "Samples passed to the queues without being in the log.")
+	t.untranslatedPoints = counter(prefix+"untranslated_batches", "{batches}", "OTLP batches of which a part has no Prometheus translation.")
+	t.retries = counter(prefix+"retries", "{requests}", "Requests that were sent again.")
+	t.requestBytes = counter(prefix+"request_bytes", "By", "Compressed bytes of the requests that were answered.")
+	var err error
+	t.requestDuration, err = m.Float64Histogram(prefix+"request_duration", metric.WithUnit("s"),
+		metric.WithDescription("Time until the endpoint answered."),
+		metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30))
+	errs = append(errs, err)
+	t.walBytes = gauge(prefix+"wal_size", "By", "Size of the log.")
+	t.walSegments = gauge(prefix+"wal_segments", "{segments}", "Segments of the log.")
+	t.oldestUnsent, err = m.Float64ObservableGauge(prefix+"oldest_unsent_age", metric.WithUnit("s"),
+		metric.WithDescription("Age of the oldest sample that is not acknowledged, 0 if none waits."))
+	errs = append(errs, err)
+	t.shardCount = gauge(prefix+"shards", "{shards}", "Requests that can be under way at a time.")
+	t.seriesCount = gauge(prefix+"series", "{series}", "Series the exporter knows.")
+	t.queueSize = gauge("otelcol_exporter_queue_size", "{items}", "Current size of the retry queue.")
+	t.queueCapacity = gauge("otelcol_exporter_queue_capacity", "{items}", "Fixed capacity of the retry queue.")
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	t.registration, err = m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		v := observe()
+		o.ObserveInt64(t.walBytes, v.walBytes, t.self)
+		o.ObserveInt64(t.walSegments, int64(v.walSegments), t.self)
+		o.ObserveFloat64(t.oldestUnsent, v.oldestUnsent.Seconds(), t.self)
+		o.ObserveInt64(t.shardCount, int64(v.shards), t.self)
+		o.ObserveInt64(t.seriesCount, int64(v.series), t.self)
+		o.ObserveInt64(t.queueSize, int64(v.queueSize), t.self)
+		o.ObserveInt64(t.queueCapacity, int64(v.queueCapacity), t.self)
+		return nil
+	}, t.walBytes, t.walSegments, t.oldestUnsent, t.shardCount, t.seriesCount, t.queueSize, t.queueCapacity)
+	return t, err
+}
+
+func (t *telemetry) close() error { return t.registration.Unregister() }
+
+func (t *telemetry) add(c metric.Int64Counter, n int) {
+	if n > 0 {
+		c.Add(context.Background(), int64(n), t.self)
+	}
+}
+
+func (t *telemetry) dropped(reason string, n int) {
+	if n > 0 {
+		t.droppedSamples.Add(context.Background(), int64(n), t.self, metric.WithAttributes(attribute.String("reason", reason)))
+	}
+}
+
+func (t *telemetry) replayed(n int)  { t.add(t.replayedSamples, n) }
+func (t *telemetry) damaged(n int)   { t.add(t.damagedRecords, n) }
+func (t *telemetry) notLogged(n int) { t.add(t.notLoggedSamples, n) }
+func (t *telemetry) retried()        { t.add(t.retries, 1) }
+
+func (t *telemetry) untranslated() { t.add(t.untranslatedPoints, 1) }
+
+func (t *telemetry) sentPoints(c remotewrite.Counts)   { t.add(t.sent, c.Samples+c.Histograms) }
+func (t *telemetry) failedPoints(c remotewrite.Counts) { t.add(t.failed, c.Samples+c.Histograms) }
+
+func (t *telemetry) answered(took time.Duration, bytes int, status int) {
+	t.requestDuration.Record(context.Background(), took.Seconds(), t.self,
+		metric.WithAttributes(attribute.Int("http.response.status_code", status)))
+	t.add(t.requestBytes, bytes)
+}
+
+// appendFailed counts a failed write and logs it, the same one once a minute.
+func (t *telemetry) appendFailed(err error) {
+	t.add(t.appendFailures, 1)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now := time.Now(); err.Error() != t.failedText || now.Sub(t.logFailed) > time.Minute {
+		t.logFailed, t.failedText = now, err.Error()
+		t.logger.Error("Cannot write to the write-ahead log; samples are sent without it while the endpoint keeps up", zap.Error(err))
+	}
+}

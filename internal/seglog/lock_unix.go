@@ -1,0 +1,20 @@
+//go:build unix
+
+package seglog
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// errHeld is what lockFile returns if another file description has the lock.
+var errHeld = syscall.EWOULDBLOCK
+
+func lockFile(f *os.File) error {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+}
+
+func isNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}

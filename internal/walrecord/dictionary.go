@@ -1,0 +1,104 @@
+package walrecord
+
+// Dictionary collects a segment's definitions and resolves its samples. Embed
+// it in a Handler. Reset it at the start of a segment.
+//
+// What cannot be resolved, because the defining record was damaged, is absent.
+type Dictionary struct {
+	symbols  []symbol
+	pairs    []pair
+	families []Family
+	known    []bool // of families
+}
+
+type symbol struct {
+	s     string
+	known bool
+}
+
+type pair struct {
+	Label
+	known bool
+}
+
+// Family is a metric family's metadata. Type is the MetricType of remote
+// write 2.0.
+type Family struct {
+	Type             byte
+	Name, Help, Unit string
+}
+
+// maxNumber bounds the tables against numbers that no segment can have: each
+// definition takes a byte, and segments are files.
+const maxNumber = 1 << 30
+
+// Reset forgets everything.
+func (d *Dictionary) Reset() {
+	clear(d.symbols)
+	clear(d.pairs)
+	clear(d.families)
+	d.symbols, d.pairs, d.families, d.known = d.symbols[:0], d.pairs[:0], d.families[:0], d.known[:0]
+}
+
+// put sets the entry of a number, leaving zeros where numbers were skipped.
+func put[T any](table []T, number uint64, v T) []T {
+	if number >= maxNumber {
+		return table
+	}
+	if number > uint64(len(table))+1<<20 {
+		return table // a gap no run of lost records leaves
+	}
+	var zero T
+	for uint64(len(table)) <= number {
+		table = append(table, zero)
+	}
+	table[number] = v
+	return table
+}
+
+// Symbol implements Handler.
+func (d *Dictionary) Symbol(number uint64, s []byte) {
+	d.symbols = put(d.symbols, number, symbol{string(s), true})
+}
+
+// Pair implements Handler.
+func (d *Dictionary) Pair(number, name, value uint64) {
+	n, ok := d.symbol(name)
+	v, ok2 := d.symbol(value)
+	d.pairs = put(d.pairs, number, pair{Label{n, v}, ok && ok2})
+}
+
+// Family implements Handler.
+func (d *Dictionary) Family(number uint64, typ byte, name, help, unit uint64) {
+	n, ok := d.symbol(name)
+	h, ok2 := d.symbol(help)
+	u, ok3 := d.symbol(unit)
+	d.families = put(d.families, number, Family{typ, n, h, u})
+	d.known = put(d.known, number, ok && ok2 && ok3)
+}
+
+func (d *Dictionary) symbol(number uint64) (string, bool) {
+	if number >= uint64(len(d.symbols)) {
+		return "", false
+	}
+	return d.symbols[number].s, d.symbols[number].known
+}
+
+// Labels appends a series' labels to dst. It reports false if one is unknown.
+func (d *Dictionary) Labels(dst []Label, pairs []uint64) ([]Label, bool) {
+	for _, p := range pairs {
+		if p >= uint64(len(d.pairs)) || !d.pairs[p].known {
+			return dst, false
+		}
+		dst = append(dst, d.pairs[p].Label)
+	}
+	return dst, true
+}
+
+// LookupFamily returns a family; false for NoFamily and for an unknown one.
+func (d *Dictionary) LookupFamily(number uint64) (Family, bool) {
+	if number >= uint64(len(d.families)) || !d.known[number] {
+		return Family{}, false
+	}
+	return d.families[number], true
+}
