@@ -1,0 +1,211 @@
+package prometheuswalexporter
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/metadata"
+	"github.com/prometheus/prometheus/prompb"
+	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
+	"github.com/stretchr/testify/require"
+)
+
+type sample struct {
+	t int64
+	v float64
+}
+
+// received is what a sink got of one series.
+type received struct {
+	samples    []sample
+	histograms []writev2.Histogram
+	exemplars  []exemplar.Exemplar
+	metadata   metadata.Metadata
+	start      int64
+}
+
+// testSink is a remote-write endpoint that decodes with Prometheus' own
+// generated code.
+type testSink struct {
+	t      testing.TB
+	url    string
+	silent bool // it predates 2.0: no headers in the answer
+
+	mu       sync.Mutex
+	answer   func(*http.Request) int // nil accepts
+	all      map[string]*received
+	points   int
+	requests int
+	meta     map[string]metadata.Metadata
+}
+
+func newSink(t testing.TB) *testSink {
+	s := &testSink{t: t}
+	s.reset()
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	s.url = server.URL + "/api/v1/write"
+	return s
+}
+
+func (s *testSink) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all, s.points, s.meta = make(map[string]*received), 0, make(map[string]metadata.Metadata)
+}
+
+func (s *testSink) setAnswer(f func(*http.Request) int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = f
+}
+
+func (s *testSink) series() map[string]*received {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all
+}
+
+func (s *testSink) families() map[string]metadata.Metadata {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.meta
+}
+
+func (s *testSink) waitFor(t testing.TB, points int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.points >= points
+	}, 20*time.Second, time.Millisecond)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Equal(t, points, s.points)
+}
+
+func (s *testSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests++
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if s.answer != nil {
+		if code := s.answer(r); code/100 != 2 {
+			http.Error(w, "not now", code)
+			return
+		}
+	}
+	plain, err := s2.Decode(nil, body)
+	if err == nil {
+		if r.Header.Get("Content-Type") == "application/x-protobuf" || s.silent {
+			err = s.takeV1(plain)
+		} else {
+			var samples, histograms int
+			samples, histograms, err = s.takeV2(plain)
+			w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(samples))
+			w.Header().Set("X-Prometheus-Remote-Write-Histograms-Written", strconv.Itoa(histograms))
+			w.Header().Set("X-Prometheus-Remote-Write-Exemplars-Written", "0")
+		}
+	}
+	if err != nil {
+		s.t.Errorf("undecodable request: %v", err)
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *testSink) of(ls labels.Labels) *received {
+	name := ls.String()
+	if s.all[name] == nil {
+		s.all[name] = &received{}
+	}
+	return s.all[name]
+}
+
+func (s *testSink) takeV1(plain []byte) error {
+	var req prompb.WriteRequest
+	if err := req.Unmarshal(plain); err != nil {
+		return err
+	}
+	var b labels.ScratchBuilder
+	for _, ts := range req.Timeseries {
+		r := s.of(ts.ToLabels(&b, nil))
+		for _, p := range ts.Samples {
+			r.samples = append(r.samples, sample{p.Timestamp, p.Value})
+			s.points++
+		}
+		for _, h := range ts.Histograms {
+			raw, err := h.Marshal()
+			if err != nil {
+				return err
+			}
+			var v2 writev2.Histogram
+			if err := v2.Unmarshal(raw); err != nil {
+				return err
+			}
+			r.histograms = append(r.histograms, v2)
+			s.points++
+		}
+		for _, e := range ts.Exemplars {
+			r.exemplars = append(r.exemplars, e.ToExemplar(&b, nil))
+		}
+	}
+	for _, m := range req.Metadata {
+		typ := map[prompb.MetricMetadata_MetricType]model.MetricType{
+			prompb.MetricMetadata_COUNTER: model.MetricTypeCounter, prompb.MetricMetadata_GAUGE: model.MetricTypeGauge,
+		}[m.Type]
+		s.meta[m.MetricFamilyName] = metadata.Metadata{Type: typ, Help: m.Help, Unit: m.Unit}
+	}
+	return nil
+}
+
+func (s *testSink) takeV2(plain []byte) (samples, histograms int, err error) {
+	var req writev2.Request
+	if err := req.Unmarshal(plain); err != nil {
+		return 0, 0, err
+	}
+	b := labels.NewScratchBuilder(0)
+	for _, ts := range req.Timeseries {
+		ls, err := ts.ToLabels(&b, req.Symbols)
+		if err != nil {
+			return 0, 0, err
+		}
+		r := s.of(ls)
+		if r.metadata, err = ts.ToMetadata(req.Symbols); err != nil {
+			return 0, 0, err
+		}
+		for _, p := range ts.Samples {
+			r.samples = append(r.samples, sample{p.Timestamp, p.Value})
+			r.start = p.StartTimestamp
+			samples++
+		}
+		for _, h := range ts.Histograms {
+			r.histograms = append(r.histograms, h)
+			r.start = h.StartTimestamp
+			histograms++
+		}
+		for _, e := range ts.Exemplars {
+			x, err := e.ToExemplar(&b, req.Symbols)
+			if err != nil {
+				return 0, 0, err
+			}
+			r.exemplars = append(r.exemplars, x)
+		}
+	}
+	s.points += samples + histograms
+	return samples, histograms, nil
+}

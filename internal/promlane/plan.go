@@ -1,0 +1,135 @@
+package promlane
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/collector/component"
+)
+
+// Lane is how a receiver's samples travel.
+type Lane string
+
+// The lanes, and the wish to have the right one chosen.
+const (
+	Auto   Lane = "auto"
+	Native Lane = "native"
+	Pdata  Lane = "pdata"
+)
+
+// The component types that know the native lane.
+var (
+	receiverTypes = []string{"prometheus_scrape"}
+	exporterTypes = []string{"prometheus_wal"}
+)
+
+// Decision is the lane of one receiver.
+type Decision struct {
+	Receiver  string
+	Lane      Lane
+	Exporters []string // of the native lane, sorted
+	Reason    string
+}
+
+// Plan decides the lane of every receiver that knows lanes, from an effective
+// configuration. A receiver is native if every pipeline it is in has no
+// processor and only exporters that take native samples: all or nothing, so
+// that nothing is sent twice. A receiver that insists on native where that
+// cannot be is an error that says what stands in the way.
+func Plan(conf map[string]any) ([]Decision, error) {
+	receivers := section(conf, "receivers")
+	pipelines := section(section(conf, "service"), "pipelines")
+	var ds []Decision
+	for _, id := range sortedKeys(receivers) {
+		if !slices.Contains(receiverTypes, typeOf(id)) {
+			continue
+		}
+		wish, set := section(receivers, id)["lane"]
+		if set && wish != string(Auto) && wish != string(Native) && wish != string(Pdata) {
+			continue // the receiver's own validation names it
+		}
+		d, err := decide(id, wish, pipelines)
+		if err != nil {
+			return nil, err
+		}
+		ds = append(ds, d)
+	}
+	return ds, nil
+}
+
+func decide(id string, wish any, pipelines map[string]any) (Decision, error) {
+	d := Decision{Receiver: id, Lane: Native}
+	obstacle := ""
+	in := 0
+	for _, name := range sortedKeys(pipelines) {
+		p := section(pipelines, name)
+		if !slices.Contains(names(p, "receivers"), id) {
+			continue
+		}
+		in++
+		if procs := names(p, "processors"); len(procs) > 0 && obstacle == "" {
+			obstacle = fmt.Sprintf("processor %q in pipeline %q needs pdata", procs[0], name)
+		}
+		for _, e := range names(p, "exporters") {
+			if !slices.Contains(exporterTypes, typeOf(e)) {
+				if obstacle == "" {
+					obstacle = fmt.Sprintf("exporter %q in pipeline %q needs pdata", e, name)
+				}
+				continue
+			}
+			if !slices.Contains(d.Exporters, e) {
+				d.Exporters = append(d.Exporters, e)
+			}
+		}
+	}
+	if in == 0 {
+		obstacle = "the receiver is in no pipeline"
+	}
+	slices.Sort(d.Exporters)
+	switch {
+	case wish == string(Pdata):
+		return Decision{Receiver: id, Lane: Pdata, Reason: "configured"}, nil
+	case wish == string(Native) && obstacle != "" && in > 0:
+		return d, fmt.Errorf("receivers::%s::lane: native cannot be: %s; remove what needs it, or use auto", id, obstacle)
+	case obstacle != "":
+		return Decision{Receiver: id, Lane: Pdata, Reason: obstacle}, nil
+	}
+	d.Reason = "no processor, and every exporter takes native samples"
+	return d, nil
+}
+
+// typeOf is the type in a component's name.
+func typeOf(id string) string {
+	t, _, _ := strings.Cut(id, "/")
+	return strings.TrimSpace(t)
+}
+
+func section(m map[string]any, key string) map[string]any {
+	s, _ := m[key].(map[string]any)
+	return s
+}
+
+func sortedKeys(m map[string]any) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// names reads a list of component names as the collector does, spaces aside.
+func names(m map[string]any, key string) []string {
+	list, _ := m[key].([]any)
+	out := make([]string, 0, len(list))
+	for _, v := range list {
+		name := fmt.Sprint(v)
+		var id component.ID
+		if id.UnmarshalText([]byte(name)) == nil {
+			name = id.String()
+		}
+		out = append(out, name)
+	}
+	return out
+}

@@ -1,0 +1,157 @@
+package prometheusscrapereceiver
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	promconfig "github.com/prometheus/prometheus/config"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/confmap"
+	"go.yaml.in/yaml/v2"
+
+	"github.com/invar-otel/invar/internal/promlane"
+)
+
+// Config is what a user writes under receivers::prometheus_scrape.
+type Config struct {
+	// Prometheus is a Prometheus configuration: global, scrape_configs and
+	// scrape_config_files.
+	Prometheus PromConfig `mapstructure:"config"`
+	// Lane is auto, native or pdata. A collector with the lane converter
+	// replaces auto before the receiver is made.
+	Lane promlane.Lane `mapstructure:"lane"`
+	// NativeExporters is written by the lane converter: where the native lane
+	// leads.
+	NativeExporters []component.ID `mapstructure:"native_exporters"`
+	// LaneReason is written by the lane converter: why the lane is what it is.
+	LaneReason string `mapstructure:"lane_reason"`
+	// ConfigFilesInterval is how often scrape_config_files are looked at.
+	ConfigFilesInterval time.Duration `mapstructure:"config_files_interval"`
+	// StartTimestamps reads start ("created") timestamps from expositions that
+	// have them, instead of _created series.
+	StartTimestamps bool `mapstructure:"start_timestamps"`
+	// TrimMetricSuffixes removes unit and type suffixes from names, in the pdata
+	// lane.
+	TrimMetricSuffixes bool `mapstructure:"trim_metric_suffixes"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+const defaultConfigFilesInterval = 15 * time.Second
+
+// PromConfig is a Prometheus configuration. Prometheus reads it, from the YAML
+// that the user wrote.
+type PromConfig struct {
+	promconfig.Config
+
+	source []byte // that YAML, to read again
+}
+
+// Unmarshal implements confmap.Unmarshaler.
+func (c *PromConfig) Unmarshal(conf *confmap.Conf) error {
+	m := conf.ToStringMap()
+	if len(m) == 0 {
+		return nil
+	}
+	source, err := yaml.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("write the Prometheus configuration as YAML: %w", err)
+	}
+	loaded, err := promconfig.Load(string(source), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return promError(err)
+	}
+	c.Config, c.source = *loaded, source
+	return nil
+}
+
+// Marshal implements confmap.Marshaler. Secrets come out as <secret>.
+func (c PromConfig) Marshal(conf *confmap.Conf) error {
+	out, err := yaml.Marshal(&c.Config)
+	if err != nil {
+		return err
+	}
+	var m map[string]any
+	if err := yaml.Unmarshal(out, &m); err != nil {
+		return err
+	}
+	return conf.Merge(confmap.NewFromStringMap(m))
+}
+
+// promError keeps Prometheus' words and drops its file names and headlines.
+func promError(err error) error {
+	return errors.New(strings.TrimPrefix(err.Error(), "parsing YAML file : "))
+}
+
+// unsupported are the sections of a Prometheus configuration that a scraper
+// has no use for, with what to do instead.
+var unsupported = []struct {
+	key, instead string
+	present      func(*promconfig.Config) bool
+}{
+	{"remote_write", "write to exporters::prometheus_wal", func(c *promconfig.Config) bool { return len(c.RemoteWriteConfigs) > 0 }},
+	{"remote_read", "remove it", func(c *promconfig.Config) bool { return len(c.RemoteReadConfigs) > 0 }},
+	{"rule_files", "evaluate rules in Prometheus or Mimir", func(c *promconfig.Config) bool { return len(c.RuleFiles) > 0 }},
+	{"alerting", "configure it in Prometheus or Mimir", func(c *promconfig.Config) bool {
+		return len(c.AlertingConfig.AlertmanagerConfigs) > 0 || len(c.AlertingConfig.AlertRelabelConfigs) > 0
+	}},
+}
+
+// Validate implements xconfmap.Validator.
+func (c *Config) Validate() error {
+	var errs []error
+	p := &c.Prometheus.Config
+	for _, u := range unsupported {
+		if u.present(p) {
+			errs = append(errs, fmt.Errorf("config::%s: is not supported by a scraper; %s", u.key, u.instead))
+		}
+	}
+	if len(p.ScrapeConfigs) == 0 && len(p.ScrapeConfigFiles) == 0 {
+		errs = append(errs, errors.New("config::scrape_configs: is empty, so there is nothing to scrape; add a job, or scrape_config_files"))
+	} else if _, err := p.GetScrapeConfigs(); err != nil {
+		errs = append(errs, fmt.Errorf("config::scrape_configs: %w", err))
+	}
+	if !slices.Contains([]promlane.Lane{promlane.Auto, promlane.Native, promlane.Pdata}, c.Lane) {
+		errs = append(errs, fmt.Errorf("lane: %q is not known; use auto, native or pdata", c.Lane))
+	}
+	if c.Lane == promlane.Native && len(c.NativeExporters) == 0 {
+		errs = append(errs, errors.New("lane: native needs a collector that plans lanes; use auto"))
+	}
+	if c.Lane == promlane.Native && c.TrimMetricSuffixes {
+		errs = append(errs, errors.New("trim_metric_suffixes: true applies to the pdata lane only, and this receiver is in the native lane; remove it or set lane: pdata"))
+	}
+	if c.ConfigFilesInterval < time.Second {
+		errs = append(errs, fmt.Errorf("config_files_interval: %s is too short; use at least 1s, like 15s", c.ConfigFilesInterval))
+	}
+	return errors.Join(errs...)
+}
+
+// load reads the configuration again, with what scrape_config_files hold now.
+func (c *PromConfig) load() (*promconfig.Config, error) {
+	cfg := c.Config
+	if c.source != nil {
+		loaded, err := promconfig.Load(string(c.source), slog.New(slog.DiscardHandler))
+		if err != nil {
+			return nil, promError(err)
+		}
+		cfg = *loaded
+	}
+	scrapeConfigs, err := cfg.GetScrapeConfigs()
+	if err != nil {
+		return nil, err
+	}
+	for _, sc := range scrapeConfigs {
+		if sc.ScrapeFallbackProtocol == "" {
+			// Prometheus 3 refuses answers without Content-Type; collectors
+			// have always taken them for text.
+			sc.ScrapeFallbackProtocol = promconfig.PrometheusText0_0_4
+		}
+	}
+	cfg.ScrapeConfigs, cfg.ScrapeConfigFiles = scrapeConfigs, nil
+	return &cfg, nil
+}

@@ -1,0 +1,148 @@
+package prometheusscrapereceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	commonconfig "github.com/prometheus/common/config"
+	"github.com/prometheus/prometheus/discovery"
+	"github.com/prometheus/prometheus/scrape"
+	"github.com/prometheus/prometheus/storage"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+
+	"github.com/invar-otel/invar/internal/promlane"
+)
+
+// scrapeReceiver runs Prometheus' discovery and scrape managers.
+type scrapeReceiver struct {
+	cfg    *Config
+	set    receiver.Settings
+	next   consumer.Metrics
+	logger *zap.Logger
+
+	cancel     context.CancelFunc // nil before Start
+	running    sync.WaitGroup
+	scrape     *scrape.Manager
+	discovery  *discovery.Manager
+	unregister func()
+	registry   *prometheus.Registry
+	reload     *reloader
+}
+
+func newReceiver(set receiver.Settings, cfg *Config, next consumer.Metrics) (*scrapeReceiver, error) {
+	return &scrapeReceiver{cfg: cfg, set: set, next: next, logger: set.Logger, registry: prometheus.NewRegistry()}, nil
+}
+
+// Start implements component.Component. Exporters have been started by then.
+func (r *scrapeReceiver) Start(_ context.Context, host component.Host) error {
+	sink, err := r.sink(host)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(zapslog.NewHandler(r.logger.Core()))
+	registerer := prometheus.WrapRegistererWith(prometheus.Labels{"receiver": r.set.ID.String()}, r.registry)
+	sdMetrics, err := discovery.CreateAndRegisterSDMetrics(registerer)
+	if err != nil {
+		return fmt.Errorf("register service discovery metrics: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.discovery = discovery.NewManager(ctx, logger, registerer, sdMetrics)
+	if r.discovery == nil {
+		cancel()
+		return errors.New("make the discovery manager; the log has the reason")
+	}
+	r.scrape, err = scrape.NewManager(&scrape.Options{
+		AppendMetadata:        true,
+		PassMetadataInContext: r.cfg.Lane != promlane.Native,
+		ParseST:               r.cfg.StartTimestamps,
+		HTTPClientOptions: []commonconfig.HTTPClientOption{
+			commonconfig.WithUserAgent(r.set.BuildInfo.Command + "/" + r.set.BuildInfo.Version),
+		},
+	}, logger, nil, nil, sink, registerer)
+	if err != nil {
+		cancel()
+		return fmt.Errorf("make the scrape manager: %w", err)
+	}
+	r.unregister = func() {
+		sdMetrics.RefreshManager.Unregister()
+		for _, m := range sdMetrics.MechanismMetrics {
+			m.Unregister()
+		}
+		r.discovery.UnregisterMetrics()
+		r.scrape.UnregisterMetrics()
+	}
+	r.reload = &reloader{
+		source: &r.cfg.Prometheus, interval: r.cfg.ConfigFilesInterval, logger: r.logger,
+		apply: r.apply, status: func(e *componentstatus.Event) { componentstatus.ReportStatus(host, e) },
+	}
+	if err := r.reload.first(); err != nil {
+		cancel()
+		r.unregister()
+		return err
+	}
+	r.cancel = cancel
+	r.run(host, "discovery", r.discovery.Run)
+	r.run(host, "scrape", func() error { return r.scrape.Run(r.discovery.SyncCh()) })
+	r.running.Go(func() { r.reload.run(ctx) })
+	return nil
+}
+
+// run runs a manager; none ends by itself but for an error.
+func (r *scrapeReceiver) run(host component.Host, name string, f func() error) {
+	r.running.Go(func() {
+		if err := f(); err != nil && !errors.Is(err, context.Canceled) {
+			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(fmt.Errorf("%s manager: %w", name, err)))
+		}
+	})
+}
+
+// Shutdown implements component.Component.
+func (r *scrapeReceiver) Shutdown(context.Context) error {
+	if r.cancel == nil {
+		return nil
+	}
+	r.cancel()
+	r.scrape.Stop()
+	r.running.Wait()
+	r.unregister()
+	r.cancel = nil
+	return nil
+}
+
+// sink returns where the scraper appends to: the exporters or the pipeline.
+func (r *scrapeReceiver) sink(host component.Host) (storage.AppendableV2, error) {
+	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
+		ReceiverID: r.set.ID, Transport: "http", ReceiverCreateSettings: r.set,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make own metrics: %w", err)
+	}
+	if r.cfg.Lane != promlane.Native {
+		r.logger.Info("Scraping in the pdata lane", zap.String("reason", r.reason()))
+		return r.pdataSink(obs)
+	}
+	sinks, err := promlane.Sinks(host, r.cfg.NativeExporters)
+	if err != nil {
+		return nil, fmt.Errorf("lane: native: %w", err)
+	}
+	r.logger.Info("Scraping in the native lane: samples go to the exporters without becoming pdata",
+		zap.Stringers("exporters", r.cfg.NativeExporters), zap.String("reason", r.reason()))
+	return newCounted(promlane.Fanout(sinks), obs, r.cfg.Prometheus.GlobalConfig.ExternalLabels), nil
+}
+
+func (r *scrapeReceiver) reason() string {
+	if r.cfg.LaneReason != "" {
+		return r.cfg.LaneReason
+	}
+	return "no lane was planned for this receiver"
+}

@@ -1,0 +1,110 @@
+package prometheusscrapereceiver
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	promconfig "github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/discovery"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.uber.org/zap"
+)
+
+// reloader applies the configuration, and again when scrape_config_files have
+// changed. Files of file_sd_configs are watched by Prometheus' discovery.
+//
+// A change that cannot be loaded leaves what runs as it is.
+type reloader struct {
+	source   *PromConfig
+	interval time.Duration
+	logger   *zap.Logger
+	apply    func(*promconfig.Config) error
+	status   func(*componentstatus.Event)
+
+	current [sha256.Size]byte // digest of the files looked at last
+	failed  bool              // they could not be applied
+}
+
+// first applies the configuration at start.
+func (r *reloader) first() error {
+	r.current = r.digest()
+	cfg, err := r.source.load()
+	if err != nil {
+		return err
+	}
+	return r.apply(cfg)
+}
+
+// run looks for changes until the context ends.
+func (r *reloader) run(ctx context.Context) {
+	if len(r.source.ScrapeConfigFiles) == 0 {
+		return
+	}
+	tick := time.NewTicker(r.interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			r.check()
+		}
+	}
+}
+
+func (r *reloader) check() {
+	now := r.digest()
+	if now == r.current {
+		return
+	}
+	r.current = now
+	cfg, err := r.source.load()
+	if err == nil {
+		err = r.apply(cfg)
+	}
+	if err != nil {
+		r.failed = true
+		r.logger.Error("Cannot apply changed scrape_config_files; scraping goes on as before", zap.Error(err))
+		r.status(componentstatus.NewRecoverableErrorEvent(fmt.Errorf("config::scrape_config_files: %w", err)))
+		return
+	}
+	r.logger.Info("Applied changed scrape_config_files", zap.Int("jobs", len(cfg.ScrapeConfigs)))
+	if r.failed {
+		r.failed = false
+		r.status(componentstatus.NewEvent(componentstatus.StatusOK))
+	}
+}
+
+// digest tells states of the files apart. One that cannot be read counts as
+// such, and loading will say why.
+func (r *reloader) digest() [sha256.Size]byte {
+	h := sha256.New()
+	for _, pattern := range r.source.ScrapeConfigFiles {
+		files, _ := filepath.Glob(pattern) // Load has checked the pattern
+		for _, name := range files {
+			content, err := os.ReadFile(name)
+			fmt.Fprintf(h, "%q %d %v\n", name, len(content), err)
+			h.Write(content)
+		}
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// apply gives both managers their part of a configuration.
+func (r *scrapeReceiver) apply(cfg *promconfig.Config) error {
+	if err := r.scrape.ApplyConfig(cfg); err != nil {
+		return fmt.Errorf("apply scrape_configs: %w", err)
+	}
+	sd := make(map[string]discovery.Configs, len(cfg.ScrapeConfigs))
+	for _, sc := range cfg.ScrapeConfigs {
+		sd[sc.JobName] = sc.ServiceDiscoveryConfigs
+	}
+	if err := r.discovery.ApplyConfig(sd); err != nil {
+		return fmt.Errorf("apply service discovery: %w", err)
+	}
+	return nil
+}
