@@ -245,7 +245,7 @@ func countSamples(dir string, segment uint64, from seglog.Position) int {
 	defer r.Close()
 	var c sampleCounter
 	for {
-		payload, end, err := r.Next(seglog.Position{Segment: segment, Offset: 1 << 62})
+		payload, end, err := r.Next(seglog.Position{Segment: segment + 1})
 		if errors.Is(err, io.EOF) || err != nil {
 			return int(c)
 		}

@@ -34,6 +34,7 @@ type Reader struct {
 	OnMissing func(from, to uint64)
 
 	file *os.File
+	size int64    // of file, -1 while it may still grow
 	pos  Position // where buf begins in the log
 	buf  []byte   // read ahead: file bytes from pos.Offset on
 	free []byte   // the buffer behind buf
@@ -117,7 +118,7 @@ func (r *Reader) open(limit Position) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("open segment: %w", err)
 	}
-	r.file, r.buf, r.pos.Offset = f, nil, 0
+	r.file, r.size, r.buf, r.pos.Offset = f, -1, nil, 0
 	head, err := r.peek(headerSize, limit)
 	if err != nil {
 		return false, err
@@ -239,16 +240,15 @@ func (r *Reader) seekMarker(limit Position) (int64, bool, error) {
 // peek returns up to n bytes at pos, fewer only at the end of the segment or
 // the limit.
 func (r *Reader) peek(n int, limit Position) ([]byte, error) {
-	if r.pos.Segment == limit.Segment {
-		n = int(min(int64(n), max(0, limit.Offset-r.pos.Offset)))
+	rest, err := r.rest(limit)
+	if err != nil {
+		return nil, err
 	}
+	n = int(min(int64(n), max(0, rest)))
 	if len(r.buf) >= n {
 		return r.buf[:n], nil
 	}
-	want := max(n, readChunk)
-	if r.pos.Segment == limit.Segment {
-		want = int(min(int64(want), limit.Offset-r.pos.Offset))
-	}
+	want := int(min(int64(max(n, readChunk)), rest))
 	dst := r.free
 	if cap(dst) < want || cap(dst) > 8*readChunk && want <= readChunk {
 		dst = make([]byte, want)
@@ -261,6 +261,21 @@ func (r *Reader) peek(n int, limit Position) ([]byte, error) {
 	}
 	r.free, r.buf = dst, dst[:have+m]
 	return r.buf[:min(n, len(r.buf))], nil
+}
+
+// rest is how many bytes of the segment may be looked at from pos on.
+func (r *Reader) rest(limit Position) (int64, error) {
+	if r.pos.Segment == limit.Segment {
+		return limit.Offset - r.pos.Offset, nil
+	}
+	if r.size < 0 { // the writer has gone on to another
+		info, err := r.file.Stat()
+		if err != nil {
+			return 0, fmt.Errorf("read segment %d: %w", r.pos.Segment, err)
+		}
+		r.size = info.Size()
+	}
+	return r.size - r.pos.Offset, nil
 }
 
 func (r *Reader) advance(n int) {
