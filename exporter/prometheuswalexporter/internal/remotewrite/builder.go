@@ -155,7 +155,7 @@ func (b *Builder) timeseriesV2(view series.View, it *Item, x *Extra) {
 	}
 	if x != nil {
 		for i := range x.Exemplars {
-			one = b.exemplarV2(one, &x.Exemplars[i])
+			one = b.exemplarV2(view, one, &x.Exemplars[i])
 		}
 	}
 	if f := view.Entry(it.Slot).Family; f != 0 {
@@ -208,7 +208,10 @@ func (b *Builder) symbol(view series.View, n uint32) uint32 {
 }
 
 // str returns the request's reference to a string of an exemplar.
-func (b *Builder) str(s string) uint32 {
+func (b *Builder) str(view series.View, s string) uint32 {
+	if n, ok := view.FindSymbol(s); ok {
+		return b.symbol(view, n)
+	}
 	if ref, ok := b.strings[s]; ok {
 		return ref
 	}
@@ -229,10 +232,10 @@ func (b *Builder) add(s string) uint32 {
 	return b.nextID - 1
 }
 
-func (b *Builder) exemplarV2(one []byte, x *walrecord.Exemplar) []byte {
+func (b *Builder) exemplarV2(view series.View, one []byte, x *walrecord.Exemplar) []byte {
 	refs := b.refs[:0] // the series' own are written already
 	for _, l := range x.Labels {
-		refs = appendUvarint(appendUvarint(refs, b.str(l.Name)), b.str(l.Value))
+		refs = appendUvarint(appendUvarint(refs, b.str(view, l.Name)), b.str(view, l.Value))
 	}
 	b.refs = refs
 	size := 1 + uvarintLen(uint64(len(refs))) + len(refs) + 9 + 1 + uvarintLen(uint64(x.T))

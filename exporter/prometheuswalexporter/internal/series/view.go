@@ -31,6 +31,12 @@ func (v View) Pair(p uint32) (name, value uint32) {
 // Symbol returns a symbol's string.
 func (v View) Symbol(n uint32) string { return v.t.pairs.symbols[n].s }
 
+// FindSymbol returns the number of a string, if a series has it.
+func (v View) FindSymbol(s string) (n uint32, ok bool) {
+	n, ok = v.t.pairs.bySymbol[s]
+	return n, ok
+}
+
 // Sizes are the lengths of tables indexed by pair and by symbol number.
 func (v View) Sizes() (pairs, symbols int) {
 	return len(v.t.pairs.pairs), len(v.t.pairs.symbols)
