@@ -6,6 +6,7 @@ package main
 import (
 	"os"
 
+	laneconverter "github.com/invar-otel/invar/converter/laneconverter"
 	builtinprovider "github.com/invar-otel/invar/provider/builtinprovider"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
@@ -37,6 +38,9 @@ func main() {
 					httpsprovider.NewFactory(),
 					yamlprovider.NewFactory(),
 				},
+				ConverterFactories: []confmap.ConverterFactory{
+					laneconverter.NewFactory(),
+				},
 			},
 		},
 		ProviderModules: map[string]string{
@@ -47,7 +51,9 @@ func main() {
 			httpsprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme():   "go.opentelemetry.io/collector/confmap/provider/httpsprovider v1.65.0",
 			yamlprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme():    "go.opentelemetry.io/collector/confmap/provider/yamlprovider v1.65.0",
 		},
-		ConverterModules: []string{},
+		ConverterModules: []string{
+			"github.com/invar-otel/invar v0.1.0",
+		},
 	}
 
 	if err := run(set); err != nil {

@@ -103,7 +103,7 @@ func (d *disk) run(ctx context.Context) {
 			d.trim()
 			d.reportStatus()
 		case <-reopen.C:
-			d.reopen()
+			d.reopenNow()
 		case <-sweep.C:
 			d.w.sweep(d.now())
 		}
@@ -124,8 +124,8 @@ func (d *disk) log() *seglog.Log {
 	return log
 }
 
-// reopen tries a directory that could not be used at the start.
-func (d *disk) reopen() {
+// reopenNow tries a directory that could not be used at the start.
+func (d *disk) reopenNow() {
 	if d.lock != nil {
 		return
 	}

@@ -44,11 +44,12 @@ type Config struct {
 
 const defaultConfigFilesInterval = 15 * time.Second
 
-// PromConfig is a Prometheus configuration. Prometheus reads it, from the YAML
-// that the user wrote.
+// PromConfig is a Prometheus configuration. Prometheus reads and checks it,
+// from the YAML that the user wrote.
 type PromConfig struct {
-	promconfig.Config
-
+	// Unexported, so that the collector does not walk into it with rules of
+	// its own.
+	loaded *promconfig.Config
 	source []byte // that YAML, to read again
 }
 
@@ -66,13 +67,16 @@ func (c *PromConfig) Unmarshal(conf *confmap.Conf) error {
 	if err != nil {
 		return promError(err)
 	}
-	c.Config, c.source = *loaded, source
+	c.loaded, c.source = loaded, source
 	return nil
 }
 
 // Marshal implements confmap.Marshaler. Secrets come out as <secret>.
 func (c PromConfig) Marshal(conf *confmap.Conf) error {
-	out, err := yaml.Marshal(&c.Config)
+	if c.loaded == nil {
+		return nil
+	}
+	out, err := yaml.Marshal(c.loaded)
 	if err != nil {
 		return err
 	}
@@ -105,7 +109,10 @@ var unsupported = []struct {
 // Validate implements xconfmap.Validator.
 func (c *Config) Validate() error {
 	var errs []error
-	p := &c.Prometheus.Config
+	p := c.Prometheus.loaded
+	if p == nil {
+		p = &promconfig.Config{}
+	}
 	for _, u := range unsupported {
 		if u.present(p) {
 			errs = append(errs, fmt.Errorf("config::%s: is not supported by a scraper; %s", u.key, u.instead))
@@ -133,25 +140,22 @@ func (c *Config) Validate() error {
 
 // load reads the configuration again, with what scrape_config_files hold now.
 func (c *PromConfig) load() (*promconfig.Config, error) {
-	cfg := c.Config
-	if c.source != nil {
-		loaded, err := promconfig.Load(string(c.source), slog.New(slog.DiscardHandler))
-		if err != nil {
-			return nil, promError(err)
-		}
-		cfg = *loaded
+	cfg, err := promconfig.Load(string(c.source), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, promError(err)
 	}
-	scrapeConfigs, err := cfg.GetScrapeConfigs()
+	cfg.ScrapeConfigs, err = cfg.GetScrapeConfigs()
 	if err != nil {
 		return nil, err
 	}
-	for _, sc := range scrapeConfigs {
+	for _, sc := range cfg.ScrapeConfigs {
 		if sc.ScrapeFallbackProtocol == "" {
 			// Prometheus 3 refuses answers without Content-Type; collectors
 			// have always taken them for text.
 			sc.ScrapeFallbackProtocol = promconfig.PrometheusText0_0_4
 		}
 	}
-	cfg.ScrapeConfigs, cfg.ScrapeConfigFiles = scrapeConfigs, nil
-	return &cfg, nil
+	// The managers read the jobs again from cfg: the files' are among them now.
+	cfg.ScrapeConfigFiles = nil
+	return cfg, nil
 }

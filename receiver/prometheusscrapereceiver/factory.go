@@ -3,7 +3,6 @@ package prometheusscrapereceiver
 import (
 	"context"
 
-	promconfig "github.com/prometheus/prometheus/config"
 	_ "github.com/prometheus/prometheus/plugins" // registers the service discoveries
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
@@ -24,7 +23,6 @@ func NewFactory() receiver.Factory {
 
 func createDefaultConfig() component.Config {
 	return &Config{
-		Prometheus:          PromConfig{Config: promconfig.Config{GlobalConfig: promconfig.DefaultGlobalConfig}},
 		Lane:                promlane.Auto,
 		ConfigFilesInterval: defaultConfigFilesInterval,
 	}

@@ -137,7 +137,7 @@ func (r *scrapeReceiver) sink(host component.Host) (storage.AppendableV2, error)
 	}
 	r.logger.Info("Scraping in the native lane: samples go to the exporters without becoming pdata",
 		zap.Stringers("exporters", r.cfg.NativeExporters), zap.String("reason", r.reason()))
-	return newCounted(promlane.Fanout(sinks), obs, r.cfg.Prometheus.GlobalConfig.ExternalLabels), nil
+	return newCounted(promlane.Fanout(sinks), obs, r.cfg.Prometheus.loaded.GlobalConfig.ExternalLabels), nil
 }
 
 func (r *scrapeReceiver) reason() string {

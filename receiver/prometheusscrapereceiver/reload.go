@@ -41,7 +41,7 @@ func (r *reloader) first() error {
 
 // run looks for changes until the context ends.
 func (r *reloader) run(ctx context.Context) {
-	if len(r.source.ScrapeConfigFiles) == 0 {
+	if len(r.source.loaded.ScrapeConfigFiles) == 0 {
 		return
 	}
 	tick := time.NewTicker(r.interval)
@@ -83,7 +83,7 @@ func (r *reloader) check() {
 // such, and loading will say why.
 func (r *reloader) digest() [sha256.Size]byte {
 	h := sha256.New()
-	for _, pattern := range r.source.ScrapeConfigFiles {
+	for _, pattern := range r.source.loaded.ScrapeConfigFiles {
 		files, _ := filepath.Glob(pattern) // Load has checked the pattern
 		for _, name := range files {
 			content, err := os.ReadFile(name)

@@ -1,0 +1,429 @@
+package prometheuswalexporter
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/exporter/exportertest"
+
+	ownmetadata "github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
+)
+
+// statusHost keeps the statuses a component reports.
+type statusHost struct {
+	component.Host
+	mu     sync.Mutex
+	events []*componentstatus.Event
+}
+
+func newStatusHost() *statusHost { return &statusHost{Host: componenttest.NewNopHost()} }
+
+func (h *statusHost) Report(e *componentstatus.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, e)
+}
+
+func (h *statusHost) waitFor(t testing.TB, want ...componentstatus.Status) []error {
+	t.Helper()
+	var got []componentstatus.Status
+	var errs []error
+	require.Eventually(t, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		got, errs = nil, nil
+		for _, e := range h.events {
+			got, errs = append(got, e.Status()), append(errs, e.Err())
+		}
+		return len(got) >= len(want)
+	}, 10*time.Second, time.Millisecond, "waiting for %v", want)
+	require.Equal(t, want, got)
+	return errs
+}
+
+func startOn(t testing.TB, host component.Host, cfg *Config) *walExporter {
+	t.Helper()
+	e, err := newExporter(exportertest.NewNopSettings(ownmetadata.Type), cfg)
+	require.NoError(t, err)
+	require.NoError(t, e.Start(context.Background(), host))
+	t.Cleanup(func() { require.NoError(t, e.Shutdown(context.Background())) })
+	return e
+}
+
+// However the endpoint misbehaves, what was committed arrives once it answers
+// again, each sample once and in order.
+func TestEndpointFaults(t *testing.T) {
+	unavailable := func(status int, header map[string]string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			for k, v := range header {
+				w.Header().Set(k, v)
+			}
+			w.WriteHeader(status)
+		}
+	}
+	hijack := func(f func(c net.Conn)) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.CopyN(io.Discard, r.Body, 10)
+			c, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				f(c)
+			}
+		}
+	}
+	for name, fault := range map[string]http.HandlerFunc{
+		"503":                  unavailable(503, nil),
+		"503 with Retry-After": unavailable(503, map[string]string{"Retry-After": "1"}),
+		"429":                  unavailable(429, nil),
+		"500":                  unavailable(500, nil),
+		"302":                  unavailable(302, map[string]string{"Location": "/elsewhere"}),
+		"reset while sending": hijack(func(c net.Conn) {
+			_ = c.(*net.TCPConn).SetLinger(0)
+			_ = c.Close()
+		}),
+		"half an answer": hijack(func(c net.Conn) {
+			_, _ = io.WriteString(c, "HTTP/1.1 2")
+			_ = c.Close()
+		}),
+		"no answer": func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // only then is a client that left noticed
+			<-r.Context().Done()
+		},
+		"slow reader": func(_ http.ResponseWriter, r *http.Request) {
+			for b := make([]byte, 1); ; time.Sleep(20 * time.Millisecond) {
+				if _, err := r.Body.Read(b); err != nil {
+					return
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sink := newSink(t)
+			var requests atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if n := requests.Add(1); n <= 5 {
+					fault(w, r)
+					return
+				}
+				sink.ServeHTTP(w, r)
+			}))
+			defer server.Close()
+			cfg := testConfig(t, server.URL)
+			cfg.Timeout = 300 * time.Millisecond
+			cfg.Queue.MaxSamplesPerSend = 50
+			host := newStatusHost()
+			e := startOn(t, host, cfg)
+			for i := range 20 {
+				appendN(t, e, 40, int64(1000+i), float64(i))
+			}
+			sink.waitFor(t, 20*40)
+			for name, s := range sink.series() {
+				require.Len(t, s.samples, 20, name)
+				for i := range 20 {
+					require.Equal(t, int64(1000+i), s.samples[i].t, name)
+				}
+			}
+			host.waitFor(t, componentstatus.StatusRecoverableError, componentstatus.StatusOK)
+			require.NoError(t, e.Shutdown(context.Background()))
+		})
+	}
+}
+
+// Retry-After is waited for.
+func TestHonoursRetryAfter(t *testing.T) {
+	sink := newSink(t)
+	var first, second time.Time
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if first.IsZero() {
+			first = time.Now()
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		second = time.Now()
+		sink.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	e, stop := startExporter(t, testConfig(t, server.URL))
+	appendN(t, e, 1, 1000, 1)
+	sink.waitFor(t, 1)
+	stop()
+	require.GreaterOrEqual(t, second.Sub(first), time.Second)
+}
+
+// A request the endpoint will never take is dropped, and what follows arrives.
+func TestPoisonRequest(t *testing.T) {
+	for status, want := range map[int][]componentstatus.Status{
+		400: nil, 413: nil, 422: nil,
+		401: {componentstatus.StatusPermanentError},
+		403: {componentstatus.StatusPermanentError},
+		404: {componentstatus.StatusPermanentError},
+	} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			sink := newSink(t)
+			n := 0
+			sink.setAnswer(func(*http.Request) int {
+				if n++; n == 2 {
+					return status
+				}
+				return 204
+			})
+			cfg := testConfig(t, sink.url)
+			cfg.Queue.Shards, cfg.Queue.MaxSamplesPerSend = 1, 10
+			host := newStatusHost()
+			e := startOn(t, host, cfg)
+			appendN(t, e, 30, 1000, 1)
+			sink.waitFor(t, 20)
+			if want != nil {
+				errs := host.waitFor(t, want...)
+				require.ErrorContains(t, errs[0], "not now; check endpoint, auth and headers")
+			}
+			require.Len(t, sink.series(), 20)
+			require.Contains(t, sink.series(), seriesLabels(29).String())
+		})
+	}
+}
+
+func TestNegotiation(t *testing.T) {
+	t.Run("415", func(t *testing.T) {
+		sink := newSink(t)
+		sink.setAnswer(func(r *http.Request) int {
+			if r.Header.Get("X-Prometheus-Remote-Write-Version") == "2.0.0" {
+				return http.StatusUnsupportedMediaType
+			}
+			return 204
+		})
+		e, _ := startExporter(t, testConfig(t, sink.url))
+		appendN(t, e, 10, 1000, 1)
+		appendN(t, e, 10, 2000, 2)
+		sink.waitFor(t, 20)
+		require.Equal(t, remotewrite.V1, e.delivery.message())
+	})
+	t.Run("an endpoint that takes 2.0 for an empty 1.0", func(t *testing.T) {
+		sink := newSink(t)
+		sink.silent = true
+		e, _ := startExporter(t, testConfig(t, sink.url))
+		appendN(t, e, 10, 1000, 1)
+		sink.waitFor(t, 10)
+		require.Equal(t, remotewrite.V1, e.delivery.message())
+	})
+	t.Run("2.0 stays", func(t *testing.T) {
+		sink := newSink(t)
+		e, _ := startExporter(t, testConfig(t, sink.url))
+		appendN(t, e, 10, 1000, 1)
+		sink.waitFor(t, 10)
+		require.Equal(t, remotewrite.V2, e.delivery.message())
+	})
+}
+
+// fillLog commits rounds while the endpoint is away, and stops.
+func fillLog(t testing.TB, cfg *Config, sink *testSink, rounds, series int) {
+	t.Helper()
+	sink.setAnswer(func(*http.Request) int { return http.StatusServiceUnavailable })
+	e, stop := startExporter(t, cfg)
+	for i := range rounds {
+		appendN(t, e, series, int64(1000+i), float64(i))
+	}
+	stop()
+	sink.setAnswer(nil)
+}
+
+func segments(t testing.TB, dir string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	require.NoError(t, err)
+	return names
+}
+
+// Flipped bytes cost the records they are in: never a panic, never a start
+// that fails, never a wrong value.
+func TestDamagedLog(t *testing.T) {
+	sink := newSink(t)
+	cfg := testConfig(t, sink.url)
+	cfg.WAL.SegmentSize = 1 << 20
+	const rounds, series = 150, 200
+	fillLog(t, cfg, sink, rounds, series)
+	names := segments(t, cfg.WAL.Directory)
+	pristine := map[string][]byte{}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		require.NoError(t, err)
+		pristine[name] = b
+	}
+	seed := rand.Uint64()
+	rng := rand.New(rand.NewPCG(seed, 0))
+	flips := 25
+	for range flips {
+		sink.reset()
+		for _, extra := range segments(t, cfg.WAL.Directory) {
+			require.NoError(t, os.Remove(extra))
+		}
+		require.NoError(t, os.Remove(filepath.Join(cfg.WAL.Directory, "position")))
+		flipped := 0
+		for name, b := range pristine {
+			bad := bytes.Clone(b)
+			for range 40 {
+				bad[rng.IntN(len(bad))] ^= 1 << rng.IntN(8)
+				flipped++
+			}
+			require.NoError(t, os.WriteFile(name, bad, 0o600))
+		}
+		e, stop := startExporter(t, cfg)
+		appendN(t, e, 1, 99_000, 99)
+		require.Eventually(t, func() bool {
+			s := sink.series()[seriesLabels(0).String()]
+			sink.mu.Lock()
+			defer sink.mu.Unlock()
+			return s != nil && len(s.samples) > 0 && s.samples[len(s.samples)-1].t == 99_000
+		}, 10*time.Second, time.Millisecond, "seed %d", seed)
+		stop()
+		points := 0
+		for name, s := range sink.series() {
+			last := int64(0)
+			for _, p := range s.samples {
+				require.Greater(t, p.t, last, "seed %d %s", seed, name)
+				last = p.t
+				if p.t < 99_000 {
+					require.Equal(t, float64(p.t-1000), p.v, "seed %d %s", seed, name)
+					points++
+				}
+			}
+		}
+		// A record holds a round. A definition that was hit costs the rounds
+		// of its segment, which is why there is no better lower bound.
+		require.LessOrEqual(t, points, rounds*series)
+	}
+}
+
+func TestMissingSegment(t *testing.T) {
+	sink := newSink(t)
+	cfg := testConfig(t, sink.url)
+	cfg.WAL.SegmentSize = 1 << 20
+	const rounds, series = 2000, 400
+	fillLog(t, cfg, sink, rounds, series)
+	names := segments(t, cfg.WAL.Directory)
+	require.Greater(t, len(names), 2)
+	require.NoError(t, os.Remove(names[1]))
+	e, _ := startExporter(t, cfg)
+	appendN(t, e, series, 99_000, 99)
+	require.Eventually(t, func() bool {
+		pos, _ := e.writer.position()
+		return pos == e.writer.log.End()
+	}, 20*time.Second, 10*time.Millisecond)
+	for name, s := range sink.series() {
+		require.Equal(t, int64(1000), s.samples[0].t, name)
+		require.Equal(t, int64(99_000), s.samples[len(s.samples)-1].t, name)
+		require.Less(t, len(s.samples), rounds, name)
+		require.Greater(t, len(s.samples), rounds/4, name)
+	}
+}
+
+func TestTwoExportersOneDirectory(t *testing.T) {
+	sink := newSink(t)
+	cfg := testConfig(t, sink.url)
+	startExporter(t, cfg)
+	set := exportertest.NewNopSettings(ownmetadata.Type)
+	set.ID = component.NewIDWithName(ownmetadata.Type, "second")
+	e, err := newExporter(set, cfg)
+	require.NoError(t, err)
+	err = e.Start(context.Background(), componenttest.NewNopHost())
+	require.ErrorContains(t, err, "wal::directory: exporter prometheus_wal/second wants the directory "+cfg.WAL.Directory)
+	require.ErrorContains(t, err, "which exporter prometheus_wal")
+	require.NoError(t, e.Shutdown(context.Background()))
+}
+
+// A directory that cannot be used is no reason not to start: samples are sent,
+// and logged as soon as it can be used.
+func TestUnusableDirectory(t *testing.T) {
+	sink := newSink(t)
+	cfg := testConfig(t, sink.url)
+	blocker := filepath.Dir(cfg.WAL.Directory) + "/blocker"
+	require.NoError(t, os.WriteFile(blocker, nil, 0o600))
+	cfg.WAL.Directory = filepath.Join(blocker, "wal")
+	host := newStatusHost()
+	e := startOn(t, host, cfg)
+	require.Eventually(t, func() bool { e.writer.mu.Lock(); defer e.writer.mu.Unlock(); return e.writer.live }, time.Second, time.Millisecond)
+	appendN(t, e, 10, 1000, 1)
+	sink.waitFor(t, 10)
+	host.waitFor(t, componentstatus.StatusRecoverableError)
+	require.NoError(t, os.Remove(blocker))
+	e.disk.reopenNow()
+	require.Eventually(t, func() bool { e.writer.mu.Lock(); defer e.writer.mu.Unlock(); return e.writer.live }, 5*time.Second, time.Millisecond)
+	appendN(t, e, 10, 2000, 2)
+	sink.waitFor(t, 20)
+	host.waitFor(t, componentstatus.StatusRecoverableError, componentstatus.StatusOK)
+	require.NotEmpty(t, segments(t, cfg.WAL.Directory))
+}
+
+// Unsent samples beyond the limits are dropped, oldest first; the rest is
+// delivered.
+func TestMaxSize(t *testing.T) {
+	sink := newSink(t)
+	cfg := testConfig(t, sink.url)
+	cfg.WAL.SegmentSize, cfg.WAL.MaxSize = 1<<20, 3<<20
+	cfg.Queue.MaxSamplesPerSend = 100
+	sink.setAnswer(func(*http.Request) int { return http.StatusServiceUnavailable })
+	e, _ := startExporter(t, cfg)
+	const rounds, series = 6000, 400
+	for i := range rounds {
+		appendN(t, e, series, int64(1000+i), float64(i)+.1)
+		if i%500 == 0 {
+			e.disk.trim()
+		}
+	}
+	e.disk.trim()
+	require.LessOrEqual(t, e.writer.log.Stats().Bytes, int64(cfg.WAL.MaxSize))
+	sink.setAnswer(nil)
+	require.Eventually(t, func() bool {
+		pos, _ := e.writer.position()
+		return pos == e.writer.log.End()
+	}, 20*time.Second, 10*time.Millisecond)
+	for name, s := range sink.series() {
+		require.Equal(t, int64(1000+rounds-1), s.samples[len(s.samples)-1].t, name)
+		require.Less(t, len(s.samples), rounds/2, name)
+		last := int64(0)
+		for _, p := range s.samples {
+			require.Greater(t, p.t, last, name)
+			last = p.t
+		}
+	}
+}
+
+// Samples for a time a series already has are dropped; older ones are the
+// endpoint's to judge, unless the scraper asked for order.
+func TestTimeStepsBack(t *testing.T) {
+	sink := newSink(t)
+	e, _ := startExporter(t, testConfig(t, sink.url))
+	app := e.AppenderV2(context.Background())
+	ls := labels.FromStrings("__name__", "x")
+	for _, c := range []struct {
+		t      int64
+		reject bool
+	}{{1000, false}, {2000, false}, {2000, false}, {1500, false}, {1200, true}, {3000, true}} {
+		_, err := app.Append(0, ls, 0, c.t, float64(c.t), nil, nil, storage.AOptions{RejectOutOfOrder: c.reject})
+		require.NoError(t, err)
+	}
+	require.NoError(t, app.Commit())
+	sink.waitFor(t, 4)
+	require.Equal(t, []sample{{1000, 1000}, {2000, 2000}, {1500, 1500}, {3000, 3000}}, sink.series()[ls.String()].samples)
+}

@@ -1,0 +1,183 @@
+package pdatasink
+
+import (
+	"encoding/hex"
+	"strings"
+
+	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/translator/prometheus"
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+)
+
+// build translates what the transaction has collected. Metrics come in the
+// order of their first samples; whatever would be empty is left out.
+func (t *transaction) build() pmetric.Metrics {
+	md := pmetric.NewMetrics()
+	md.ResourceMetrics().EnsureCapacity(len(t.resources))
+	for i := range t.resources {
+		r := &t.resources[i]
+		rm := md.ResourceMetrics().AppendEmpty()
+		for s := range t.scopes.all(r.scopes) {
+			sm := rm.ScopeMetrics().AppendEmpty()
+			sm.Metrics().EnsureCapacity(int(s.families.n))
+			for f := range t.families.all(s.families) {
+				if n := t.emittedPoints(f); n > 0 {
+					t.fillMetric(sm.Metrics().AppendEmpty(), f, n)
+				}
+			}
+			s.fill(sm, &t.sink.Settings)
+		}
+		rm.ScopeMetrics().RemoveIf(func(sm pmetric.ScopeMetrics) bool { return sm.Metrics().Len() == 0 })
+		r.pdata.MoveTo(rm.Resource())
+	}
+	md.ResourceMetrics().RemoveIf(func(rm pmetric.ResourceMetrics) bool { return rm.ScopeMetrics().Len() == 0 })
+	return md
+}
+
+func (w *workspace) emittedPoints(f *family) int {
+	n := 0
+	for p := range w.points.all(f.points) {
+		if p.emitted(f) {
+			n++
+		}
+	}
+	return n
+}
+
+func (t *transaction) fillMetric(m pmetric.Metric, f *family, n int) {
+	name := f.name
+	if t.sink.TrimMetricSuffixes {
+		name = prometheus.TrimPromSuffixes(name, f.mtype, f.metadata.Unit)
+	}
+	m.SetName(name)
+	m.SetDescription(f.metadata.Help)
+	m.SetUnit(prometheus.UnitWordToUCUM(f.metadata.Unit))
+	m.Metadata().PutStr(prometheus.MetricMetadataTypeKey, string(f.metadata.Type))
+
+	switch f.mtype {
+	case pmetric.MetricTypeGauge:
+		points := m.SetEmptyGauge().DataPoints()
+		points.EnsureCapacity(n)
+		t.fillNumbers(points, f)
+	case pmetric.MetricTypeSum:
+		sum := m.SetEmptySum()
+		sum.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+		sum.SetIsMonotonic(f.monotonic)
+		sum.DataPoints().EnsureCapacity(n)
+		t.fillNumbers(sum.DataPoints(), f)
+	case pmetric.MetricTypeSummary:
+		points := m.SetEmptySummary().DataPoints()
+		points.EnsureCapacity(n)
+		for p := range t.points.all(f.points) {
+			if p.emitted(f) {
+				t.fillSummary(points.AppendEmpty(), p, f)
+			}
+		}
+	case pmetric.MetricTypeHistogram:
+		h := m.SetEmptyHistogram()
+		h.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+		h.DataPoints().EnsureCapacity(n)
+		for p := range t.points.all(f.points) {
+			if p.emitted(f) {
+				t.fillHistogram(h.DataPoints().AppendEmpty(), p, f)
+			}
+		}
+	case pmetric.MetricTypeExponentialHistogram:
+		h := m.SetEmptyExponentialHistogram()
+		h.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+		h.DataPoints().EnsureCapacity(n)
+		for p := range t.points.all(f.points) {
+			if p.emitted(f) {
+				t.fillExponential(h.DataPoints().AppendEmpty(), p, f)
+			}
+		}
+	}
+}
+
+// fillNumbers writes the points of a gauge or a sum. Only a sum has a start.
+func (w *workspace) fillNumbers(points pmetric.NumberDataPointSlice, f *family) {
+	for p := range w.points.all(f.points) {
+		if !p.emitted(f) {
+			continue
+		}
+		dp := points.AppendEmpty()
+		if f.mtype == pmetric.MetricTypeSum {
+			dp.SetStartTimestamp(p.start)
+		}
+		dp.SetTimestamp(fromMillis(p.at))
+		if value.IsStaleNaN(p.value) {
+			dp.SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(true))
+		} else {
+			dp.SetDoubleValue(p.value)
+		}
+		fillAttributes(dp.Attributes(), p.labels, f.boundaryLabel())
+		w.fillExemplars(dp.Exemplars(), p)
+	}
+}
+
+// fillSummary writes a summary. Stale ones keep their quantiles, without
+// values, to be recognised.
+func (w *workspace) fillSummary(dp pmetric.SummaryDataPoint, p *point, f *family) {
+	stale := value.IsStaleNaN(p.sum) || value.IsStaleNaN(p.count)
+	if stale {
+		dp.SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(true))
+	} else {
+		dp.SetCount(wholeCount(p.count))
+		if p.hasSum {
+			dp.SetSum(p.sum)
+		}
+	}
+	quantiles := w.inOrder(p.buckets)
+	dp.QuantileValues().EnsureCapacity(len(quantiles))
+	for _, q := range quantiles {
+		qv := dp.QuantileValues().AppendEmpty()
+		qv.SetQuantile(q.boundary)
+		if !stale {
+			qv.SetValue(q.value)
+		}
+	}
+	dp.SetTimestamp(fromMillis(p.at))
+	dp.SetStartTimestamp(p.start)
+	fillAttributes(dp.Attributes(), p.labels, f.boundaryLabel())
+}
+
+func (w *workspace) fillExemplars(dest pmetric.ExemplarSlice, p *point) {
+	dest.EnsureCapacity(int(p.exemplars.n))
+	for e := range w.exemplars.all(p.exemplars) {
+		fillExemplar(dest.AppendEmpty(), e)
+	}
+}
+
+// fillExemplar writes an exemplar. Labels that should be IDs but can't be
+// decoded stay attributes.
+func fillExemplar(dest pmetric.Exemplar, e *exemplar.Exemplar) {
+	dest.SetTimestamp(fromMillis(e.Ts))
+	dest.SetDoubleValue(e.Value)
+	e.Labels.Range(func(l labels.Label) {
+		switch strings.ToLower(l.Name) {
+		case prometheus.ExemplarTraceIDKey:
+			var id [16]byte
+			if decodeID(id[:], l.Value) {
+				dest.SetTraceID(id)
+				return
+			}
+		case prometheus.ExemplarSpanIDKey:
+			var id [8]byte
+			if decodeID(id[:], l.Value) {
+				dest.SetSpanID(id)
+				return
+			}
+		}
+		dest.FilteredAttributes().PutStr(l.Name, l.Value)
+	})
+}
+
+// decodeID reads hex into id. Short IDs, such as 64 bit trace IDs, fill it from
+// the right; of long ones the left part counts.
+func decodeID(id []byte, text string) bool {
+	text = text[:min(len(text), hex.EncodedLen(len(id)))]
+	_, err := hex.Decode(id[len(id)-hex.DecodedLen(len(text)):], []byte(text))
+	return err == nil
+}

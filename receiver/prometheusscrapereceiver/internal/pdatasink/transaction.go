@@ -1,0 +1,268 @@
+package pdatasink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/translator/prometheus"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/scrape"
+	"github.com/prometheus/prometheus/storage"
+	"go.uber.org/zap"
+)
+
+var (
+	errNoTarget   = errors.New("scrape context without target")
+	errNoMetadata = errors.New("scrape context without metadata store")
+	errNoName     = errors.New("series without metric name")
+	errNoIdentity = errors.New("neither series nor target has both job and instance")
+)
+
+// transaction collects the samples of one scrape. Like every storage.AppenderV2
+// it belongs to one goroutine and ends with Commit or Rollback.
+type transaction struct {
+	sink *Sink
+	ctx  context.Context //nolint:containedctx // the interface gives it only once
+	*workspace
+
+	target   *scrape.Target
+	metadata scrape.MetricMetadataStore
+
+	// Neighbours in an exposition share resource and family, so that the maps
+	// are asked only when one of these changes.
+	lastResource int32
+	lastName     sampleName
+	lastFamily   familyRef
+
+	dropped        int
+	dropErr        error // of the first dropped sample
+	dropSeries     labels.Labels
+	gaugeHistogram string // the first one's name
+}
+
+var _ storage.AppenderV2 = (*transaction)(nil)
+
+// sample is one Append while it finds its place.
+type sample struct {
+	labels        labels.Labels
+	name          string
+	job, instance string
+	scoped        bool // has otel_scope_* labels
+	kind          kind
+	ref           storage.SeriesRef
+	start, at     int64 // milliseconds; start is 0 when unknown
+	value         float64
+	h             *histogram.Histogram
+	fh            *histogram.FloatHistogram
+}
+
+// kind is how a series is exposed. It is kept in the low bits of its reference,
+// because staleness markers are plain floats and don't tell.
+type kind uint8
+
+const (
+	kindUnknown     kind = iota
+	kindFloat            // also each part of a classic histogram or a summary
+	kindExponential      // native histogram
+	kindCustom           // native histogram with custom buckets: NHCB
+	kindMask        = 3
+)
+
+func (k kind) native() bool { return k == kindExponential || k == kindCustom }
+
+// Append takes one sample with its exemplars.
+//
+// ref has to be 0 or what an Append of the same series returned. The result is
+// 0 for samples that were dropped or became attributes, so that Prometheus
+// doesn't mark them stale later.
+func (t *transaction) Append(ref storage.SeriesRef, ls labels.Labels, st, at int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AppendV2Options) (storage.SeriesRef, error) {
+	if err := t.begin(); err != nil {
+		return 0, err
+	}
+	s := sample{ref: ref, start: st, at: at, value: v, h: h, fh: fh}
+	if err := t.identify(&s, ls); err != nil {
+		return 0, err
+	}
+	res, err := t.resourceOf(&s)
+	if err != nil {
+		return 0, err
+	}
+
+	switch {
+	case h != nil:
+		s.kind = nativeKind(h.Schema)
+	case fh != nil:
+		s.kind = nativeKind(fh.Schema)
+	case s.name == prometheus.TargetInfoMetricName:
+		t.resources[res].describe(s.labels)
+		return 0, nil
+	case value.IsStaleNaN(v):
+		s.kind = t.staleKind(&s)
+	default:
+		s.kind = kindFloat
+		if s.name == upMetric && v != 1 {
+			t.reportDown(&s)
+		}
+	}
+	// Computed once in the life of a series: the caller brings it back.
+	if s.ref == 0 {
+		s.ref = storage.SeriesRef(s.labels.Hash()&^kindMask | uint64(s.kind))
+	}
+
+	i, err := t.record(&s, t.scopeOf(&s, res))
+	if err != nil {
+		t.drop(&s, err)
+		return 0, nil
+	}
+	for _, e := range opts.Exemplars {
+		t.exemplars.add(&t.points.at(i).exemplars, e)
+	}
+	return s.ref, nil
+}
+
+// begin checks what all samples need.
+func (t *transaction) begin() error {
+	if err := t.ctx.Err(); err != nil {
+		return fmt.Errorf("scrape cancelled: %w", err)
+	}
+	if t.target != nil {
+		return nil
+	}
+	metadata, ok := scrape.MetricMetadataStoreFromContext(t.ctx)
+	if !ok {
+		return errNoMetadata
+	}
+	target, ok := scrape.TargetFromContext(t.ctx)
+	if !ok {
+		return errNoTarget
+	}
+	t.metadata, t.target = metadata, target
+	return nil
+}
+
+// identify reads from the labels, in one pass, what decides where the sample
+// goes.
+func (t *transaction) identify(s *sample, ls labels.Labels) error {
+	if !t.sink.ExternalLabels.IsEmpty() {
+		t.builder.Reset(ls)
+		t.sink.ExternalLabels.Range(func(l labels.Label) { t.builder.Set(l.Name, l.Value) })
+		ls = t.builder.Labels()
+	}
+	s.labels = ls
+
+	var previous, duplicate string
+	ls.Range(func(l labels.Label) {
+		switch {
+		case l.Name == previous: // labels are sorted
+			duplicate = l.Name
+		case l.Name == model.MetricNameLabel:
+			s.name = l.Value
+		case l.Name == model.JobLabel:
+			s.job = l.Value
+		case l.Name == model.InstanceLabel:
+			s.instance = l.Value
+		case isScopeLabel(l.Name):
+			s.scoped = true
+		}
+		previous = l.Name
+	})
+	// Prometheus fails the scrape for these, and so do we.
+	if duplicate != "" {
+		return fmt.Errorf("label %q occurs twice in %s", duplicate, ls)
+	}
+	if s.name == "" {
+		return errNoName
+	}
+	return nil
+}
+
+func nativeKind(schema int32) kind {
+	if histogram.IsCustomBucketsSchema(schema) {
+		return kindCustom
+	}
+	return kindExponential
+}
+
+// staleKind tells whose end a staleness marker is. A reference knows it, unless
+// the series was a float when it was first seen; then only native histograms
+// carry the very name of a histogram family.
+func (t *transaction) staleKind(s *sample) kind {
+	if k := kind(s.ref & kindMask); k.native() {
+		return k
+	}
+	md, ok := t.metadata.GetMetadata(s.name)
+	if ok && md.Type == model.MetricTypeHistogram {
+		return kindExponential
+	}
+	return kindFloat
+}
+
+// reportDown logs why a target is down. The sample itself is data as any other.
+func (t *transaction) reportDown(s *sample) {
+	fields := []zap.Field{zap.Stringer("target", s.labels), zap.Int64("scrape_timestamp", s.at)}
+	if s.value != 0 {
+		t.sink.Receiver.Logger.Warn("target has an up that is neither 0 nor 1", append(fields, zap.Float64("up", s.value))...)
+		return
+	}
+	if err := t.target.LastError(); err != nil {
+		fields = append(fields, zap.Error(err))
+	}
+	t.sink.Receiver.Logger.Warn("target is down", fields...)
+}
+
+// drop leaves a sample out of the scrape. Only the first one's reason is kept:
+// a broken target breaks hundreds of series alike, at each scrape.
+func (t *transaction) drop(s *sample, err error) {
+	if t.dropped == 0 {
+		t.dropErr, t.dropSeries = err, s.labels
+	}
+	t.dropped++
+}
+
+// Commit gives the scrape to the next consumer. A scrape without points, which
+// can have none but attributes, is not an error.
+func (t *transaction) Commit() error {
+	defer t.release()
+	md := t.build()
+	t.reportLosses()
+	points := md.DataPointCount()
+	if points == 0 {
+		return nil
+	}
+	ctx := t.sink.ObsReport.StartMetricsOp(t.ctx)
+	err := t.sink.Next.ConsumeMetrics(ctx, md)
+	t.sink.ObsReport.EndMetricsOp(ctx, "prometheus", points, err)
+	return err
+}
+
+// Rollback forgets the scrape.
+func (t *transaction) Rollback() error {
+	t.release()
+	return nil
+}
+
+func (t *transaction) release() {
+	w := t.workspace
+	if w == nil {
+		return
+	}
+	t.workspace = nil
+	if w.reset() {
+		t.sink.workspaces.Put(w)
+	}
+}
+
+func (t *transaction) reportLosses() {
+	if t.dropped > 0 {
+		t.sink.Receiver.Logger.Warn("samples left out of the scrape", zap.Int("samples", t.dropped),
+			zap.NamedError("first", t.dropErr), zap.Stringer("first_series", t.dropSeries))
+	}
+	if t.gaugeHistogram != "" {
+		t.sink.Receiver.Logger.Warn("gauge histograms are sent as cumulative ones, for want of a pdata type",
+			zap.String("first", t.gaugeHistogram))
+	}
+}
