@@ -35,7 +35,7 @@ type disk struct {
 }
 
 const (
-	saveInterval   = time.Second
+	saveInterval   = 250 * time.Millisecond
 	reopenInterval = 5 * time.Second
 	sweepInterval  = 2 * time.Minute
 )

@@ -65,6 +65,8 @@ func (r *scrapeReceiver) Start(_ context.Context, host component.Host) error {
 		AppendMetadata:        true,
 		PassMetadataInContext: r.cfg.Lane != promlane.Native,
 		ParseST:               r.cfg.StartTimestamps,
+		// Targets known at once are scraped at once, not after five seconds.
+		DiscoveryReloadOnStartup: true,
 		HTTPClientOptions: []commonconfig.HTTPClientOption{
 			commonconfig.WithUserAgent(r.set.BuildInfo.Command + "/" + r.set.BuildInfo.Version),
 		},

@@ -1,0 +1,235 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/invar-otel/invar/tests/harness"
+	"github.com/invar-otel/invar/tests/ledger"
+)
+
+const (
+	pushedSeries  = 50
+	scrapedSeries = 200
+)
+
+// pusher sends OTLP metrics and remembers which were accepted.
+type pusher struct {
+	url      string
+	n        int64
+	accepted []int64 // values; the time is the value in ms after base
+	base     int64
+}
+
+// push sends the next value of all series. The time of each is its own.
+func (p *pusher) push(ctx context.Context) {
+	p.n++
+	var b strings.Builder
+	b.WriteString(`{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"pushed","gauge":{"dataPoints":[`)
+	for i := range pushedSeries {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"asInt":"%d","timeUnixNano":"%d000000","attributes":[{"key":"n","value":{"stringValue":"%d"}}]}`, p.n, p.base+p.n, i)
+	}
+	b.WriteString(`]}}]}]}]}`)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewBufferString(b.String()))
+	if err != nil {
+		return
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	if resp.StatusCode == http.StatusOK {
+		p.accepted = append(p.accepted, p.n)
+	}
+}
+
+// TestKilled kills the collector at random moments under load, while the
+// endpoint fails now and then, and starts it again. Whatever a client was told
+// is accepted arrives; a scrape arrives whole or not at all; only the tail
+// after the last saved position arrives twice, and in order.
+func TestKilled(t *testing.T) {
+	kills := 6
+	if os.Getenv("INVAR_SOAK") != "" {
+		kills = 50
+	} else {
+		t.Parallel()
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+
+	sink := ledger.New(ledger.Options{Ledger: true})
+	server := httptest.NewServer(sink)
+	defer server.Close()
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		for i := range scrapedSeries {
+			_, _ = fmt.Fprintf(w, "scraped{n=\"%d\"} %d\n", i, time.Now().UnixMilli())
+		}
+	}))
+	defer target.Close()
+	intake, dir := harness.FreeAddr(t), filepath.Join(t.TempDir(), "wal")
+	options := harness.Options{Env: map[string]string{
+		"INTAKE": intake, "SINK": server.URL, "TARGET": strings.TrimPrefix(target.URL, "http://"), "DIR": dir,
+	}, Config: `
+receivers:
+  otlp: {protocols: {http: {endpoint: "${env:INTAKE}"}}}
+  prometheus_scrape:
+    config:
+      scrape_configs:
+        - {job_name: load, scrape_interval: 100ms, scrape_timeout: 100ms, static_configs: [{targets: ["${env:TARGET}"]}]}
+exporters:
+  prometheus_wal:
+    endpoint: ${env:SINK}
+    wal: {directory: "${env:DIR}", segment_size: 1MiB, max_size: 1GiB}
+    queue: {batch_send_deadline: 100ms, max_samples_per_send: 500}
+    retry_on_failure: {initial_interval: 10ms, max_interval: 100ms}
+service:
+  pipelines:
+    metrics/push: {receivers: [otlp], exporters: [prometheus_wal]}
+    metrics/scrape: {receivers: [prometheus_scrape], exporters: [prometheus_wal]}
+`}
+	p := &pusher{url: "http://" + intake + "/v1/metrics", base: time.Now().UnixMilli()}
+	ctx, stop := context.WithCancel(context.Background())
+	var pushing sync.WaitGroup
+	pushing.Go(func() {
+		for ctx.Err() == nil {
+			p.push(ctx)
+			time.Sleep(2 * time.Millisecond)
+		}
+	})
+	var failing atomic.Bool
+	sink.SetScript(func(*http.Request) ledger.Answer {
+		if failing.Load() {
+			return ledger.Answer{Status: http.StatusServiceUnavailable}
+		}
+		return ledger.Answer{}
+	})
+	started := time.Now()
+	for i := range kills {
+		collector := harness.Invar(t, options)
+		failing.Store(i%3 == 1) // this life delivers nothing
+		time.Sleep(time.Duration(rng.IntN(2500)) * time.Millisecond)
+		collector.Signal(syscall.SIGKILL)
+		_ = collector.Wait(10 * time.Second) // killed is an error
+		failing.Store(false)
+	}
+	stop()
+	pushing.Wait()
+	harness.Invar(t, options)
+	require.NotEmpty(t, p.accepted)
+
+	last := p.base + p.accepted[len(p.accepted)-1]
+	harness.Eventually(t, 60*time.Second, func() error {
+		arrived := 0
+		sink.Ledger(func(series string, samples []ledger.Sample) {
+			if strings.Contains(series, `"pushed"`) && samples[len(samples)-1].T >= last {
+				arrived++
+			}
+		})
+		if arrived != pushedSeries {
+			return fmt.Errorf("%d of %d series have arrived", arrived, pushedSeries)
+		}
+		return nil
+	})
+	require.NoError(t, sink.Problem())
+
+	samples, again, regressions := 0, 0, 0
+	scrapes := map[int64]int{}
+	sink.Ledger(func(series string, got []ledger.Sample) {
+		seen := make(map[int64]bool, len(got))
+		for i, s := range got {
+			if seen[s.T] {
+				again++
+			}
+			if i > 0 && s.T < got[i-1].T {
+				regressions++
+			}
+			if !seen[s.T] && strings.Contains(series, `"scraped"`) {
+				scrapes[s.T]++
+			}
+			seen[s.T] = true
+		}
+		samples += len(seen)
+		if !strings.Contains(series, `"pushed"`) {
+			return
+		}
+		for _, n := range p.accepted {
+			if !seen[p.base+n] {
+				t.Errorf("%s lost %d", series, n)
+				return
+			}
+		}
+	})
+	for at, n := range scrapes {
+		// A target's last scrape before its series went stale has all of them.
+		require.Equal(t, scrapedSeries, n, "scrape at %d", at)
+	}
+	t.Logf("%d kills: %d samples, %d sent again, %d series started over", kills, samples, again, regressions)
+	require.NotEmpty(t, scrapes)
+	// A series starts over at most once a life.
+	require.LessOrEqual(t, regressions, kills*(pushedSeries+scrapedSeries+10))
+	// The tail: what was sent since the position was saved, at most a second
+	// before, a life.
+	perSecond := samples / max(1, int(time.Since(started).Seconds()))
+	require.LessOrEqual(t, again, (kills+1)*max(perSecond, samples/kills))
+}
+
+// TestTwoExportersAreIndependent: one endpoint that is away does not keep the
+// other from getting everything.
+func TestTwoExportersAreIndependent(t *testing.T) {
+	t.Parallel()
+	sink := ledger.New(ledger.Options{Ledger: true})
+	server := httptest.NewServer(sink)
+	defer server.Close()
+	away, err := net.Listen("tcp", "127.0.0.1:0") // accepts, never answers
+	require.NoError(t, err)
+	defer away.Close()
+	harness.Invar(t, harness.Options{Env: map[string]string{
+		"SINK": server.URL, "AWAY": "http://" + away.Addr().String(), "TARGET": harness.FreeAddr(t),
+	}, Config: `
+receivers:
+  prometheus_scrape:
+    config:
+      scrape_configs:
+        - {job_name: nobody, scrape_interval: 100ms, scrape_timeout: 100ms, static_configs: [{targets: ["${env:TARGET}"]}]}
+exporters:
+  prometheus_wal/here: {endpoint: "${env:SINK}", external_labels: {to: here}, queue: {batch_send_deadline: 100ms}}
+  prometheus_wal/away: {endpoint: "${env:AWAY}", timeout: 1s, queue: {batch_send_deadline: 100ms}}
+service: {pipelines: {metrics: {receivers: [prometheus_scrape], exporters: [prometheus_wal/here, prometheus_wal/away]}}}
+`})
+	harness.Eventually(t, 20*time.Second, func() error {
+		n := 0
+		sink.Ledger(func(series string, samples []ledger.Sample) {
+			if strings.Contains(series, `__name__="up"`) && strings.Contains(series, `to="here"`) {
+				n = len(samples)
+			}
+		})
+		if n < 20 {
+			return fmt.Errorf("%d samples of up", n)
+		}
+		return nil
+	})
+}
