@@ -1,0 +1,172 @@
+package prometheuswalexporter
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	ownmetadata "github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
+)
+
+// otlp makes metrics of one resource; add fills the metrics.
+func otlp(add func(pmetric.MetricSlice)) pmetric.Metrics {
+	md := pmetric.NewMetrics()
+	rm := md.ResourceMetrics().AppendEmpty()
+	rm.Resource().Attributes().PutStr("service.name", "shop")
+	rm.Resource().Attributes().PutStr("service.instance.id", "i1")
+	rm.Resource().Attributes().PutStr("k8s.pod.name", "p1")
+	add(rm.ScopeMetrics().AppendEmpty().Metrics())
+	return md
+}
+
+func addSum(ms pmetric.MetricSlice, name string, temporality pmetric.AggregationTemporality, ts time.Time, v float64) {
+	m := ms.AppendEmpty()
+	m.SetName(name)
+	s := m.SetEmptySum()
+	s.SetIsMonotonic(true)
+	s.SetAggregationTemporality(temporality)
+	p := s.DataPoints().AppendEmpty()
+	p.SetTimestamp(pcommon.NewTimestampFromTime(ts))
+	p.SetDoubleValue(v)
+}
+
+func TestConsumesMetrics(t *testing.T) {
+	sink := newSink(t)
+	cfg := testConfig(t, sink.url)
+	cfg.Translation.PromoteResourceAttributes = []string{"k8s.pod.name"}
+	e, _ := startExporter(t, cfg)
+	now := time.Now().Truncate(time.Millisecond)
+	require.NoError(t, e.ConsumeMetrics(context.Background(), otlp(func(ms pmetric.MetricSlice) {
+		addSum(ms, "requests", pmetric.AggregationTemporalityCumulative, now, 7)
+		m := ms.AppendEmpty()
+		m.SetName("size")
+		m.SetUnit("By")
+		h := m.SetEmptyExponentialHistogram()
+		h.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+		p := h.DataPoints().AppendEmpty()
+		p.SetTimestamp(pcommon.NewTimestampFromTime(now))
+		p.SetCount(3)
+		p.SetSum(9)
+		p.Positive().BucketCounts().FromRaw([]uint64{1, 2})
+	})))
+	sink.waitFor(t, 3)
+	got := sink.series()
+	name := func(metric string) string {
+		return fmt.Sprintf(`{__name__="%s", instance="i1", job="shop", k8s_pod_name="p1"}`, metric)
+	}
+	require.Equal(t, []sample{{now.UnixMilli(), 7}}, got[name("requests_total")].samples)
+	require.EqualValues(t, 3, got[name("size_bytes")].histograms[0].ToIntHistogram().Count)
+	require.Contains(t, got, `{__name__="target_info", instance="i1", job="shop", k8s_pod_name="p1"}`)
+}
+
+// Delta metrics are refused with a word on what to do, the others accepted.
+func TestDeltaIsRefused(t *testing.T) {
+	sink := newSink(t)
+	host := newStatusHost()
+	e := startOn(t, host, testConfig(t, sink.url))
+	now := time.Now()
+	require.NoError(t, e.ConsumeMetrics(context.Background(), otlp(func(ms pmetric.MetricSlice) {
+		addSum(ms, "delta", pmetric.AggregationTemporalityDelta, now, 1)
+		addSum(ms, "cumulative", pmetric.AggregationTemporalityCumulative, now, 1)
+	})))
+	sink.waitFor(t, 2) // and target_info
+	errs := host.waitFor(t, componentstatus.StatusRecoverableError)
+	require.ErrorContains(t, errs[0], "put a deltatocumulative processor before this exporter")
+
+	err := e.ConsumeMetrics(context.Background(), otlp(func(ms pmetric.MetricSlice) {
+		ms.AppendEmpty().SetName("nothing")
+	}))
+	require.NoError(t, err, "no data point was lost")
+}
+
+func TestUntranslatableIsPermanent(t *testing.T) {
+	sink := newSink(t)
+	cfg := testConfig(t, sink.url)
+	cfg.Translation.TargetInfo = false
+	e, _ := startExporter(t, cfg)
+	err := e.ConsumeMetrics(context.Background(), otlp(func(ms pmetric.MetricSlice) {
+		addSum(ms, "delta", pmetric.AggregationTemporalityDelta, time.Now(), 1)
+	}))
+	require.True(t, consumererror.IsPermanent(err), "%v", err)
+}
+
+func TestAfterShutdown(t *testing.T) {
+	sink := newSink(t)
+	e, stop := startExporter(t, testConfig(t, sink.url))
+	stop()
+	err := e.ConsumeMetrics(context.Background(), otlp(func(ms pmetric.MetricSlice) {
+		addSum(ms, "x", pmetric.AggregationTemporalityCumulative, time.Now(), 1)
+	}))
+	require.ErrorIs(t, err, errClosed)
+}
+
+func TestLifecycleWithoutStart(t *testing.T) {
+	cfg := createDefaultConfig().(*Config)
+	cfg.Endpoint = "http://localhost/w"
+	e, err := NewFactory().CreateMetrics(context.Background(), exportertest.NewNopSettings(ownmetadata.Type), cfg)
+	require.NoError(t, err)
+	require.NoError(t, e.Shutdown(context.Background()))
+}
+
+func TestOwnMetrics(t *testing.T) {
+	sink := newSink(t)
+	cfg := testConfig(t, sink.url)
+	tel := componenttest.NewTelemetry()
+	defer func() { require.NoError(t, tel.Shutdown(context.Background())) }()
+	set := exportertest.NewNopSettings(ownmetadata.Type)
+	set.TelemetrySettings = tel.NewTelemetrySettings()
+	set.ID = component.NewID(ownmetadata.Type)
+	e, err := newExporter(set, cfg)
+	require.NoError(t, err)
+	require.NoError(t, e.Start(context.Background(), componenttest.NewNopHost()))
+	appendN(t, e, 100, 1000, 1)
+	appendN(t, e, 100, 1000, 1) // all duplicates
+	appendN(t, e, 100, 2000, 2)
+	sink.waitFor(t, 200)
+
+	sum := func(name string) (total int64, attrs []string) {
+		m, err := tel.GetMetric(name)
+		require.NoError(t, err, name)
+		switch data := m.Data.(type) {
+		case metricdata.Sum[int64]:
+			for _, p := range data.DataPoints {
+				total += p.Value
+				attrs = append(attrs, p.Attributes.Encoded(attribute.DefaultEncoder()))
+			}
+		case metricdata.Gauge[int64]:
+			for _, p := range data.DataPoints {
+				total += p.Value
+			}
+		}
+		return total, attrs
+	}
+	require.Eventually(t, func() bool { n, _ := sum("otelcol_exporter_sent_metric_points"); return n == 200 }, 5*time.Second, 5*time.Millisecond)
+	n, attrs := sum(prefix + "dropped_samples")
+	require.EqualValues(t, 100, n)
+	require.Equal(t, []string{"exporter=prometheus_wal,reason=duplicate"}, attrs)
+	for name, want := range map[string]int64{
+		prefix + "series": 100, prefix + "shards": 4, prefix + "wal_segments": 1,
+		"otelcol_exporter_queue_capacity": 4 * 2 * 5000, "otelcol_exporter_queue_size": 0,
+	} {
+		n, _ := sum(name)
+		require.Equal(t, want, n, name)
+	}
+	n, _ = sum(prefix + "wal_size")
+	require.Greater(t, n, int64(300))
+	m, err := tel.GetMetric(prefix + "request_duration")
+	require.NoError(t, err)
+	require.Equal(t, "s", m.Unit)
+	require.NoError(t, e.Shutdown(context.Background()))
+}
