@@ -178,7 +178,7 @@ func (c *Config) Validate() error {
 			fmt.Sprintf("is not known; use %s, %s or %s", messageAuto, remotewrite.V2, remotewrite.V1))
 	}
 	for name := range c.ExternalLabels {
-		if !model.LabelName(name).IsValid() || strings.HasPrefix(name, "__") {
+		if !model.LegacyValidation.IsValidLabelName(name) || strings.HasPrefix(name, "__") {
 			fail("external_labels", fmt.Sprintf("%q", name), "is not a label name; use letters, digits and underscores, like cluster")
 		}
 	}

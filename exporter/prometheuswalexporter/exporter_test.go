@@ -154,7 +154,7 @@ func TestDeliversRareParts(t *testing.T) {
 			c := got[`{__name__="c", "ü.x"="1"}`]
 			require.Equal(t, []sample{{1000, 2}}, c.samples)
 			require.Len(t, c.exemplars, 1)
-			require.Equal(t, 1.5, c.exemplars[0].Value)
+			require.InDelta(t, 1.5, c.exemplars[0].Value, 0)
 			require.Equal(t, int64(900), c.exemplars[0].Ts)
 			require.Equal(t, "abc", c.exemplars[0].Labels.Get("trace_id"))
 			if m == remotewrite.V2 {

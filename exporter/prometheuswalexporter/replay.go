@@ -138,7 +138,7 @@ func (r *replayer) read(ctx context.Context, reader *seglog.Reader, cursor seglo
 		}
 		if end.Segment != segment {
 			segment = end.Segment
-			r.Dictionary.Reset()
+			r.Reset()
 			r.mu.Lock()
 			r.slots = r.slots[:0]
 			r.mu.Unlock()

@@ -72,7 +72,8 @@ func (e *Encoder) Pair(name, value uint64) uint64 {
 // Family defines the next metric family. typ is the MetricType of remote
 // write 2.0.
 func (e *Encoder) Family(typ byte, name, help, unit uint64) uint64 {
-	b := append(e.fams.buf, typ)
+	b := e.fams.buf
+	b = append(b, typ)
 	for _, s := range [...]uint64{name, help, unit} {
 		b = binary.AppendUvarint(b, s)
 	}
@@ -107,7 +108,8 @@ func (e *Encoder) Sample(s *Sample) {
 
 func (e *Encoder) append(series uint64, t, start int64, v float64, hist []byte, exemplars []Exemplar) {
 	at := len(e.samples)
-	b := append(e.samples, 0)
+	b := e.samples
+	b = append(b, 0) // the tag, set below
 	var tag byte
 	if series != e.next {
 		tag |= tagSeries
@@ -160,16 +162,18 @@ func appendExemplars(b []byte, exemplars []Exemplar, t int64) []byte {
 	return b
 }
 
-// Samples and Size are the number of samples in the record so far and its
-// size in bytes, header aside.
+// Samples is the number of samples in the record so far.
 func (e *Encoder) Samples() int { return e.count }
+
+// Size is the size of the record so far in bytes, header aside.
 func (e *Encoder) Size() int {
 	return len(e.symbols.buf) + len(e.pairs.buf) + len(e.fams.buf) + len(e.series.buf) + len(e.samples)
 }
 
 // Record returns the record. It is valid until the next Begin.
 func (e *Encoder) Record() []byte {
-	b := append(e.out[:0], format)
+	b := e.out[:0]
+	b = append(b, format)
 	b = binary.AppendVarint(b, e.base)
 	sections := [...]*section{&e.symbols, &e.pairs, &e.fams, &e.series}
 	for _, s := range sections {

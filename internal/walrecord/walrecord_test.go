@@ -124,7 +124,7 @@ func TestCutShort(t *testing.T) {
 	var whole logHandler
 	require.NoError(t, Decode(record, &whole))
 	bare := len(record) - len(example().samples)
-	for n := range len(record) {
+	for n := range record {
 		var h logHandler
 		err := Decode(record[:n], &h)
 		if n < bare {

@@ -38,7 +38,7 @@ func (c *counted) AppenderV2(ctx context.Context) storage.AppenderV2 {
 
 type countedAppender struct {
 	*counted
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // of this scrape alone, from StartMetricsOp to EndMetricsOp
 	next storage.AppenderV2
 	n    int
 

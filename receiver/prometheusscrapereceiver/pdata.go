@@ -9,7 +9,7 @@ import (
 )
 
 // pdataSink returns the way into the pipeline.
-func (r *scrapeReceiver) pdataSink(obs *receiverhelper.ObsReport) (storage.AppendableV2, error) {
+func (r *scrapeReceiver) pdataSink(obs *receiverhelper.ObsReport) storage.AppendableV2 {
 	return pdatasink.New(pdatasink.Settings{
 		Next:               r.next,
 		ExternalLabels:     r.cfg.Prometheus.loaded.GlobalConfig.ExternalLabels,
@@ -17,5 +17,5 @@ func (r *scrapeReceiver) pdataSink(obs *receiverhelper.ObsReport) (storage.Appen
 		Receiver:           r.set,
 		ScopeName:          metadata.ScopeName,
 		ObsReport:          obs,
-	}), nil
+	})
 }

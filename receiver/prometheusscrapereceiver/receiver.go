@@ -39,8 +39,8 @@ type scrapeReceiver struct {
 	reload     *reloader
 }
 
-func newReceiver(set receiver.Settings, cfg *Config, next consumer.Metrics) (*scrapeReceiver, error) {
-	return &scrapeReceiver{cfg: cfg, set: set, next: next, logger: set.Logger, registry: prometheus.NewRegistry()}, nil
+func newReceiver(set receiver.Settings, cfg *Config, next consumer.Metrics) *scrapeReceiver {
+	return &scrapeReceiver{cfg: cfg, set: set, next: next, logger: set.Logger, registry: prometheus.NewRegistry()}
 }
 
 // Start implements component.Component. Exporters have been started by then.
@@ -131,7 +131,7 @@ func (r *scrapeReceiver) sink(host component.Host) (storage.AppendableV2, error)
 	}
 	if r.cfg.Lane != promlane.Native {
 		r.logger.Info("Scraping in the pdata lane", zap.String("reason", r.reason()))
-		return r.pdataSink(obs)
+		return r.pdataSink(obs), nil
 	}
 	sinks, err := promlane.Sinks(host, r.cfg.NativeExporters)
 	if err != nil {

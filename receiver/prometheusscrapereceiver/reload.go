@@ -87,7 +87,7 @@ func (r *reloader) digest() [sha256.Size]byte {
 		files, _ := filepath.Glob(pattern) // Load has checked the pattern
 		for _, name := range files {
 			content, err := os.ReadFile(name)
-			fmt.Fprintf(h, "%q %d %v\n", name, len(content), err)
+			_, _ = fmt.Fprintf(h, "%q %d %v\n", name, len(content), err)
 			h.Write(content)
 		}
 	}

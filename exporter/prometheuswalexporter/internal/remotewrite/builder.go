@@ -141,7 +141,8 @@ func (b *Builder) timeseriesV2(view series.View, it *Item, x *Extra) {
 		refs = appendUvarint(appendUvarint(refs, lp.name), lp.value)
 	}
 	b.refs = refs
-	one := append(b.one[:0], seriesLabels)
+	one := b.one[:0]
+	one = append(one, seriesLabels)
 	one = append(binary.AppendUvarint(one, uint64(len(refs))), refs...)
 	var start int64
 	if x != nil {

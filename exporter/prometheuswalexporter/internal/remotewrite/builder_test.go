@@ -73,7 +73,7 @@ func decode(t testing.TB, m Message, body []byte) []string {
 	}
 	var req writev2.Request
 	require.NoError(t, req.Unmarshal(plain))
-	require.Equal(t, "", req.Symbols[0])
+	require.Empty(t, req.Symbols[0])
 	seen := map[string]bool{}
 	var out []string
 	sym := req.Symbols

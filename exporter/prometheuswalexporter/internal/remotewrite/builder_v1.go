@@ -82,7 +82,8 @@ func (b *Builder) MetadataV1(view series.View, limit int) [][]byte {
 		if view.Symbol(name) == "" {
 			return
 		}
-		one := append(b.one[:0], v1MetadataType, typ)
+		one := b.one[:0]
+		one = append(one, v1MetadataType, typ)
 		one = appendString(one, v1MetadataName, view.Symbol(name))
 		one = appendString(one, v1MetadataHelp, view.Symbol(help))
 		one = appendString(one, v1MetadataUnit, view.Symbol(unit))

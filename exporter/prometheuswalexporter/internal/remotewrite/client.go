@@ -16,13 +16,13 @@ import (
 type Verdict int
 
 const (
-	// Accepted: the endpoint has it.
+	// Accepted means that the endpoint has it.
 	Accepted Verdict = iota
-	// Retry: it may accept the same request later.
+	// Retry means that it may accept the same request later.
 	Retry
-	// Refused: it will never accept this request.
+	// Refused means that it will never accept this request.
 	Refused
-	// Unsupported: it does not speak this message.
+	// Unsupported means that it does not speak this message.
 	Unsupported
 )
 

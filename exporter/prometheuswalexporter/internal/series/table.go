@@ -169,8 +169,8 @@ func (t *Table) create(hash uint64, ls labels.Labels, dropped bool, clock uint32
 		t.high++
 		slot = t.high
 		if chunks := *t.chunks.Load(); int(slot>>chunkBits) >= len(chunks) {
-			grown := append(chunks[:len(chunks):len(chunks)], new(chunk))
-			t.chunks.Store(&grown)
+			chunks = append(chunks[:len(chunks):len(chunks)], new(chunk)) // a copy: readers hold the old
+			t.chunks.Store(&chunks)
 		}
 	}
 	t.buf = t.buf[:0]

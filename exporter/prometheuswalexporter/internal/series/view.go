@@ -55,7 +55,11 @@ func (v View) Families(f func(n uint32)) {
 	}
 }
 
-// PairMark, SymbolMark and FamilyMark are for the log writer, under its lock.
-func (v View) PairMark(p uint32) *Mark   { return &v.t.pairs.pairs[p].mark }
+// PairMark is a pair's mark, for the log writer under its lock.
+func (v View) PairMark(p uint32) *Mark { return &v.t.pairs.pairs[p].mark }
+
+// SymbolMark is a symbol's mark, for the log writer under its lock.
 func (v View) SymbolMark(n uint32) *Mark { return &v.t.pairs.symbols[n].mark }
+
+// FamilyMark is a family's mark, for the log writer under its lock.
 func (v View) FamilyMark(n uint32) *Mark { return &v.t.fams.entries[n].mark }
