@@ -14,6 +14,7 @@ import (
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
+	"github.com/invar-otel/invar/internal/promlane"
 	"github.com/invar-otel/invar/internal/walrecord"
 )
 
@@ -47,6 +48,9 @@ func (e *walExporter) newAppender() *appender {
 func (a *appender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
 	slot, ok := a.e.table.Use(series.Ref(ref), a.clock)
 	if !ok {
+		if ref != 0 && ls.IsEmpty() {
+			return 0, promlane.ErrUnknownRef
+		}
 		if err := a.e.checkLabels(ls); err != nil {
 			return 0, err
 		}

@@ -267,9 +267,10 @@ func (w *writer) position() (seglog.Position, int64) {
 	return from, oldest
 }
 
-// sweepAfter is for how long a series is kept without a sample. Scrape caches
-// hold on to references for a few intervals.
-const sweepAfter = 15 * time.Minute
+// sweepAfter is for how long a series is kept without a sample. A scraper that
+// comes back later than that brings the labels again; only a staleness marker
+// after more than that is lost.
+const sweepAfter = time.Hour
 
 // sweep forgets series that are no longer written, unless they are in a queue.
 func (w *writer) sweep(now time.Time) int {

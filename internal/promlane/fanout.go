@@ -68,7 +68,13 @@ func (a *fanoutAppender) Append(ref storage.SeriesRef, ls labels.Labels, st, t i
 	if ref != 0 {
 		known = a.lookup(ref)
 	}
+	if known == nil && ls.IsEmpty() {
+		return 0, ErrUnknownRef
+	}
 	first, err := a.appenders[0].Append(ref, ls, st, t, v, h, fh, opts)
+	if errors.Is(err, ErrUnknownRef) {
+		return 0, err // before the others have it twice
+	}
 	changed := known == nil || first != ref
 	var others []storage.SeriesRef
 	for i, app := range a.appenders[1:] {

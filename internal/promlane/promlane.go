@@ -9,6 +9,7 @@
 package promlane
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/prometheus/prometheus/storage"
@@ -16,9 +17,16 @@ import (
 	"go.opentelemetry.io/collector/pipeline"
 )
 
+// ErrUnknownRef is what Append returns when it is given a reference that is not
+// good any more and no labels to go by. Append again with them.
+var ErrUnknownRef = errors.New("unknown series reference")
+
 // NativeSink is an exporter that takes samples as Prometheus' scraper appends
 // them. AppenderV2 is called once a scrape, from many goroutines; each
 // appender is used by one. It may be called between Start and Shutdown.
+//
+// Beyond what storage.AppenderV2 asks, Append takes a reference without labels,
+// so that a scraper need not keep them; see ErrUnknownRef.
 type NativeSink interface {
 	storage.AppendableV2
 	// AcceptsNativeSamples marks the intention; it does nothing.

@@ -1,11 +1,13 @@
 // Package prometheusscrapereceiver implements the prometheus_scrape receiver:
-// Prometheus' own service discovery and scraping, in two lanes.
+// Prometheus' service discovery, configuration, relabelling and parsers, in two
+// lanes.
 //
-//	discovery.Manager ─▶ scrape.Manager ─▶ counted ─┬─ native: exporters, directly (promlane)
-//	                                                └─ pdata:  pdatasink ─▶ pipeline
-//	        ▲
+//	                    ┌─ native: nativescrape ─▶ counted ─▶ exporters, directly (promlane)
+//	discovery.Manager ──┤
+//	        ▲           └─ pdata:  scrape.Manager ─▶ pdatasink ─▶ pipeline
+//	        │
 //	   reloader: scrape_config_files
 //
-// Everything before the sink is the same in both lanes. The lane is decided
-// from the configuration before the receiver is made, see promlane.Plan.
+// The lane is decided from the configuration before the receiver is made, see
+// promlane.Plan.
 package prometheusscrapereceiver

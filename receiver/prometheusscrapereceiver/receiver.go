@@ -9,9 +9,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	commonconfig "github.com/prometheus/common/config"
+	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/discovery"
+	"github.com/prometheus/prometheus/discovery/targetgroup"
 	"github.com/prometheus/prometheus/scrape"
-	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/logging"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/consumer"
@@ -21,9 +23,17 @@ import (
 	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/invar-otel/invar/internal/promlane"
+	"github.com/invar-otel/invar/receiver/prometheusscrapereceiver/internal/nativescrape"
 )
 
-// scrapeReceiver runs Prometheus' discovery and scrape managers.
+// manager scrapes: Prometheus' own in the pdata lane, ours in the native lane.
+type manager interface {
+	ApplyConfig(cfg *promconfig.Config) error
+	Run(updates <-chan map[string][]*targetgroup.Group) error
+	Stop()
+}
+
+// scrapeReceiver runs Prometheus' discovery and a scrape manager.
 type scrapeReceiver struct {
 	cfg    *Config
 	set    receiver.Settings
@@ -32,7 +42,7 @@ type scrapeReceiver struct {
 
 	cancel     context.CancelFunc // nil before Start
 	running    sync.WaitGroup
-	scrape     *scrape.Manager
+	scrape     manager
 	discovery  *discovery.Manager
 	unregister func()
 	registry   *prometheus.Registry
@@ -45,10 +55,6 @@ func newReceiver(set receiver.Settings, cfg *Config, next consumer.Metrics) *scr
 
 // Start implements component.Component. Exporters have been started by then.
 func (r *scrapeReceiver) Start(_ context.Context, host component.Host) error {
-	sink, err := r.sink(host)
-	if err != nil {
-		return err
-	}
 	logger := slog.New(zapslog.NewHandler(r.logger.Core()))
 	registerer := prometheus.WrapRegistererWith(prometheus.Labels{"receiver": r.set.ID.String()}, r.registry)
 	sdMetrics, err := discovery.CreateAndRegisterSDMetrics(registerer)
@@ -61,19 +67,10 @@ func (r *scrapeReceiver) Start(_ context.Context, host component.Host) error {
 		cancel()
 		return errors.New("make the discovery manager; the log has the reason")
 	}
-	r.scrape, err = scrape.NewManager(&scrape.Options{
-		AppendMetadata:        true,
-		PassMetadataInContext: r.cfg.Lane != promlane.Native,
-		ParseST:               r.cfg.StartTimestamps,
-		// Targets known at once are scraped at once, not after five seconds.
-		DiscoveryReloadOnStartup: true,
-		HTTPClientOptions: []commonconfig.HTTPClientOption{
-			commonconfig.WithUserAgent(r.set.BuildInfo.Command + "/" + r.set.BuildInfo.Version),
-		},
-	}, logger, nil, nil, sink, registerer)
+	unregister, err := r.makeManager(host, logger, registerer)
 	if err != nil {
 		cancel()
-		return fmt.Errorf("make the scrape manager: %w", err)
+		return err
 	}
 	r.unregister = func() {
 		sdMetrics.RefreshManager.Unregister()
@@ -81,7 +78,7 @@ func (r *scrapeReceiver) Start(_ context.Context, host component.Host) error {
 			m.Unregister()
 		}
 		r.discovery.UnregisterMetrics()
-		r.scrape.UnregisterMetrics()
+		unregister()
 	}
 	r.reload = &reloader{
 		source: &r.cfg.Prometheus, interval: r.cfg.ConfigFilesInterval, logger: r.logger,
@@ -121,25 +118,44 @@ func (r *scrapeReceiver) Shutdown(context.Context) error {
 	return nil
 }
 
-// sink returns where the scraper appends to: the exporters or the pipeline.
-func (r *scrapeReceiver) sink(host component.Host) (storage.AppendableV2, error) {
+// makeManager makes the scrape manager of the lane, and a function that takes
+// its metrics back.
+func (r *scrapeReceiver) makeManager(host component.Host, logger *slog.Logger, registerer prometheus.Registerer) (unregister func(), err error) {
 	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
 		ReceiverID: r.set.ID, Transport: "http", ReceiverCreateSettings: r.set,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make own metrics: %w", err)
 	}
-	if r.cfg.Lane != promlane.Native {
-		r.logger.Info("Scraping in the pdata lane", zap.String("reason", r.reason()))
-		return r.pdataSink(obs), nil
+	client := []commonconfig.HTTPClientOption{
+		commonconfig.WithUserAgent(r.set.BuildInfo.Command + "/" + r.set.BuildInfo.Version),
 	}
-	sinks, err := promlane.Sinks(host, r.cfg.NativeExporters)
+	if r.cfg.Lane == promlane.Native {
+		sinks, err := promlane.Sinks(host, r.cfg.NativeExporters)
+		if err != nil {
+			return nil, fmt.Errorf("lane: native: %w", err)
+		}
+		r.logger.Info("Scraping in the native lane: samples go to the exporters without becoming pdata",
+			zap.Stringers("exporters", r.cfg.NativeExporters), zap.String("reason", r.reason()))
+		r.scrape = nativescrape.New(nativescrape.Settings{
+			Sink: &counted{next: promlane.Fanout(sinks), obs: obs}, Logger: logger,
+			ClientOptions: client, StartTimestamps: r.cfg.StartTimestamps,
+		})
+		return func() {}, nil
+	}
+	r.logger.Info("Scraping in the pdata lane", zap.String("reason", r.reason()))
+	m, err := scrape.NewManager(&scrape.Options{
+		PassMetadataInContext: true,
+		ParseST:               r.cfg.StartTimestamps,
+		// Targets known at once are scraped at once, not after five seconds.
+		DiscoveryReloadOnStartup: true,
+		HTTPClientOptions:        client,
+	}, logger, logging.NewJSONFileLogger, nil, r.pdataSink(obs), registerer)
 	if err != nil {
-		return nil, fmt.Errorf("lane: native: %w", err)
+		return nil, fmt.Errorf("make the scrape manager: %w", err)
 	}
-	r.logger.Info("Scraping in the native lane: samples go to the exporters without becoming pdata",
-		zap.Stringers("exporters", r.cfg.NativeExporters), zap.String("reason", r.reason()))
-	return newCounted(promlane.Fanout(sinks), obs, r.cfg.Prometheus.loaded.GlobalConfig.ExternalLabels), nil
+	r.scrape = m
+	return m.UnregisterMetrics, nil
 }
 
 func (r *scrapeReceiver) reason() string {

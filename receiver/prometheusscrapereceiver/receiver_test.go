@@ -33,6 +33,7 @@ import (
 	"go.uber.org/goleak"
 	"go.yaml.in/yaml/v2"
 
+	"github.com/invar-otel/invar/internal/promlane"
 	"github.com/invar-otel/invar/receiver/prometheusscrapereceiver/internal/metadata"
 )
 
@@ -52,7 +53,12 @@ type sink struct {
 	component.Component
 	mu     sync.Mutex
 	points map[string][]float64
+	names  map[storage.SeriesRef]string
 	refuse error
+}
+
+func newSink() *sink {
+	return &sink{points: map[string][]float64{}, names: map[storage.SeriesRef]string{}}
 }
 
 func (s *sink) AcceptsNativeSamples() {}
@@ -71,9 +77,18 @@ type sinkAppender struct {
 	values []float64
 }
 
-func (a *sinkAppender) Append(_ storage.SeriesRef, ls labels.Labels, _, _ int64, v float64, _ *histogram.Histogram, _ *histogram.FloatHistogram, _ storage.AOptions) (storage.SeriesRef, error) {
-	a.names, a.values = append(a.names, ls.String()), append(a.values, v)
-	return storage.SeriesRef(ls.Hash()), nil
+func (a *sinkAppender) Append(ref storage.SeriesRef, ls labels.Labels, _, _ int64, v float64, _ *histogram.Histogram, _ *histogram.FloatHistogram, _ storage.AOptions) (storage.SeriesRef, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ls.IsEmpty() && a.sink.names[ref] == "" {
+		return 0, promlane.ErrUnknownRef
+	}
+	if !ls.IsEmpty() {
+		ref = storage.SeriesRef(ls.Hash())
+		a.sink.names[ref] = ls.String()
+	}
+	a.names, a.values = append(a.names, a.sink.names[ref]), append(a.values, v)
+	return ref, nil
 }
 
 func (a *sinkAppender) Commit() error {
@@ -155,7 +170,7 @@ func TestNativeLane(t *testing.T) {
 	defer func() { require.NoError(t, tel.Shutdown(context.Background())) }()
 	set := receivertest.NewNopSettings(metadata.Type)
 	set.TelemetrySettings = tel.NewTelemetrySettings()
-	s := &sink{points: map[string][]float64{}}
+	s := newSink()
 	r := start(t, set, newHost(s), fmt.Sprintf(`
 lane: native
 native_exporters: [prometheus_wal]
@@ -197,7 +212,9 @@ func TestRefusedIsCounted(t *testing.T) {
 	defer func() { require.NoError(t, tel.Shutdown(context.Background())) }()
 	set := receivertest.NewNopSettings(metadata.Type)
 	set.TelemetrySettings = tel.NewTelemetrySettings()
-	start(t, set, newHost(&sink{refuse: errors.New("full")}), fmt.Sprintf(`
+	refusing := newSink()
+	refusing.refuse = errors.New("full")
+	start(t, set, newHost(refusing), fmt.Sprintf(`
 lane: native
 native_exporters: [prometheus_wal]
 config: {scrape_configs: [{job_name: j, scrape_interval: 50ms, scrape_timeout: 50ms, static_configs: [{targets: ['%s']}]}]}
@@ -257,7 +274,7 @@ func TestFilesAreFollowed(t *testing.T) {
 	}
 	write("jobs.yml", job("one"))
 	write("targets.json", fmt.Sprintf(`[{"targets": ["%s"], "labels": {"v": "1"}}]`, addr))
-	s := &sink{points: map[string][]float64{}}
+	s := newSink()
 	host := newHost(s)
 	r := start(t, receivertest.NewNopSettings(metadata.Type), host, fmt.Sprintf(`
 lane: native
