@@ -40,6 +40,8 @@ type scrape struct {
 	meta     maphash.Hash
 	family   family
 
+	untracked []line // had staleness markers to expect until this scrape
+
 	parser    textparse.Parser
 	labels    labels.Labels
 	exemplars []exemplar.Exemplar
@@ -55,9 +57,17 @@ func (s *scrape) append(body []byte, contentType string) error {
 	s.meta.SetSeed(seed)
 	rest := body
 	if s.isPlainText(contentType) && !s.refreshMetadata {
-		var err error
-		if rest, err = s.appendKnown(rest); err != nil {
+		left, comments, err := s.appendKnown(rest)
+		if err != nil {
 			return err
+		}
+		if rest = left; len(rest) > 0 && len(comments) > 0 {
+			// What follows may be of the family declared last.
+			// The parser appends to what it is given: the clip keeps it off the
+			// line behind.
+			if err := s.appendParsed(slices.Clip(comments), contentType); err != nil {
+				return err
+			}
 		}
 	}
 	if len(rest) > 0 {
@@ -69,6 +79,9 @@ func (s *scrape) append(body []byte, contentType string) error {
 		return s.limitErr
 	}
 	s.lines.vanished(s.markStale)
+	for _, x := range s.untracked {
+		s.markStale(x)
+	}
 	s.lines.end()
 	s.allStale = false
 	if sum := s.metadataSum(body, contentType); sum != s.metadata {
@@ -102,41 +115,48 @@ func (s *scrape) markStale(x line) {
 }
 
 // appendKnown appends lines of the text format as long as they are those of
-// the last scrape, and returns what is left from the first that is not.
-func (s *scrape) appendKnown(b []byte) ([]byte, error) {
+// the last scrape. It returns what is left from the first that is not, and the
+// comments last seen before it.
+func (s *scrape) appendKnown(b []byte) (left, comments []byte, err error) {
+	inComments := false
 	for len(b) > 0 {
 		if b[0] == '#' || b[0] == '\n' {
 			end := bytes.IndexByte(b, '\n')
 			if end < 0 {
-				return b, nil
+				return b, comments, nil
 			}
+			if !inComments {
+				inComments, comments = true, b[:0]
+			}
+			comments = comments[:len(comments)+end+1]
 			b = b[end+1:]
 			continue
 		}
+		inComments = false
 		x := s.lines.at()
 		if x == nil || x.flags&^lineDropped != 0 || len(b) <= int(x.length) || b[x.length] != ' ' {
-			return b, nil
+			return b, comments, nil
 		}
 		end := bytes.IndexByte(b[x.length+1:], '\n')
 		if end < 0 || maphash.Bytes(seed, b[:x.length]) != x.hash {
-			return b, nil
+			return b, comments, nil
 		}
 		v, ok := parseValue(b[int(x.length)+1 : int(x.length)+1+end])
 		if !ok {
-			return b, nil // it has a timestamp, or is wrong: the parser tells
+			return b, comments, nil // it has a timestamp, or is wrong: the parser tells
 		}
 		if x.flags == 0 {
 			if !s.limit.admit(x.ref, v) {
-				return b, nil
+				return b, comments, nil
 			}
 			ref, err := s.app.Append(x.ref, labels.EmptyLabels(), 0, s.time, v, nil, nil, storage.AOptions{})
 			switch {
 			case errors.Is(err, promlane.ErrUnknownRef):
 				s.limit.n--
-				return b, nil // the parser knows the labels
+				return b, comments, nil // the parser knows the labels
 			case err != nil:
 				if err := s.refuse(err); err != nil {
-					return nil, err
+					return nil, nil, err
 				}
 			case ref != x.ref:
 				x.ref = ref
@@ -147,7 +167,7 @@ func (s *scrape) appendKnown(b []byte) ([]byte, error) {
 		s.lines.hit()
 		b = b[int(x.length)+end+2:]
 	}
-	return nil, nil
+	return nil, nil, nil
 }
 
 // appendParsed appends what Prometheus' parsers find.
@@ -185,16 +205,15 @@ func (s *scrape) appendParsed(b []byte, contentType string) error {
 
 // entry is a sample as the parser gives it.
 type entry struct {
-	text     []byte // of the series
-	time     int64
-	ownTime  bool
-	start    int64
-	v        float64
-	h        *histogram.Histogram
-	fh       *histogram.FloatHistogram
-	isHist   bool
-	tracked  bool
-	exempted bool
+	text    []byte // of the series
+	time    int64
+	ownTime bool
+	start   int64
+	v       float64
+	h       *histogram.Histogram
+	fh      *histogram.FloatHistogram
+	isHist  bool
+	tracked bool
 }
 
 func (s *scrape) appendEntry(isHistogram bool) error {
@@ -224,7 +243,6 @@ func (s *scrape) appendEntry(isHistogram bool) error {
 		s.lines.put(x)
 		return nil
 	}
-	s.kept++
 	s.labels = labels.EmptyLabels()
 	if !ok || s.refreshMetadata {
 		drop, err := s.resolve()
@@ -232,17 +250,20 @@ func (s *scrape) appendEntry(isHistogram bool) error {
 			return err
 		}
 		if drop {
-			s.kept--
 			x.flags |= lineDropped
 			s.lines.put(x)
 			return nil
 		}
 	}
+	s.kept++
 	if repeated && !e.ownTime {
 		s.lines.put(x)
 		return s.refuse(storage.ErrDuplicateSampleForTimestamp)
 	}
-	return s.send(&e, x, ok)
+	if ok && !e.tracked && known.flags == 0 {
+		s.untracked = append(s.untracked, known)
+	}
+	return s.send(&e, x, ok || repeated)
 }
 
 // resolve sets the labels of the sample at hand, as they are sent.
