@@ -81,19 +81,19 @@ func TestDiskFull(t *testing.T) {
 		e.writer.mu.Lock()
 		defer e.writer.mu.Unlock()
 		return e.writer.live
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	appendN(t, e, 10, 900_000, 7)
 	require.Eventually(t, func() bool {
 		sink.mu.Lock()
 		defer sink.mu.Unlock()
 		s := sink.all[seriesLabels(3).String()].samples
 		return s[len(s)-1].t == 900_000
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	require.Eventually(t, func() bool {
 		host.mu.Lock()
 		defer host.mu.Unlock()
 		return host.events[len(host.events)-1].Status() == componentstatus.StatusOK
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	e.writer.mu.Lock()
 	require.NoError(t, e.writer.logErr)
 	e.writer.mu.Unlock()
@@ -112,7 +112,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 		e.writer.mu.Lock()
 		defer e.writer.mu.Unlock()
 		return e.writer.live
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	appendN(t, e, 10, 1000, 1)
 	sink.waitFor(t, 10)
 	errs := host.waitFor(t, componentstatus.StatusRecoverableError)

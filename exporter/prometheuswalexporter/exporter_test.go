@@ -227,5 +227,5 @@ func TestCatchesUp(t *testing.T) {
 			require.Equal(t, int64(1000+i), s.samples[i].t, name)
 		}
 	}
-	require.Eventually(t, func() bool { pos, _ := e.writer.position(); return pos == e.writer.log.End() }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { pos, _ := e.writer.position(); return pos == e.writer.log.End() }, time.Minute, time.Millisecond)
 }

@@ -152,7 +152,7 @@ func TestOwnMetrics(t *testing.T) {
 		}
 		return total, attrs
 	}
-	require.Eventually(t, func() bool { n, _ := sum("otelcol_exporter_sent_metric_points"); return n == 200 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { n, _ := sum("otelcol_exporter_sent_metric_points"); return n == 200 }, time.Minute, 5*time.Millisecond)
 	n, attrs := sum(prefix + "dropped_samples")
 	require.EqualValues(t, 100, n)
 	require.Equal(t, []string{"exporter=prometheus_wal,reason=duplicate"}, attrs)

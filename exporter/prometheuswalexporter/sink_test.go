@@ -87,7 +87,7 @@ func (s *testSink) waitFor(t testing.TB, points int) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.points >= points
-	}, 20*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	require.Equal(t, points, s.points)

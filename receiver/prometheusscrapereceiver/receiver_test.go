@@ -181,7 +181,7 @@ config:
 	name := func(metric, more string) string {
 		return fmt.Sprintf(`{__name__="%s", cluster="c", instance="%s", job="j"%s}`, metric, addr, more)
 	}
-	require.Eventually(t, func() bool { return len(s.get(name("stays", `, l="é"`))) >= 4 }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.get(name("stays", `, l="é"`))) >= 4 }, time.Minute, 5*time.Millisecond)
 	require.NoError(t, r.Shutdown(context.Background()))
 
 	gone := s.get(name("gone", ""))
@@ -222,7 +222,7 @@ config: {scrape_configs: [{job_name: j, scrape_interval: 50ms, scrape_timeout: 5
 	require.Eventually(t, func() bool {
 		m, err := tel.GetMetric("otelcol_receiver_refused_metric_points")
 		return err == nil && m.Data.(metricdata.Sum[int64]).DataPoints[0].Value >= 6
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 }
 
 func TestNativeLaneNeedsItsExporters(t *testing.T) {
@@ -243,7 +243,7 @@ func TestPdataLane(t *testing.T) {
 	r, err := NewFactory().CreateMetrics(context.Background(), receivertest.NewNopSettings(metadata.Type), cfg, next)
 	require.NoError(t, err)
 	require.NoError(t, r.Start(context.Background(), componenttest.NewNopHost()))
-	require.Eventually(t, func() bool { return next.DataPointCount() >= 12 }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return next.DataPointCount() >= 12 }, time.Minute, 5*time.Millisecond)
 	require.NoError(t, r.Shutdown(context.Background()))
 	rm := next.AllMetrics()[0].ResourceMetrics().At(0)
 	job, _ := rm.Resource().Attributes().Get("service.name")
@@ -286,7 +286,7 @@ config: {scrape_config_files: ['%s/*.yml']}
 		t.Helper()
 		name := fmt.Sprintf(`{__name__="x", instance="%s", job="%s", v="%s"}`, addr, job, v)
 		n := len(s.get(name))
-		require.Eventually(t, func() bool { return len(s.get(name)) > n }, 15*time.Second, 10*time.Millisecond, name)
+		require.Eventually(t, func() bool { return len(s.get(name)) > n }, time.Minute, 10*time.Millisecond, name)
 	}
 	arrives("one", "1")
 

@@ -166,7 +166,7 @@ func observe(t *testing.T, m manager, r *recorder, a *answers, job string, n int
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = m.Run(updates) })
 	updates <- groups(server.URL)
-	require.Eventually(t, func() bool { return len(r.transactions()) >= n }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(r.transactions()) >= n }, time.Minute, time.Millisecond)
 	m.Stop()
 	wg.Wait()
 	http.DefaultClient.CloseIdleConnections()
