@@ -69,9 +69,11 @@ servers: ## Build the real servers that end-to-end tests use into bin/servers/
 	go build -C tests/servers/nodeexporter -ldflags '-s -w' -o $(CURDIR)/bin/servers/node_exporter github.com/prometheus/node_exporter
 
 .PHONY: bench
-bench: build ## Run all benchmarks and print the footprint of the binary (docs/footprint.md)
+bench: build servers ## Run all benchmarks (docs/performance.md) and print the footprint of the binary (docs/footprint.md)
 	go test -run '^$$' -bench . -benchmem ./...
 	go run -C tests ./bench/footprint -binary $(CURDIR)/bin/invar
+	go run -C tests ./bench/metricspath -markdown
+	go run -C tests ./bench/metricspath -markdown -targets 500 -interval 15s -peers invar,prometheus-agent
 
 .PHONY: bench-build
 bench-build: ## Time a build with an empty build cache (takes minutes)
@@ -81,7 +83,7 @@ bench-build: ## Time a build with an empty build cache (takes minutes)
 fuzz: ## Run every fuzz target for FUZZTIME (default 20s) each
 	for package in $$(grep -rl --include='*_test.go' 'func Fuzz' . | xargs -n1 dirname | sort -u); do \
 		for target in $$(grep -ho 'func Fuzz[A-Za-z0-9_]*' $$package/*_test.go | cut -d' ' -f2); do \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+			(cd $$package && go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) .) || exit 1; \
 		done; \
 	done
 

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/invar-otel/invar/tests/harness"
-	"github.com/invar-otel/invar/tests/ledger"
+	"github.com/invar-otel/invar/tests/rwsink"
 )
 
 const (
@@ -80,9 +80,7 @@ func TestKilled(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 
-	sink := ledger.New(ledger.Options{Ledger: true})
-	server := httptest.NewServer(sink)
-	defer server.Close()
+	sink, url := rwsink.Start(t, rwsink.Options{Keep: rwsink.KeepLedger, Tail: 1 << 20})
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 		for i := range scrapedSeries {
@@ -92,7 +90,7 @@ func TestKilled(t *testing.T) {
 	defer target.Close()
 	intake, dir := harness.FreeAddr(t), filepath.Join(t.TempDir(), "wal")
 	options := harness.Options{Env: map[string]string{
-		"INTAKE": intake, "SINK": server.URL, "TARGET": strings.TrimPrefix(target.URL, "http://"), "DIR": dir,
+		"INTAKE": intake, "SINK": url, "TARGET": strings.TrimPrefix(target.URL, "http://"), "DIR": dir,
 	}, Config: `
 receivers:
   otlp: {protocols: {http: {endpoint: "${env:INTAKE}"}}}
@@ -121,11 +119,11 @@ service:
 		}
 	})
 	var failing atomic.Bool
-	sink.SetScript(func(*http.Request) ledger.Answer {
+	sink.SetScript(func(int, *http.Request) rwsink.Answer {
 		if failing.Load() {
-			return ledger.Answer{Status: http.StatusServiceUnavailable}
+			return rwsink.Answer{Status: http.StatusServiceUnavailable}
 		}
-		return ledger.Answer{}
+		return rwsink.Answer{}
 	})
 	started := time.Now()
 	for i := range kills {
@@ -144,71 +142,61 @@ service:
 	last := p.base + p.accepted[len(p.accepted)-1]
 	harness.Eventually(t, 60*time.Second, func() error {
 		arrived := 0
-		sink.Ledger(func(series string, samples []ledger.Sample) {
-			if strings.Contains(series, `"pushed"`) && samples[len(samples)-1].T >= last {
+		for series, samples := range sink.Series() {
+			if strings.HasPrefix(series, "pushed{") && samples[len(samples)-1].T >= last {
 				arrived++
 			}
-		})
+		}
 		if arrived != pushedSeries {
 			return fmt.Errorf("%d of %d series have arrived", arrived, pushedSeries)
 		}
 		return nil
 	})
-	require.NoError(t, sink.Problem())
 
-	samples, again, regressions := 0, 0, 0
+	samples := 0
 	scrapes := map[int64]int{}
-	sink.Ledger(func(series string, got []ledger.Sample) {
+	for series, got := range sink.Series() {
+		samples += len(got)
 		seen := make(map[int64]bool, len(got))
-		for i, s := range got {
-			if seen[s.T] {
-				again++
-			}
-			if i > 0 && s.T < got[i-1].T {
-				regressions++
-			}
-			if !seen[s.T] && strings.Contains(series, `"scraped"`) {
+		for _, s := range got {
+			seen[s.T] = true
+			if strings.HasPrefix(series, "scraped{") {
 				scrapes[s.T]++
 			}
-			seen[s.T] = true
 		}
-		samples += len(seen)
-		if !strings.Contains(series, `"pushed"`) {
-			return
+		if !strings.HasPrefix(series, "pushed{") {
+			continue
 		}
 		for _, n := range p.accepted {
 			if !seen[p.base+n] {
 				t.Errorf("%s lost %d", series, n)
-				return
+				break
 			}
 		}
-	})
+	}
+	require.NotEmpty(t, scrapes)
 	for at, n := range scrapes {
-		// A target's last scrape before its series went stale has all of them.
 		require.Equal(t, scrapedSeries, n, "scrape at %d", at)
 	}
-	t.Logf("%d kills: %d samples, %d sent again, %d series started over", kills, samples, again, regressions)
-	require.NotEmpty(t, scrapes)
-	// A series starts over at most once a life.
-	require.LessOrEqual(t, regressions, kills*(pushedSeries+scrapedSeries+10))
+	order := sink.Order()
+	t.Logf("%d kills: %d samples, %d sent again", kills, samples, order.Duplicates)
+	require.Zero(t, order.Late, "out of order: %v", order.Examples)
 	// The tail: what was sent since the position was saved, at most a second
 	// before, a life.
 	perSecond := samples / max(1, int(time.Since(started).Seconds()))
-	require.LessOrEqual(t, again, (kills+1)*max(perSecond, samples/kills))
+	require.LessOrEqual(t, order.Duplicates, int64((kills+1)*max(perSecond, samples/kills)))
 }
 
 // TestTwoExportersAreIndependent: one endpoint that is away does not keep the
 // other from getting everything.
 func TestTwoExportersAreIndependent(t *testing.T) {
 	t.Parallel()
-	sink := ledger.New(ledger.Options{Ledger: true})
-	server := httptest.NewServer(sink)
-	defer server.Close()
+	sink, url := rwsink.Start(t, rwsink.Options{Keep: rwsink.KeepLedger})
 	away, err := net.Listen("tcp", "127.0.0.1:0") // accepts, never answers
 	require.NoError(t, err)
 	defer away.Close()
 	harness.Invar(t, harness.Options{Env: map[string]string{
-		"SINK": server.URL, "AWAY": "http://" + away.Addr().String(), "TARGET": harness.FreeAddr(t),
+		"SINK": url, "AWAY": "http://" + away.Addr().String(), "TARGET": harness.FreeAddr(t),
 	}, Config: `
 receivers:
   prometheus_scrape:
@@ -222,11 +210,11 @@ service: {pipelines: {metrics: {receivers: [prometheus_scrape], exporters: [prom
 `})
 	harness.Eventually(t, 20*time.Second, func() error {
 		n := 0
-		sink.Ledger(func(series string, samples []ledger.Sample) {
-			if strings.Contains(series, `__name__="up"`) && strings.Contains(series, `to="here"`) {
+		for series, samples := range sink.Series() {
+			if strings.HasPrefix(series, "up{") && strings.Contains(series, `to="here"`) {
 				n = len(samples)
 			}
-		})
+		}
 		if n < 20 {
 			return fmt.Errorf("%d samples of up", n)
 		}

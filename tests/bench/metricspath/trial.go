@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/invar-otel/invar/tests/rwsink"
+)
+
+// trial is one peer at work:
+//
+//	generator ◀─scrape─ child ─write─▶ sink
+//	    │                 ▲              │
+//	 scraped       CPU, RSS, files      sent
+//	    └────────────▶ reading ◀─────────┘
+type trial struct {
+	*bench
+	peer  peer
+	sink  *endpoint
+	child *child
+	dir   string
+	pprof string // address, or ""
+
+	mu     sync.Mutex // of what the sampler writes
+	files  growth
+	memory memory
+}
+
+// memory is the resident set over a while, in bytes.
+type memory struct{ sum, n, peak int64 }
+
+func (m *memory) add(rss int64) {
+	m.sum, m.n, m.peak = m.sum+rss, m.n+1, max(m.peak, rss)
+}
+
+func (m *memory) average() int64 { return m.sum / max(1, m.n) }
+
+// reading is all counters at a time.
+type reading struct {
+	at            time.Time
+	cpu           time.Duration
+	scraped, sent int64 // samples
+	requests      int64
+	wire          int64 // bytes of request bodies
+	files         int64 // bytes by which files grew
+	write         int64 // bytes given to write(2)
+}
+
+func (r reading) since(o reading) reading {
+	return reading{
+		at: r.at, cpu: r.cpu - o.cpu, scraped: r.scraped - o.scraped, sent: r.sent - o.sent,
+		requests: r.requests - o.requests, wire: r.wire - o.wire, files: r.files - o.files, write: r.write - o.write,
+	}
+}
+
+// try runs f beside a peer. The context of f ends with its peer.
+func (b *bench) try(ctx context.Context, p peer, keep rwsink.Keep, f func(context.Context, *trial) error) (err error) {
+	t := &trial{bench: b, peer: p}
+	if t.dir, err = os.MkdirTemp("", "metricspath"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(t.dir)) }()
+	if t.sink, err = newEndpoint(keep); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.sink.close()) }()
+	b.generator.reset()
+	if err := t.start(); err != nil {
+		return err
+	}
+	defer t.child.stop()
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer cancel(nil)
+	beside.Go(func() {
+		select {
+		case <-t.child.done:
+			cancel(t.child.ended())
+		case <-ctx.Done():
+		}
+	})
+	beside.Go(func() {
+		for {
+			err := t.sample()
+			if wait(ctx, samplePause) != nil { // also if the child has just ended
+				return
+			}
+			if err != nil {
+				cancel(err)
+			}
+		}
+	})
+	return f(ctx, t)
+}
+
+func (t *trial) start() error {
+	s := setup{
+		dir: t.dir, bin: t.bin, targets: t.address, count: t.targets, interval: t.interval,
+		writeURL: "http://" + t.sink.addr + "/api/v1/write",
+	}
+	var err error
+	if s.ownAddr, err = freeAddr(); err != nil {
+		return err
+	}
+	if t.profile != "" {
+		if s.pprofAddr, err = freeAddr(); err != nil {
+			return err
+		}
+		t.pprof = s.pprofAddr
+	}
+	cmd, err := t.peer.command(s)
+	if err != nil {
+		return err
+	}
+	t.child, err = startChild(cmd, t.dir)
+	return err
+}
+
+// samplePause is between two looks at memory and files.
+const samplePause = 500 * time.Millisecond
+
+func (t *trial) sample() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	rss, err := t.child.rss()
+	if err != nil {
+		return err
+	}
+	t.memory.add(rss)
+	return t.files.look(t.dir)
+}
+
+// takeMemory returns the memory since it was last called.
+func (t *trial) takeMemory() memory {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.memory
+	t.memory = memory{}
+	return m
+}
+
+// fileSize is that of all files.
+func (t *trial) fileSize() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.files.now
+}
+
+func (t *trial) read() (reading, error) {
+	if err := t.sample(); err != nil {
+		return reading{}, err
+	}
+	cpu, err := t.child.cpu()
+	if err != nil {
+		return reading{}, err
+	}
+	write, err := t.child.written()
+	if err != nil {
+		return reading{}, err
+	}
+	t.mu.Lock()
+	files := t.files.total
+	t.mu.Unlock()
+	sent := t.sink.Counts().Total()
+	return reading{
+		at: time.Now(), cpu: cpu, scraped: t.scraped(), sent: sent.Samples + sent.Histograms,
+		requests: sent.Requests, wire: sent.WireBytes, files: files, write: write,
+	}, nil
+}
+
+// scraped is the number of samples that the peer ought to send.
+func (t *trial) scraped() int64 {
+	return t.generator.scrapes() * int64(t.series+t.peer.perScrape)
+}
+
+// wait returns an error if ctx ends before.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
