@@ -182,6 +182,7 @@ func (e *Encoder) Record() []byte {
 	for _, s := range sections {
 		b = append(b, s.buf...)
 	}
-	e.out = append(b, e.samples...)
-	return e.out
+	b = append(b, e.samples...)
+	e.out = b
+	return b
 }

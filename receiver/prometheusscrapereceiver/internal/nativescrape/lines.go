@@ -135,10 +135,4 @@ func (l *lines) end() {
 	l.forget()
 }
 
-// clear forgets all lines: the scrape failed, and all are stale.
-func (l *lines) clear() {
-	l.known = nil
-	l.forget()
-}
-
 func (l *lines) forget() { l.next, l.index, l.used, l.repeat, l.moved = nil, nil, nil, nil, false }

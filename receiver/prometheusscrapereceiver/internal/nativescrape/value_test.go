@@ -2,6 +2,7 @@ package nativescrape
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -106,7 +107,7 @@ func BenchmarkAppend(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				s := t.newScrape(context.Background(), model.Time(1000).Time())
-				if err := s.append(text, c.contentType); err != nil && err != io.EOF {
+				if err := s.append(text, c.contentType); err != nil && !errors.Is(err, io.EOF) {
 					b.Fatal(err)
 				}
 			}
