@@ -67,6 +67,7 @@ e2e: build servers ## Run the end-to-end tests: the built binary against real se
 servers: ## Build the real servers that end-to-end tests use into bin/servers/
 	go build -C tests/servers/prometheus -tags remove_all_sd -ldflags '-s -w' -o $(CURDIR)/bin/servers/prometheus github.com/prometheus/prometheus/cmd/prometheus
 	go build -C tests/servers/nodeexporter -ldflags '-s -w' -o $(CURDIR)/bin/servers/node_exporter github.com/prometheus/node_exporter
+	go build -C tests/servers/mimir -ldflags '-s -w' -o $(CURDIR)/bin/servers/mimir github.com/grafana/mimir/cmd/mimir
 
 .PHONY: bench
 bench: build servers ## Run all benchmarks (docs/performance.md) and print the footprint of the binary (docs/footprint.md)
@@ -74,6 +75,7 @@ bench: build servers ## Run all benchmarks (docs/performance.md) and print the f
 	go run -C tests ./bench/footprint -binary $(CURDIR)/bin/invar
 	go run -C tests ./bench/metricspath -markdown
 	go run -C tests ./bench/metricspath -markdown -targets 500 -interval 15s -peers invar,prometheus-agent
+	go run -C tests ./bench/metricspath -markdown -outage 10m
 
 .PHONY: bench-build
 bench-build: ## Time a build with an empty build cache (takes minutes)

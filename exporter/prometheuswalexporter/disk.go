@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/invar-otel/invar/internal/seglog"
+	"github.com/invar-otel/invar/internal/walposition"
 	"github.com/invar-otel/invar/internal/walrecord"
 )
 
@@ -30,7 +31,7 @@ type disk struct {
 	w      *writer
 
 	lock  *os.File
-	pos   *positionFile
+	pos   *walposition.File
 	saved seglog.Position
 }
 
@@ -51,7 +52,7 @@ func (d *disk) open() error {
 	if err != nil {
 		return err
 	}
-	pos, saved, err := openPosition(dir)
+	pos, saved, err := walposition.Open(dir)
 	if err != nil {
 		return errors.Join(err, lock.Close())
 	}
@@ -59,10 +60,14 @@ func (d *disk) open() error {
 		Dir: dir, SegmentSize: int64(d.cfg.SegmentSize), FsyncInterval: d.cfg.FsyncInterval, Now: d.now,
 	})
 	if err != nil {
-		return errors.Join(err, pos.close(), lock.Close())
+		return errors.Join(err, pos.Close(), lock.Close())
 	}
 	log.SkipTo(saved.Segment + 1)
 	d.lock, d.pos, d.saved = lock, pos, saved
+
+	stats := log.Stats()
+	d.logger.Info("Opened the write-ahead log", zap.String("directory", dir),
+		zap.Int("segments", stats.Segments), zap.Int64("bytes", stats.Bytes), zap.Stringer("unsent_from", saved))
 
 	d.w.mu.Lock()
 	defer d.w.mu.Unlock()
@@ -145,7 +150,7 @@ func (d *disk) savePosition() {
 	if pos == d.saved {
 		return
 	}
-	if err := d.pos.save(pos); err != nil {
+	if err := d.pos.Save(pos); err != nil {
 		d.tel.appendFailed(err)
 		return
 	}
@@ -192,7 +197,7 @@ func (d *disk) trim() {
 
 // stats returns the log's size and the time of the oldest unsent sample.
 func (d *disk) stats() (seglog.Stats, time.Time) {
-	pos, base := d.w.position()
+	_, base := d.w.position()
 	var oldest time.Time
 	if base != 0 {
 		oldest = time.UnixMilli(base)
@@ -201,7 +206,6 @@ func (d *disk) stats() (seglog.Stats, time.Time) {
 	if log == nil {
 		return seglog.Stats{}, oldest
 	}
-	_ = pos
 	return log.Stats(), oldest
 }
 
@@ -211,7 +215,7 @@ func (d *disk) close() error {
 		return nil
 	}
 	d.savePosition()
-	return errors.Join(d.log().Close(), d.pos.close(), d.lock.Close())
+	return errors.Join(d.log().Close(), d.pos.Close(), d.lock.Close())
 }
 
 // close makes commits fail from now on.

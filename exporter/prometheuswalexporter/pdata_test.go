@@ -157,13 +157,13 @@ func TestOwnMetrics(t *testing.T) {
 	require.EqualValues(t, 100, n)
 	require.Equal(t, []string{"exporter=prometheus_wal,reason=duplicate"}, attrs)
 	for name, want := range map[string]int64{
-		prefix + "series": 100, prefix + "shards": 4, prefix + "wal_segments": 1,
+		prefix + "series": 100, prefix + "shards": 4, prefix + "segments": 1,
 		"otelcol_exporter_queue_capacity": 4 * 2 * 5000, "otelcol_exporter_queue_size": 0,
 	} {
 		n, _ := sum(name)
 		require.Equal(t, want, n, name)
 	}
-	n, _ = sum(prefix + "wal_size")
+	n, _ = sum(prefix + "size")
 	require.Greater(t, n, int64(300))
 	m, err := tel.GetMetric(prefix + "request_duration")
 	require.NoError(t, err)

@@ -99,8 +99,8 @@ func newTelemetry(set component.TelemetrySettings, id component.ID, observe func
 		metric.WithDescription("Time until the endpoint answered."),
 		metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30))
 	errs = append(errs, err)
-	t.walBytes = gauge(prefix+"wal_size", "By", "Size of the log.")
-	t.walSegments = gauge(prefix+"wal_segments", "{segments}", "Segments of the log.")
+	t.walBytes = gauge(prefix+"size", "By", "Size of the log.")
+	t.walSegments = gauge(prefix+"segments", "{segments}", "Segments of the log.")
 	t.oldestUnsent, err = m.Float64ObservableGauge(prefix+"oldest_unsent_age", metric.WithUnit("s"),
 		metric.WithDescription("Age of the oldest sample that is not acknowledged, 0 if none waits."))
 	errs = append(errs, err)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 const lockName = "lock"
@@ -19,6 +20,12 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("%s wants the directory %s, which %s uses; give each its own", e.Owner, e.Dir, e.Holder)
 }
 
+// Holder takes the lock for a moment to see whether it is free.
+const (
+	lookTries = 5
+	lookPause = 10 * time.Millisecond
+)
+
 // Lock takes the directory for owner, a name for people, until the file
 // returned is closed or the process ends. It returns a *LockedError if another
 // has it, in this process or elsewhere on this machine.
@@ -30,17 +37,20 @@ func Lock(dir, owner string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the log's directory: %w", err)
 	}
-	if err := lockFile(f); err != nil {
+	err = lockFile(f)
+	for range lookTries {
+		if !errors.Is(err, errHeld) {
+			break
+		}
+		time.Sleep(lookPause) // it may only be a Holder that looks
+		err = lockFile(f)
+	}
+	if err != nil {
 		defer f.Close()
 		if !errors.Is(err, errHeld) {
 			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 		}
-		holder, _ := os.ReadFile(f.Name())
-		name := strings.TrimSpace(string(holder))
-		if name == "" {
-			name = "another process"
-		}
-		return nil, &LockedError{Dir: dir, Owner: owner, Holder: name}
+		return nil, &LockedError{Dir: dir, Owner: owner, Holder: holderName(f)}
 	}
 	err = f.Truncate(0)
 	if err == nil {
@@ -50,4 +60,33 @@ func Lock(dir, owner string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", f.Name(), err), f.Close())
 	}
 	return f, nil
+}
+
+// Holder returns the name of who has locked the directory, empty if nobody has.
+func Holder(dir string) (string, error) {
+	f, err := os.Open(filepath.Join(dir, lockName))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look at the lock: %w", err)
+	}
+	defer f.Close() // which unlocks it
+	switch err := lockFileShared(f); {
+	case errors.Is(err, errHeld):
+		return holderName(f), nil
+	case err != nil:
+		return "", fmt.Errorf("look at the lock %s: %w", f.Name(), err)
+	}
+	return "", nil
+}
+
+// holderName is what the holder wrote into its lock.
+func holderName(f *os.File) string {
+	b := make([]byte, 256)
+	n, _ := f.ReadAt(b, 0) // without a name it is still locked
+	if name := strings.TrimSpace(string(b[:n])); name != "" {
+		return name
+	}
+	return "another process"
 }

@@ -8,11 +8,15 @@ import (
 	"syscall"
 )
 
-// errHeld is what lockFile returns if another file description has the lock.
+// errHeld is what the following return if another file description has the lock.
 var errHeld = syscall.EWOULDBLOCK
 
 func lockFile(f *os.File) error {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+}
+
+func lockFileShared(f *os.File) error {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
 }
 
 func isNoSpace(err error) bool {

@@ -22,11 +22,11 @@ type Settings struct {
 	Now           func() time.Time
 }
 
-// segmentFile is a segment that is complete or being written.
-type segmentFile struct {
-	number  uint64
-	bytes   int64
-	written time.Time // the last write
+// Segment describes a segment's file.
+type Segment struct {
+	Number  uint64
+	Bytes   int64
+	Written time.Time // the last write
 }
 
 // Log appends records to a directory. One process has one Log per directory,
@@ -35,7 +35,7 @@ type Log struct {
 	set Settings
 
 	mu       sync.Mutex
-	segments []segmentFile // ascending; the last is the one written to, if file is not nil
+	segments []Segment // ascending; the last is the one written to, if file is not nil
 	next     uint64        // number of the next segment
 	file     *os.File      // nil until the first Append, and after an error that closed it
 	offset   int64
@@ -53,13 +53,13 @@ func Open(set Settings) (*Log, error) {
 	if err := os.MkdirAll(set.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the log's directory: %w", err)
 	}
-	segments, err := list(set.Dir)
+	segments, err := List(set.Dir)
 	if err != nil {
 		return nil, err
 	}
 	l := &Log{set: set, segments: segments, next: 1}
 	if n := len(segments); n > 0 {
-		l.next = segments[n-1].number + 1
+		l.next = segments[n-1].Number + 1
 	}
 	return l, nil
 }
@@ -73,12 +73,14 @@ func (l *Log) SkipTo(n uint64) {
 	l.next = max(l.next, n)
 }
 
-func list(dir string) ([]segmentFile, error) {
+// List returns the segments in a directory, ascending. It may be called while
+// a Log is open there.
+func List(dir string) ([]Segment, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list segments: %w", err)
 	}
-	var segments []segmentFile
+	var segments []Segment
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), extension)
 		if !ok {
@@ -95,10 +97,10 @@ func list(dir string) ([]segmentFile, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list segments: %w", err)
 		}
-		segments = append(segments, segmentFile{number: n, bytes: info.Size(), written: info.ModTime()})
+		segments = append(segments, Segment{Number: n, Bytes: info.Size(), Written: info.ModTime()})
 	}
-	slices.SortFunc(segments, func(a, b segmentFile) int {
-		if a.number < b.number {
+	slices.SortFunc(segments, func(a, b Segment) int {
+		if a.Number < b.Number {
 			return -1
 		}
 		return 1
@@ -143,7 +145,7 @@ func (l *Log) prepare() (uint64, error) {
 		return 0, err
 	}
 	l.file, l.offset, l.dirty = f, headerSize, true
-	l.segments = append(l.segments, segmentFile{number: l.next, bytes: headerSize, written: l.set.Now()})
+	l.segments = append(l.segments, Segment{Number: l.next, Bytes: headerSize, Written: l.set.Now()})
 	l.next++
 	return l.next - 1, nil
 }
@@ -186,7 +188,7 @@ func (l *Log) Append(payload []byte) (Position, error) {
 		l.frame = nil // one huge record is no reason to keep its buffer
 	}
 	last := &l.segments[len(l.segments)-1]
-	last.bytes, last.written = l.offset, l.set.Now()
+	last.Bytes, last.Written = l.offset, l.set.Now()
 	l.dirty = true
 	if l.set.FsyncInterval == 0 {
 		if err := l.sync(); err != nil {
@@ -205,7 +207,7 @@ func (l *Log) undo(cause error) error {
 	if err := l.file.Truncate(l.offset); err != nil {
 		errs = append(errs, err)
 	}
-	last.bytes = l.offset
+	last.Bytes = l.offset
 	if err := l.file.Close(); err != nil {
 		errs = append(errs, err)
 	}
@@ -244,7 +246,7 @@ func (l *Log) End() Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n := len(l.segments); n > 0 {
-		return Position{Segment: l.segments[n-1].number, Offset: l.segments[n-1].bytes}
+		return Position{Segment: l.segments[n-1].Number, Offset: l.segments[n-1].Bytes}
 	}
 	return Position{}
 }
@@ -263,10 +265,10 @@ func (l *Log) Stats() Stats {
 	defer l.mu.Unlock()
 	s := Stats{Segments: len(l.segments)}
 	for _, seg := range l.segments {
-		s.Bytes += seg.bytes
+		s.Bytes += seg.Bytes
 	}
 	if len(l.segments) > 0 {
-		s.First, s.Oldest = l.segments[0].number, l.segments[0].written
+		s.First, s.Oldest = l.segments[0].Number, l.segments[0].Written
 	}
 	return s
 }
@@ -281,7 +283,7 @@ func (l *Log) Trim(drop func(segment uint64, s Stats) bool) error {
 			l.mu.Unlock()
 			return nil
 		}
-		oldest := l.segments[0].number
+		oldest := l.segments[0].Number
 		l.mu.Unlock()
 		if !drop(oldest, s) {
 			return nil
@@ -290,7 +292,7 @@ func (l *Log) Trim(drop func(segment uint64, s Stats) bool) error {
 			return fmt.Errorf("delete segment: %w", err)
 		}
 		l.mu.Lock()
-		if len(l.segments) > 0 && l.segments[0].number == oldest {
+		if len(l.segments) > 0 && l.segments[0].Number == oldest {
 			l.segments = l.segments[1:]
 		}
 		l.mu.Unlock()

@@ -133,13 +133,13 @@ func (r *Reader) open(limit Position) (bool, error) {
 
 // following returns the lowest segment number above pos, 0 if there is none.
 func (r *Reader) following() (uint64, error) {
-	segments, err := list(r.dir)
+	segments, err := List(r.dir)
 	if err != nil {
 		return 0, err
 	}
 	for _, s := range segments {
-		if s.number > r.pos.Segment {
-			return s.number, nil
+		if s.Number > r.pos.Segment {
+			return s.Number, nil
 		}
 	}
 	return 0, nil

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -170,42 +169,31 @@ service: {pipelines: {metrics: {receivers: [prometheus_scrape], exporters: [prom
 	})
 }
 
-// TestLimits: a target beyond a limit fails its own scrape and nothing else.
-func TestLimits(t *testing.T) {
+// TestMetadataToPrometheus: types and units, which a Prometheus can be told to
+// keep as labels, arrive from both lanes.
+func TestMetadataToPrometheus(t *testing.T) {
 	t.Parallel()
-	server := harness.Prometheus(t)
-	target := application(t)
-	huge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-		n := 1_000_000
-		if r.URL.Path == "/body" { // 100 MB
-			n = 3_500_000
-		}
-		for i := range n {
-			if _, err := fmt.Fprintf(w, "huge{n=\"%015d\"} 1\n", i); err != nil {
-				return
-			}
-		}
-	}))
-	defer huge.Close()
-	harness.Invar(t, harness.Options{Env: map[string]string{
-		"URL": server.URL, "TARGET": target, "HUGE": strings.TrimPrefix(huge.URL, "http://"),
-	}, Config: `
+	server := harness.Prometheus(t, "--enable-feature=type-and-unit-labels")
+	harness.Invar(t, harness.Options{Env: map[string]string{"URL": server.URL, "TARGET": application(t)}, Config: `
 receivers:
-  prometheus_scrape:
+  prometheus_scrape/native: &scrape
     config:
-      global: {scrape_interval: 2s, scrape_timeout: 2s}
       scrape_configs:
-        - {job_name: app, static_configs: [{targets: ["${env:TARGET}"]}]}
-        - {job_name: series, sample_limit: 1000, static_configs: [{targets: ["${env:HUGE}"]}]}
-        - {job_name: body, metrics_path: /body, body_size_limit: 5MB, static_configs: [{targets: ["${env:HUGE}"]}]}
-exporters: {prometheus_wal: {endpoint: "${env:URL}/api/v1/write", queue: {batch_send_deadline: 100ms}}}
-service: {pipelines: {metrics: {receivers: [prometheus_scrape], exporters: [prometheus_wal]}}}
+        - {job_name: app, scrape_interval: 500ms, scrape_timeout: 500ms, static_configs: [{targets: ["${env:TARGET}"]}]}
+  prometheus_scrape/pdata: *scrape
+processors: {batch: {timeout: 100ms}}
+exporters:
+  prometheus_wal/native: &wal {endpoint: "${env:URL}/api/v1/write", external_labels: {path: native}, queue: {batch_send_deadline: 100ms}}
+  prometheus_wal/pdata: {<<: *wal, external_labels: {path: pdata}}
+service:
+  pipelines:
+    metrics/native: {receivers: [prometheus_scrape/native], exporters: [prometheus_wal/native]}
+    metrics/pdata: {receivers: [prometheus_scrape/pdata], processors: [batch], exporters: [prometheus_wal/pdata]}
 `})
-	require.InDelta(t, 1, value(t, server, `up{job="app"}`), 0)
-	require.InDelta(t, 0, value(t, server, `up{job="series"}`), 0)
-	require.InDelta(t, 0, value(t, server, `up{job="body"}`), 0)
-	v, err := server.Query(`count(huge)`)
-	require.NoError(t, err)
-	require.Empty(t, v)
+	for _, path := range []string{"native", "pdata"} {
+		require.InDelta(t, 42, value(t, server, `app_requests_total{code="200",__type__="counter",path="`+path+`"}`), 0)
+		require.InDelta(t, 4, value(t, server, `app_size_bytes_count{__type__="histogram",path="`+path+`"}`), 0)
+		// OTLP names are escaped by default: app_temperature.
+		require.InDelta(t, -3.5, value(t, server, `{__name__=~"app.temperature",__type__="gauge",path="`+path+`"}`), 0)
+	}
 }

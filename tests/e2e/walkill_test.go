@@ -153,6 +153,11 @@ service:
 		return nil
 	})
 
+	report, err := harness.Command(t, harness.Options{Args: []string{"wal", dir}}).CombinedOutput()
+	require.NoError(t, err, "invar wal: %s", report)
+	require.Contains(t, string(report), "in use by exporter prometheus_wal (process ")
+	require.Contains(t, string(report), "every checksum is right")
+
 	samples := 0
 	scrapes := map[int64]int{}
 	for series, got := range sink.Series() {
