@@ -79,6 +79,11 @@ func (r *replayer) catchUp(ctx context.Context) bool {
 			if d.At.Less(cursor) {
 				return // seen before
 			}
+			if d.Torn {
+				r.logger.Info("The write-ahead log has a record that was cut short: its writer was killed before it was committed",
+					zap.Stringer("position", d.At), zap.Int64("bytes", d.Bytes))
+				return
+			}
 			r.w.tel.damaged(1)
 			r.logger.Warn("Skipped a damaged part of the write-ahead log",
 				zap.Stringer("position", d.At), zap.Int64("bytes", d.Bytes), zap.String("reason", d.Reason))

@@ -54,6 +54,10 @@ func TestWAL(t *testing.T) {
 	f([]string{t.TempDir()}, "", "name the directory in the exporter's wal::directory")
 	f([]string{filepath.Join(parent, "nowhere")}, "", "no such file")
 
-	require.NoError(t, os.Truncate(filepath.Join(dir, "00000001.seg"), end.Offset-1))
-	f([]string{dir}, "torn record", "damaged parts: 1, runs of missing segments: 0")
+	name := filepath.Join(dir, "00000001.seg")
+	content, err := os.ReadFile(name)
+	require.NoError(t, err)
+	content[end.Offset-1] ^= 1
+	require.NoError(t, os.WriteFile(name, content, 0o600))
+	f([]string{dir}, "wrong checksum", "damaged parts: 1, runs of missing segments: 0")
 }

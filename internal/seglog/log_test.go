@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -127,8 +128,12 @@ func TestTornTail(t *testing.T) {
 		for complete < len(ends) && ends[complete].Offset <= int64(size) {
 			complete++
 		}
-		got, _, _ := readAll(t, dir, Everything)
+		got, damage, _ := readAll(t, dir, Everything)
 		require.Len(t, got, complete, "cut at %d", size)
+		if size > headerSize && !slices.ContainsFunc(ends, func(p Position) bool { return p.Offset == int64(size) }) {
+			require.Len(t, damage, 1, "cut at %d", size)
+			require.True(t, damage[0].Torn, "cut at %d: %v", size, damage)
+		}
 	}
 }
 

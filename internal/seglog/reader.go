@@ -16,7 +16,16 @@ type Damage struct {
 	At     Position
 	Bytes  int64  // how many were skipped
 	Reason string // what was wrong with the first of them
+	// Torn says that a segment ends in the middle of a record: its writer was
+	// killed before Append returned, so that nobody was told it is there.
+	Torn bool
 }
+
+// The reasons for which a frame at the end of a segment is torn.
+const (
+	tornHeader = "torn frame header"
+	tornRecord = "torn record"
+)
 
 // Reader reads a log's records in order, from a position on, also while they
 // are being appended. It is for one goroutine.
@@ -162,7 +171,7 @@ func (r *Reader) frame(limit Position) ([]byte, int, error) {
 		}
 		if why == "" {
 			if skipped > 0 {
-				r.report(start, skipped, reason)
+				r.report(Damage{At: start, Bytes: skipped, Reason: reason})
 			}
 			return payload, size, nil
 		}
@@ -176,7 +185,7 @@ func (r *Reader) frame(limit Position) ([]byte, int, error) {
 		skipped += n
 		if !found {
 			if skipped > 0 {
-				r.report(start, skipped, reason)
+				r.report(Damage{At: start, Bytes: skipped, Reason: reason, Torn: reason == tornHeader || reason == tornRecord})
 			}
 			return nil, 0, io.EOF
 		}
@@ -189,7 +198,7 @@ func (r *Reader) verify(head []byte, limit Position) (payload []byte, size int, 
 		return nil, 0, "", io.EOF
 	}
 	if len(head) < frameSize {
-		return nil, 0, "torn frame header", nil
+		return nil, 0, tornHeader, nil
 	}
 	if binary.LittleEndian.Uint32(head) != frameMarker {
 		return nil, 0, "no frame marker", nil
@@ -204,7 +213,7 @@ func (r *Reader) verify(head []byte, limit Position) (payload []byte, size int, 
 		return nil, 0, "", err
 	}
 	if len(all) < frameSize+length {
-		return nil, 0, "torn record", nil
+		return nil, 0, tornRecord, nil
 	}
 	if frameSum(all[4:8], all[frameSize:]) != sum {
 		return nil, 0, "wrong checksum", nil
@@ -283,8 +292,8 @@ func (r *Reader) advance(n int) {
 	r.pos.Offset += int64(n)
 }
 
-func (r *Reader) report(at Position, n int64, reason string) {
+func (r *Reader) report(d Damage) {
 	if r.OnDamage != nil {
-		r.OnDamage(Damage{At: at, Bytes: n, Reason: reason})
+		r.OnDamage(d)
 	}
 }

@@ -102,7 +102,11 @@ func (in *inspector) read(dir string, s seglog.Segment, last bool) error {
 		if last && in.report.UsedBy != "" && d.At.Offset+d.Bytes >= s.Bytes {
 			return // a record that is being written
 		}
-		in.damage(d.At, d.Bytes, d.Reason)
+		if d.Torn {
+			in.report.Torn = append(in.report.Torn, newDamage(d.At, d.Bytes, d.Reason))
+			return
+		}
+		in.report.Damage = append(in.report.Damage, newDamage(d.At, d.Bytes, d.Reason))
 	}
 	for {
 		payload, end, err := reader.Next(limit)
@@ -115,7 +119,8 @@ func (in *inspector) read(dir string, s seglog.Segment, last bool) error {
 		in.segment.Records++
 		in.unsent = in.position.Less(end)
 		if err := walrecord.Decode(payload, in); err != nil {
-			in.damage(seglog.Position{Segment: end.Segment, Offset: end.Offset - int64(len(payload))}, int64(len(payload)), err.Error())
+			at := seglog.Position{Segment: end.Segment, Offset: end.Offset - int64(len(payload))}
+			in.report.Damage = append(in.report.Damage, newDamage(at, int64(len(payload)), err.Error()))
 		}
 	}
 	in.segment.finish()
@@ -125,8 +130,8 @@ func (in *inspector) read(dir string, s seglog.Segment, last bool) error {
 	return nil
 }
 
-func (in *inspector) damage(at seglog.Position, n int64, reason string) {
-	in.report.Damage = append(in.report.Damage, Damage{At: Position{at.Segment, at.Offset}, Bytes: n, Reason: reason})
+func newDamage(at seglog.Position, n int64, reason string) Damage {
+	return Damage{At: Position{at.Segment, at.Offset}, Bytes: n, Reason: reason}
 }
 
 // Series implements walrecord.Handler.

@@ -68,11 +68,14 @@ func (r *Report) writeSeries(b *bytes.Buffer) {
 }
 
 func (r *Report) writeFaults(b *bytes.Buffer) {
+	b.WriteString("\n")
+	for _, d := range r.Torn {
+		fmt.Fprintf(b, "cut short: segment %d at %d, %d bytes: the writer was killed before it committed them\n", d.At.Segment, d.At.Offset, d.Bytes)
+	}
 	if r.Sound() {
-		b.WriteString("\nevery checksum is right\n")
+		b.WriteString("every checksum is right\n")
 		return
 	}
-	b.WriteString("\n")
 	for _, g := range r.Missing {
 		fmt.Fprintf(b, "missing: segments %d to %d\n", g.First, g.Next-1)
 	}

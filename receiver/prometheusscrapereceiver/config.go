@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -71,7 +72,8 @@ func (c *PromConfig) Unmarshal(conf *confmap.Conf) error {
 	return nil
 }
 
-// Marshal implements confmap.Marshaler. Secrets come out as <secret>.
+// Marshal implements confmap.Marshaler. Secrets come out as <secret>; what
+// concerns a server only is left out.
 func (c PromConfig) Marshal(conf *confmap.Conf) error {
 	if c.loaded == nil {
 		return nil
@@ -84,6 +86,9 @@ func (c PromConfig) Marshal(conf *confmap.Conf) error {
 	if err := yaml.Unmarshal(out, &m); err != nil {
 		return err
 	}
+	maps.DeleteFunc(m, func(key string, _ any) bool {
+		return !slices.Contains([]string{"global", "scrape_configs", "scrape_config_files"}, key)
+	})
 	return conf.Merge(confmap.NewFromStringMap(m))
 }
 

@@ -65,6 +65,7 @@ config:
 	require.NotContains(t, toYAML(t, out), "hunter2")
 	require.Contains(t, toYAML(t, out), "<secret>")
 	require.Contains(t, toYAML(t, out), "job_name: a")
+	require.NotContains(t, toYAML(t, out), "translation_strategy", "is a server's")
 }
 
 func TestWrongConfigs(t *testing.T) {

@@ -40,6 +40,8 @@ type scrape struct {
 	meta     maphash.Hash
 	family   family
 
+	newMetadata bool // append it with every sample, not only with new series
+
 	untracked []line // had staleness markers to expect until this scrape
 
 	parser    textparse.Parser
@@ -55,8 +57,12 @@ var stale = math.Float64frombits(value.StaleNaN)
 func (s *scrape) append(body []byte, contentType string) error {
 	s.lines.begin()
 	s.meta.SetSeed(seed)
+	metadata := s.metadataSum(body, contentType)
+	// With other comments than last time all of it is parsed: they may be
+	// wrong, and each sample brings its new metadata.
+	s.newMetadata = metadata != s.metadata
 	rest := body
-	if s.isPlainText(contentType) && !s.refreshMetadata {
+	if s.isPlainText(contentType) && !s.newMetadata {
 		left, comments, err := s.appendKnown(rest)
 		if err != nil {
 			return err
@@ -84,13 +90,7 @@ func (s *scrape) append(body []byte, contentType string) error {
 	}
 	s.lines.end()
 	s.allStale = false
-	if sum := s.metadataSum(body, contentType); sum != s.metadata {
-		// Known lines were appended without it: the next scrape brings it.
-		s.refreshMetadata = s.metadata != 0
-		s.metadata = sum
-	} else {
-		s.refreshMetadata = false
-	}
+	s.metadata = metadata
 	return nil
 }
 
@@ -244,7 +244,7 @@ func (s *scrape) appendEntry(isHistogram bool) error {
 		return nil
 	}
 	s.labels = labels.EmptyLabels()
-	if !ok || s.refreshMetadata {
+	if !ok || s.newMetadata {
 		drop, err := s.resolve()
 		if err != nil {
 			return err

@@ -40,13 +40,12 @@ type target struct {
 	maxSchema int32
 	builder   *labels.Builder
 
-	lines           lines
-	allStale        bool // the last scrape failed
-	refreshMetadata bool // append it with every sample, not only with new series
-	metadata        uint64
-	reports         []report
-	lastType        string // content type and its media type
-	lastMedia       string
+	lines     lines
+	allStale  bool   // the last scrape failed
+	metadata  uint64 // of the last scrape, see metadataSum
+	reports   []report
+	lastType  string // content type and its media type
+	lastMedia string
 }
 
 // Labels by which relabelling can change a job's setting for a target.

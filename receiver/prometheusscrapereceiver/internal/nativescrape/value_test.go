@@ -1,24 +1,12 @@
 package nativescrape
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
-	"log/slog"
 	"math"
 	"strconv"
-	"strings"
 	"testing"
 
-	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/histogram"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
 	"github.com/prometheus/prometheus/model/value"
-	promscrape "github.com/prometheus/prometheus/scrape"
-	"github.com/prometheus/prometheus/storage"
-	"github.com/stretchr/testify/require"
 )
 
 // parsed is what Prometheus' parser makes of a value, false if it refuses.
@@ -57,61 +45,4 @@ func FuzzParseValue(f *testing.F) {
 			t.Fatalf("%q: Prometheus' parser gives %v, %v", s, theirs, ok)
 		}
 	})
-}
-
-// discard is a sink as cheap as one can be.
-type discard struct{ n storage.SeriesRef }
-
-func (d *discard) AppenderV2(context.Context) storage.AppenderV2 { return d }
-func (d *discard) Commit() error                                 { return nil }
-func (d *discard) Rollback() error                               { return nil }
-
-func (d *discard) Append(ref storage.SeriesRef, _ labels.Labels, _, _ int64, _ float64, _ *histogram.Histogram, _ *histogram.FloatHistogram, _ storage.AOptions) (storage.SeriesRef, error) {
-	if ref == 0 {
-		d.n++
-		return d.n, nil
-	}
-	return ref, nil
-}
-
-func exposition(n int) []byte {
-	var b strings.Builder
-	for i := range n {
-		if i%50 == 0 {
-			fmt.Fprintf(&b, "# HELP http_requests_f%d_total Number of requests.\n# TYPE http_requests_f%d_total counter\n", i/50, i/50)
-		}
-		fmt.Fprintf(&b, "http_requests_f%d_total{method=\"GET\",handler=\"/api/v1/h%d\",code=\"%d\",pod=\"pod-17-abcdef\"} %d\n", i/50, i%50, 200+i%5, 1000*i)
-	}
-	return []byte(b.String())
-}
-
-func benchTarget(b *testing.B) *target {
-	cfg := loadConfig(b, "").ScrapeConfigs[0]
-	lset, err := promscrape.PopulateLabels(labels.NewBuilder(labels.EmptyLabels()), cfg, model.LabelSet{model.AddressLabel: "h:1"}, nil)
-	require.NoError(b, err)
-	t := &target{cfg: cfg, t: promscrape.NewTarget(lset, cfg, nil, nil), sink: &discard{}, logger: slog.New(slog.DiscardHandler)}
-	require.NoError(b, t.setUp(false))
-	return t
-}
-
-func BenchmarkAppend(b *testing.B) {
-	const n = 2000
-	body := exposition(n)
-	for _, c := range []struct{ name, contentType string }{{"text", "text/plain"}, {"parsed", "application/openmetrics-text"}} {
-		b.Run(c.name, func(b *testing.B) {
-			t := benchTarget(b)
-			text := body
-			if c.name == "parsed" {
-				text = append(text[:len(text):len(text)], "# EOF\n"...)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				s := t.newScrape(context.Background(), model.Time(1000).Time())
-				if err := s.append(text, c.contentType); err != nil && !errors.Is(err, io.EOF) {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/sample")
-		})
-	}
 }
