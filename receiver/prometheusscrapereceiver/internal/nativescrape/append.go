@@ -260,7 +260,7 @@ func (s *scrape) appendEntry(isHistogram bool) error {
 		s.lines.put(x)
 		return s.refuse(storage.ErrDuplicateSampleForTimestamp)
 	}
-	if ok && !e.tracked && known.flags == 0 {
+	if ok && !e.tracked && !repeated && known.flags == 0 {
 		s.untracked = append(s.untracked, known)
 	}
 	return s.send(&e, x, ok || repeated)

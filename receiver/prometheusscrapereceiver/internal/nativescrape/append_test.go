@@ -29,7 +29,7 @@ func FuzzAppend(f *testing.F) {
 		{"a 1\na 2\n", "a 3\na 4\n"},
 		{"# TYPE a counter\na{x=\"1\"} 1\na{x=\"2\"} 2\n", "# TYPE a counter\na{x=\"1\"} 1\na{x=\"3\"} 2\na{x=\"2\"} 2\n"},
 		{"a 1\n", "# TYPE a nonsense\na 1\n"},
-		{"a 1 123\nb 1\n", "a 1 124\nb 1 125\n"},
+		{"a 1 123\nb 1\n", "a 1 124\nb 1 125\n"}, {"a 0\nb 0\n", "b 0\nb 0 0\n"},
 		{"a 1\n", "a 0x1p4\n"}, {"a 1\n", "a 1"}, {"a 1\n", "a  1\n"}, {"a 1\n", ""}, {"a 1\n", "a{\n"},
 		{"a{b=\"c\\n\"} 1\n", "a{b=\"c\\n\"} NaN\n"},
 		{"{\"a.b\",c=\"d\"} 1\n", "{\"a.b\",c=\"d\"} 1e3\n\n# x\n{\"a.b\",c=\"d\"} 1e3\n"},
