@@ -36,8 +36,8 @@ type Log struct {
 
 	mu       sync.Mutex
 	segments []Segment // ascending; the last is the one written to, if file is not nil
-	next     uint64        // number of the next segment
-	file     *os.File      // nil until the first Append, and after an error that closed it
+	next     uint64    // number of the next segment
+	file     *os.File  // nil until the first Append, and after an error that closed it
 	offset   int64
 	dirty    bool // written since the last sync
 	frame    []byte

@@ -17,7 +17,7 @@ type Report struct {
 	Total      Content   `json:"total"`
 	Missing    []Gap     `json:"missing,omitempty"`
 	Damage     []Damage  `json:"damage,omitempty"`
-	Torn       []Damage  `json:"torn,omitempty"` // records whose writer was killed before they were committed
+	Torn       []Damage  `json:"torn,omitempty"`   // records whose writer was killed before they were committed
 	Series     []Series  `json:"series,omitempty"` // by labels; only if Options.ListSeries
 }
 

@@ -29,14 +29,14 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	b.WriteString("\n")
 
-	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "segment\tsize\trecords\tseries\tsamples\tunsent\toldest sample\tnewest sample\t")
+	var rows bytes.Buffer
+	rows.WriteString("segment\tsize\trecords\tseries\tsamples\tunsent\toldest sample\tnewest sample\t\n")
 	for i := range r.Segments {
 		s := &r.Segments[i]
-		contentLine(t, fmt.Sprint(s.Number), &s.Content)
+		contentLine(&rows, fmt.Sprint(s.Number), &s.Content)
 	}
-	contentLine(t, "all", &r.Total)
-	_ = t.Flush() // a bytes.Buffer takes everything
+	contentLine(&rows, "all", &r.Total)
+	align(&b, &rows, tabwriter.AlignRight)
 
 	if r.Total.Histograms > 0 || r.Total.Exemplars > 0 {
 		fmt.Fprintf(&b, "\n%s histograms among the samples, %s exemplars\n",
@@ -48,8 +48,15 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
-func contentLine(w io.Writer, name string, c *Content) {
-	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t\n", name, humanize.IBytes(uint64(c.Bytes)),
+// align writes rows of cells that end in tabs as columns.
+func align(b, rows *bytes.Buffer, flags uint) {
+	t := tabwriter.NewWriter(b, 0, 8, 2, ' ', flags)
+	_, _ = rows.WriteTo(t) // a bytes.Buffer takes everything
+	_ = t.Flush()
+}
+
+func contentLine(rows *bytes.Buffer, name string, c *Content) {
+	fmt.Fprintf(rows, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t\n", name, humanize.IBytes(uint64(c.Bytes)),
 		c.Records, c.Series, c.Samples, c.Unsent, timeText(c.Oldest, c.Samples), timeText(c.Newest, c.Samples))
 }
 
@@ -58,13 +65,12 @@ func (r *Report) writeSeries(b *bytes.Buffer) {
 		return
 	}
 	b.WriteString("\n")
-	t := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "samples\tunsent\toldest sample\tnewest sample\tseries")
+	rows := bytes.NewBufferString("samples\tunsent\toldest sample\tnewest sample\tseries\n")
 	for _, s := range r.Series {
-		fmt.Fprintf(t, "%d\t%d\t%s\t%s\t%s\n", s.Samples, s.Unsent,
+		fmt.Fprintf(rows, "%d\t%d\t%s\t%s\t%s\n", s.Samples, s.Unsent,
 			timeText(s.Oldest, s.Samples), timeText(s.Newest, s.Samples), s.Labels)
 	}
-	_ = t.Flush()
+	align(b, rows, 0)
 }
 
 func (r *Report) writeFaults(b *bytes.Buffer) {
