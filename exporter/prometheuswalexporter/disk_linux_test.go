@@ -84,9 +84,7 @@ func TestDiskFull(t *testing.T) {
 	}, time.Minute, 5*time.Millisecond)
 	appendN(t, e, 10, 900_000, 7)
 	require.Eventually(t, func() bool {
-		sink.mu.Lock()
-		defer sink.mu.Unlock()
-		s := sink.all[seriesLabels(3).String()].samples
+		s := sink.series()[seriesLabels(3).String()].samples
 		return s[len(s)-1].t == 900_000
 	}, time.Minute, 5*time.Millisecond)
 	require.Eventually(t, func() bool {

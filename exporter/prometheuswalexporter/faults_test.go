@@ -289,8 +289,6 @@ func TestDamagedLog(t *testing.T) {
 		appendN(t, e, 1, 99_000, 99)
 		require.Eventually(t, func() bool {
 			s := sink.series()[seriesLabels(0).String()]
-			sink.mu.Lock()
-			defer sink.mu.Unlock()
 			return s != nil && len(s.samples) > 0 && s.samples[len(s.samples)-1].t == 99_000
 		}, time.Minute, time.Millisecond, "seed %d", seed)
 		stop()

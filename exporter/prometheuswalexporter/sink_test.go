@@ -2,6 +2,7 @@ package prometheuswalexporter
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -69,16 +70,22 @@ func (s *testSink) setAnswer(f func(*http.Request) int) {
 	s.answer = f
 }
 
+// series returns a copy of what came so far.
 func (s *testSink) series() map[string]*received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.all
+	all := make(map[string]*received, len(s.all))
+	for name, r := range s.all {
+		c := *r
+		all[name] = &c // what it has of slices is only appended to
+	}
+	return all
 }
 
 func (s *testSink) families() map[string]metadata.Metadata {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.meta
+	return maps.Clone(s.meta)
 }
 
 func (s *testSink) waitFor(t testing.TB, points int) {
