@@ -85,12 +85,10 @@ func (d *delivery) deliver(ctx context.Context, s *shard, items [2][]remotewrite
 			return false
 		}
 		d.tel.failedPoints(counts)
-		d.status.failing(reasonEndpoint, out.Err)
-		if attempt == 0 {
+		if d.status.failing(reasonEndpoint, out.Err) {
 			d.logger.Warn("The endpoint does not take samples now; they wait in the write-ahead log", zap.Error(out.Err))
-			pause = d.newBackOff()
 		}
-		if pause == nil {
+		if attempt == 0 || pause == nil {
 			pause = d.newBackOff()
 		}
 		if !d.sleep(ctx, max(pause.NextBackOff(), out.After)) {
@@ -133,7 +131,14 @@ func (d *delivery) unsupported(m remotewrite.Message, out *remotewrite.Outcome, 
 
 func (d *delivery) accepted(counts remotewrite.Counts) {
 	d.tel.sentPoints(counts)
-	d.status.healthy(reasonEndpoint)
+	d.back()
+}
+
+// back notes that the endpoint answers as it should.
+func (d *delivery) back() {
+	if d.status.healthy(reasonEndpoint) {
+		d.logger.Info("The endpoint takes samples again")
+	}
 }
 
 // refused drops what the endpoint will never take, all or the part that it
@@ -153,7 +158,7 @@ func (d *delivery) refused(out remotewrite.Outcome, counts remotewrite.Counts) {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
 		d.status.permanent(fmt.Errorf("%w; check endpoint, auth and headers", out.Err))
 	default:
-		d.status.healthy(reasonEndpoint) // it is there, and what follows is tried
+		d.back() // it is there, and what follows is tried
 	}
 }
 

@@ -30,28 +30,32 @@ func (s *statusReporter) start(host component.Host) {
 	s.host, s.reasons = host, make(map[statusReason]bool)
 }
 
-// failing reports a recoverable error, unless the reason is known.
-func (s *statusReporter) failing(why statusReason, err error) {
+// failing reports a recoverable error, and whether the reason is new.
+func (s *statusReporter) failing(why statusReason, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.host == nil || s.final || s.reasons[why] {
-		return
+	if s.host == nil || s.reasons[why] {
+		return false
 	}
 	s.reasons[why] = true
-	componentstatus.ReportStatus(s.host, componentstatus.NewRecoverableErrorEvent(err))
+	if !s.final {
+		componentstatus.ReportStatus(s.host, componentstatus.NewRecoverableErrorEvent(err))
+	}
+	return true
 }
 
-// healthy takes a reason back.
-func (s *statusReporter) healthy(why statusReason) {
+// healthy takes a reason back, and reports whether there was one.
+func (s *statusReporter) healthy(why statusReason) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.host == nil || s.final || !s.reasons[why] {
-		return
+	if s.host == nil || !s.reasons[why] {
+		return false
 	}
 	delete(s.reasons, why)
-	if len(s.reasons) == 0 {
+	if len(s.reasons) == 0 && !s.final {
 		componentstatus.ReportStatus(s.host, componentstatus.NewEvent(componentstatus.StatusOK))
 	}
+	return true
 }
 
 // permanent reports what only a new configuration can mend.
