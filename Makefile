@@ -74,7 +74,7 @@ bench: build servers ## Run all benchmarks (docs/performance.md) and print the f
 	go test -run '^$$' -bench . -benchmem ./...
 	go run -C tests ./bench/footprint -binary $(CURDIR)/bin/invar
 	go run -C tests ./bench/metricspath -markdown
-	go run -C tests ./bench/metricspath -markdown -targets 500 -interval 15s -peers invar,prometheus-agent
+	go run -C tests ./bench/metricspath -markdown -targets 500 -interval 15s -peers invar,prometheus-agent,otel-batch
 	go run -C tests ./bench/metricspath -markdown -outage 10m
 
 .PHONY: bench-build

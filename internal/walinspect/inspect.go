@@ -124,7 +124,7 @@ func (in *inspector) read(dir string, s seglog.Segment, last bool) error {
 		}
 	}
 	in.segment.finish()
-	if reader.Position().Segment == s.Number { // else it was deleted meanwhile
+	if reader.Position().Offset > 0 || s.Bytes == 0 { // else it was deleted meanwhile
 		in.report.Segments = append(in.report.Segments, *in.segment)
 	}
 	return nil
