@@ -194,17 +194,19 @@ func (c *Config) Validate() error {
 
 func (c *Config) validateWAL() error {
 	w := &c.WAL
-	switch {
-	case w.SegmentSize < 1<<20 || w.SegmentSize > 1<<30:
-		return fmt.Errorf("wal::segment_size: %s is out of range; use 1MiB to 1GiB", sizeText(w.SegmentSize))
-	case w.MaxSize < 2*w.SegmentSize:
-		return fmt.Errorf("wal::max_size: %s is less than two segments of %s; use like 10GiB", sizeText(w.MaxSize), sizeText(w.SegmentSize))
-	case w.MaxAge < time.Minute:
-		return fmt.Errorf("wal::max_age: %s is too short; use at least 1m, like 24h", w.MaxAge)
-	case w.FsyncInterval < 0 || w.FsyncInterval > time.Minute:
-		return fmt.Errorf("wal::fsync_interval: %s is out of range; use 0s (every commit) to 1m", w.FsyncInterval)
+	var errs []error
+	if w.SegmentSize < 1<<20 || w.SegmentSize > 1<<30 {
+		errs = append(errs, fmt.Errorf("wal::segment_size: %s is out of range; use 1MiB to 1GiB", sizeText(w.SegmentSize)))
+	} else if w.MaxSize < 2*w.SegmentSize {
+		errs = append(errs, fmt.Errorf("wal::max_size: %s is less than two segments of %s; use like 10GiB", sizeText(w.MaxSize), sizeText(w.SegmentSize)))
 	}
-	return nil
+	if w.MaxAge < time.Minute {
+		errs = append(errs, fmt.Errorf("wal::max_age: %s is too short; use at least 1m, like 24h", w.MaxAge))
+	}
+	if w.FsyncInterval < 0 || w.FsyncInterval > time.Minute {
+		errs = append(errs, fmt.Errorf("wal::fsync_interval: %s is out of range; use 0s (every commit) to 1m", w.FsyncInterval))
+	}
+	return errors.Join(errs...)
 }
 
 func sizeText(s Size) string {
@@ -214,15 +216,17 @@ func sizeText(s Size) string {
 
 func (c *Config) validateQueue() error {
 	q := &c.Queue
-	switch {
-	case q.Shards < 1 || q.Shards > maxShards:
-		return fmt.Errorf("queue::shards: %d is out of range; use 1 to %d", q.Shards, maxShards)
-	case q.MaxSamplesPerSend < 1 || q.MaxSamplesPerSend > 100_000:
-		return fmt.Errorf("queue::max_samples_per_send: %d is out of range; use 1 to 100000", q.MaxSamplesPerSend)
-	case q.BatchSendDeadline <= 0:
-		return fmt.Errorf("queue::batch_send_deadline: %s is not positive; use like 5s", q.BatchSendDeadline)
+	var errs []error
+	if q.Shards < 1 || q.Shards > maxShards {
+		errs = append(errs, fmt.Errorf("queue::shards: %d is out of range; use 1 to %d", q.Shards, maxShards))
 	}
-	return nil
+	if q.MaxSamplesPerSend < 1 || q.MaxSamplesPerSend > 100_000 {
+		errs = append(errs, fmt.Errorf("queue::max_samples_per_send: %d is out of range; use 1 to 100000", q.MaxSamplesPerSend))
+	}
+	if q.BatchSendDeadline <= 0 {
+		errs = append(errs, fmt.Errorf("queue::batch_send_deadline: %s is not positive; use like 5s", q.BatchSendDeadline))
+	}
+	return errors.Join(errs...)
 }
 
 // relabelConfigs reads write_relabel_configs as Prometheus does.

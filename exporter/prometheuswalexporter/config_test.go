@@ -70,6 +70,9 @@ func TestWrongConfigs(t *testing.T) {
 	f(ok+`wal: {max_age: 5s}`, "wal::max_age: 5s is too short")
 	f(ok+`wal: {fsync_interval: -1s}`, "wal::fsync_interval: -1s is out of range")
 	f(ok+`wal: {dir: x}`, "dir")
+	for _, want := range []string{"wal::max_age: 5s", "wal::fsync_interval: 2m0s", "queue::shards: 0"} { // all are named at once
+		f(ok+"wal: {max_age: 5s, fsync_interval: 2m}\nqueue: {shards: 0}", want)
+	}
 	f(ok+`queue: {shards: 0}`, "queue::shards: 0 is out of range; use 1 to 256")
 	f(ok+`queue: {max_samples_per_send: 0}`, "queue::max_samples_per_send: 0 is out of range")
 	f(ok+`queue: {batch_send_deadline: 0s}`, "queue::batch_send_deadline: 0s is not positive")
