@@ -1,15 +1,14 @@
 package prometheuswalexporter
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
-	"go.opentelemetry.io/collector/confmap/confmaptest"
+
+	"github.com/invar-otel/invar/internal/configtest"
 )
 
 func TestConfigStruct(t *testing.T) {
@@ -18,15 +17,8 @@ func TestConfigStruct(t *testing.T) {
 
 func parseConfig(t testing.TB, text string) (*Config, error) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	conf, err := confmaptest.LoadConf(path)
-	require.NoError(t, err)
 	cfg := createDefaultConfig().(*Config)
-	if err := conf.Unmarshal(cfg); err != nil {
-		return nil, err
-	}
-	return cfg, confmap.Validate(cfg)
+	return cfg, configtest.Parse(t, text, cfg)
 }
 
 func TestConfig(t *testing.T) {

@@ -88,7 +88,7 @@ func (d *delivery) deliver(ctx context.Context, s *shard, items [2][]remotewrite
 		if d.status.failing(reasonEndpoint, out.Err) {
 			d.logger.Warn("The endpoint does not take samples now; they wait in the write-ahead log", zap.Error(out.Err))
 		}
-		if attempt == 0 || pause == nil {
+		if attempt == 0 {
 			pause = d.newBackOff()
 		}
 		if !d.sleep(ctx, max(pause.NextBackOff(), out.After)) {

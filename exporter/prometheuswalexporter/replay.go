@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
 	"go.uber.org/zap"
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
@@ -29,8 +28,6 @@ type replayer struct {
 	now    func() time.Time
 
 	walrecord.Dictionary
-	builder  labels.ScratchBuilder
-	labels   []walrecord.Label
 	stage    stage
 	found    []seriesFamily // what the record at hand defines
 	samples  int
@@ -205,7 +202,7 @@ func (r *replayer) handOn(cursor, end seglog.Position) bool {
 // forget frees what only replaying needs.
 func (r *replayer) forget() {
 	r.Dictionary = walrecord.Dictionary{}
-	r.stage, r.found, r.labels = stage{}, nil, nil
+	r.stage, r.found = stage{}, nil
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.slots = nil
@@ -224,27 +221,19 @@ func (r *replayer) keep(table *series.Table, clock uint32) {
 
 // Series implements walrecord.Handler.
 func (r *replayer) Series(number, family uint64, pairs []uint64) {
-	ls, ok := r.Labels(r.labels[:0], pairs)
-	r.labels = ls
-	if !ok || number > uint64(len(r.slots))+1<<20 {
+	ls, ok := r.LabelSet(pairs)
+	if !ok || !walrecord.Fits(r.slots, number) {
 		return
 	}
-	r.builder.Reset()
-	for _, l := range ls {
-		r.builder.Add(l.Name, l.Value)
-	}
 	clock := r.w.table.Clock(r.now())
-	slot := r.w.table.Intern(r.builder.Labels(), false, clock).Slot()
+	slot := r.w.table.Intern(ls, false, clock).Slot()
 	if f, ok := r.LookupFamily(family); ok {
 		n := r.w.table.InternFamily(series.Family(f), clock)
 		r.found = append(r.found, seriesFamily{slot, n})
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for uint64(len(r.slots)) <= number {
-		r.slots = append(r.slots, 0)
-	}
-	r.slots[number] = slot
+	r.slots = walrecord.Put(r.slots, number, slot)
 }
 
 // Sample implements walrecord.Handler.

@@ -76,8 +76,6 @@ type inspector struct {
 	segment *Segment
 	numbers []*seriesStat // of the segment, by number; nil is unknown
 	unsent  bool          // the record at hand
-	builder labels.ScratchBuilder
-	labels  []walrecord.Label
 }
 
 type seriesStat struct {
@@ -136,29 +134,20 @@ func newDamage(at seglog.Position, n int64, reason string) Damage {
 
 // Series implements walrecord.Handler.
 func (in *inspector) Series(number, _ uint64, pairs []uint64) {
-	ls, ok := in.Labels(in.labels[:0], pairs)
-	in.labels = ls
-	if !ok || number > uint64(len(in.numbers))+1<<20 {
+	ls, ok := in.LabelSet(pairs)
+	if !ok || !walrecord.Fits(in.numbers, number) {
 		return
 	}
-	in.builder.Reset()
-	for _, l := range ls {
-		in.builder.Add(l.Name, l.Value)
-	}
-	in.builder.Sort()
-	all := in.builder.Labels()
-	stat := in.series[all.Hash()]
+	hash := ls.Hash()
+	stat := in.series[hash]
 	if stat == nil {
-		stat = &seriesStat{selected: in.selects(all), Range: noRange}
+		stat = &seriesStat{selected: in.selects(ls), Range: noRange}
 		if in.opts.ListSeries && stat.selected {
-			stat.labels = all.String()
+			stat.labels = ls.String()
 		}
-		in.series[all.Hash()] = stat
+		in.series[hash] = stat
 	}
-	for uint64(len(in.numbers)) <= number {
-		in.numbers = append(in.numbers, nil)
-	}
-	in.numbers[number] = stat
+	in.numbers = walrecord.Put(in.numbers, number, stat)
 }
 
 func (in *inspector) selects(ls labels.Labels) bool {

@@ -1,10 +1,14 @@
 package walrecord
 
+import "github.com/prometheus/prometheus/model/labels"
+
 // Dictionary collects a segment's definitions and resolves its samples. Embed
 // it in a Handler. Reset it at the start of a segment.
 //
 // What cannot be resolved, because the defining record was damaged, is absent.
 type Dictionary struct {
+	builder  labels.ScratchBuilder
+	scratch  []Label
 	symbols  []symbol
 	pairs    []pair
 	families []Family
@@ -40,13 +44,17 @@ func (d *Dictionary) Reset() {
 	d.symbols, d.pairs, d.families, d.known = d.symbols[:0], d.pairs[:0], d.families[:0], d.known[:0]
 }
 
-// put sets the entry of a number, leaving zeros where numbers were skipped.
-func put[T any](table []T, number uint64, v T) []T {
-	if number >= maxNumber {
+// Fits reports whether a number can be the next of a table, give or take what
+// a run of lost records leaves out.
+func Fits[T any](table []T, number uint64) bool {
+	return number < maxNumber && number <= uint64(len(table))+1<<20
+}
+
+// Put sets the entry of a number, leaving zeros where numbers were skipped. It
+// leaves the table as it is if the number does not fit.
+func Put[T any](table []T, number uint64, v T) []T {
+	if !Fits(table, number) {
 		return table
-	}
-	if number > uint64(len(table))+1<<20 {
-		return table // a gap no run of lost records leaves
 	}
 	var zero T
 	for uint64(len(table)) <= number {
@@ -58,14 +66,14 @@ func put[T any](table []T, number uint64, v T) []T {
 
 // Symbol implements Handler.
 func (d *Dictionary) Symbol(number uint64, s []byte) {
-	d.symbols = put(d.symbols, number, symbol{string(s), true})
+	d.symbols = Put(d.symbols, number, symbol{string(s), true})
 }
 
 // Pair implements Handler.
 func (d *Dictionary) Pair(number, name, value uint64) {
 	n, ok := d.symbol(name)
 	v, ok2 := d.symbol(value)
-	d.pairs = put(d.pairs, number, pair{Label{n, v}, ok && ok2})
+	d.pairs = Put(d.pairs, number, pair{Label{n, v}, ok && ok2})
 }
 
 // Family implements Handler.
@@ -73,8 +81,8 @@ func (d *Dictionary) Family(number uint64, typ byte, name, help, unit uint64) {
 	n, ok := d.symbol(name)
 	h, ok2 := d.symbol(help)
 	u, ok3 := d.symbol(unit)
-	d.families = put(d.families, number, Family{typ, n, h, u})
-	d.known = put(d.known, number, ok && ok2 && ok3)
+	d.families = Put(d.families, number, Family{typ, n, h, u})
+	d.known = Put(d.known, number, ok && ok2 && ok3)
 }
 
 func (d *Dictionary) symbol(number uint64) (string, bool) {
@@ -93,6 +101,21 @@ func (d *Dictionary) Labels(dst []Label, pairs []uint64) ([]Label, bool) {
 		dst = append(dst, d.pairs[p].Label)
 	}
 	return dst, true
+}
+
+// LabelSet returns a series' labels as Prometheus has them, in the order of the
+// pairs, which is sorted by name. It reports false if one is unknown.
+func (d *Dictionary) LabelSet(pairs []uint64) (labels.Labels, bool) {
+	ls, ok := d.Labels(d.scratch[:0], pairs)
+	d.scratch = ls
+	if !ok {
+		return labels.EmptyLabels(), false
+	}
+	d.builder.Reset()
+	for _, l := range ls {
+		d.builder.Add(l.Name, l.Value)
+	}
+	return d.builder.Labels(), true
 }
 
 // LookupFamily returns a family; false for NoFamily and for an unknown one.

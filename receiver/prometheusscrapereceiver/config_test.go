@@ -1,8 +1,6 @@
 package prometheusscrapereceiver
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -10,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
-	"go.opentelemetry.io/collector/confmap/confmaptest"
 
+	"github.com/invar-otel/invar/internal/configtest"
 	"github.com/invar-otel/invar/internal/promlane"
 )
 
@@ -22,15 +20,8 @@ func TestConfigStruct(t *testing.T) {
 // parseConfig reads a configuration as the collector does.
 func parseConfig(t testing.TB, text string) (*Config, error) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	conf, err := confmaptest.LoadConf(path)
-	require.NoError(t, err)
 	cfg := createDefaultConfig().(*Config)
-	if err := conf.Unmarshal(cfg); err != nil {
-		return nil, err
-	}
-	return cfg, confmap.Validate(cfg)
+	return cfg, configtest.Parse(t, text, cfg)
 }
 
 func TestConfig(t *testing.T) {

@@ -278,7 +278,7 @@ func (s *scrape) resolve() (drop bool, err error) {
 	case !s.labels.IsValid(s.cfg.MetricNameValidationScheme):
 		return false, fmt.Errorf("invalid metric name or label names: %s", s.labels)
 	}
-	return false, s.checkLabelLimits(s.labels)
+	return false, checkLabelLimits(s.cfg, s.labels)
 }
 
 // send appends the sample at hand and writes its line down.

@@ -80,8 +80,6 @@ func maxSchema(factor float64) int32 {
 
 // checkLabelLimits returns an error, which fails the scrape, if a series is
 // beyond label_limit, label_name_length_limit or label_value_length_limit.
-func (t *target) checkLabelLimits(ls labels.Labels) error { return checkLabelLimits(t.cfg, ls) }
-
 func checkLabelLimits(cfg *promconfig.ScrapeConfig, ls labels.Labels) error {
 	name := func() string { return ls.Get(model.MetricNameLabel) }
 	if limit := int(cfg.LabelLimit); limit > 0 && ls.Len() > limit {
