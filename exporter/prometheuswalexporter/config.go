@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alecthomas/units"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/otlptranslator"
 	"github.com/prometheus/prometheus/model/relabel"
@@ -18,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v2"
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
+	"github.com/invar-otel/invar/internal/bytesize"
 )
 
 // Config is what a user writes under exporters::prometheus_wal.
@@ -53,11 +53,11 @@ type WALConfig struct {
 	// data/prometheus_wal/<name of the exporter>, below the working directory.
 	Directory string `mapstructure:"directory"`
 	// MaxSize is the size from which on the oldest unsent samples are dropped.
-	MaxSize Size `mapstructure:"max_size"`
+	MaxSize bytesize.Size `mapstructure:"max_size"`
 	// MaxAge is the age from which on unsent samples are dropped.
 	MaxAge time.Duration `mapstructure:"max_age"`
 	// SegmentSize is the size of the files the log consists of.
-	SegmentSize Size `mapstructure:"segment_size"`
+	SegmentSize bytesize.Size `mapstructure:"segment_size"`
 	// FsyncInterval bounds what a power cut can lose; 0 syncs every commit.
 	FsyncInterval time.Duration `mapstructure:"fsync_interval"`
 
@@ -94,24 +94,6 @@ type TranslationConfig struct {
 
 	// prevent unkeyed literal initialization
 	_ struct{}
-}
-
-// Size is a number of bytes, written as a number or like 512MiB.
-type Size int64
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (s *Size) UnmarshalText(text []byte) error {
-	n, err := units.ParseStrictBytes(string(text))
-	if err != nil {
-		return fmt.Errorf("%q is not a size; write it like 10GiB", text)
-	}
-	*s = Size(n)
-	return nil
-}
-
-// MarshalText implements encoding.TextMarshaler.
-func (s Size) MarshalText() ([]byte, error) {
-	return []byte(units.Base2Bytes(s).String()), nil
 }
 
 const (
@@ -196,9 +178,9 @@ func (c *Config) validateWAL() error {
 	w := &c.WAL
 	var errs []error
 	if w.SegmentSize < 1<<20 || w.SegmentSize > 1<<30 {
-		errs = append(errs, fmt.Errorf("wal::segment_size: %s is out of range; use 1MiB to 1GiB", sizeText(w.SegmentSize)))
+		errs = append(errs, fmt.Errorf("wal::segment_size: %s is out of range; use 1MiB to 1GiB", w.SegmentSize))
 	} else if w.MaxSize < 2*w.SegmentSize {
-		errs = append(errs, fmt.Errorf("wal::max_size: %s is less than two segments of %s; use like 10GiB", sizeText(w.MaxSize), sizeText(w.SegmentSize)))
+		errs = append(errs, fmt.Errorf("wal::max_size: %s is less than two segments of %s; use like 10GiB", w.MaxSize, w.SegmentSize))
 	}
 	if w.MaxAge < time.Minute {
 		errs = append(errs, fmt.Errorf("wal::max_age: %s is too short; use at least 1m, like 24h", w.MaxAge))
@@ -207,11 +189,6 @@ func (c *Config) validateWAL() error {
 		errs = append(errs, fmt.Errorf("wal::fsync_interval: %s is out of range; use 0s (every commit) to 1m", w.FsyncInterval))
 	}
 	return errors.Join(errs...)
-}
-
-func sizeText(s Size) string {
-	b, _ := s.MarshalText()
-	return string(b)
 }
 
 func (c *Config) validateQueue() error {

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
 
+	"github.com/invar-otel/invar/internal/bytesize"
 	"github.com/invar-otel/invar/internal/configtest"
 )
 
@@ -32,8 +33,8 @@ queue: {shards: 8, max_samples_per_send: 2000, batch_send_deadline: 1s}
 translation: {strategy: NoTranslation, promote_resource_attributes: [k8s.pod.name]}
 `)
 	require.NoError(t, err)
-	require.Equal(t, Size(20<<30), cfg.WAL.MaxSize)
-	require.Equal(t, Size(64<<20), cfg.WAL.SegmentSize)
+	require.Equal(t, bytesize.Size(20<<30), cfg.WAL.MaxSize)
+	require.Equal(t, bytesize.Size(64<<20), cfg.WAL.SegmentSize)
 	require.Equal(t, 2*time.Hour, cfg.WAL.MaxAge)
 	require.Zero(t, cfg.WAL.FsyncInterval)
 	relabel, err := cfg.relabelConfigs()

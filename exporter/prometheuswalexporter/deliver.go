@@ -13,6 +13,7 @@ import (
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
+	"github.com/invar-otel/invar/internal/healthstatus"
 )
 
 // delivery sends requests for all shards of an exporter.
@@ -26,7 +27,7 @@ type delivery struct {
 	table    *series.Table
 	client   *remotewrite.Client
 	tel      *telemetry
-	status   *statusReporter
+	status   *healthstatus.Reporter
 	logger   *zap.Logger
 	builders chan *remotewrite.Builder // as many as can work at a time
 
@@ -85,7 +86,7 @@ func (d *delivery) deliver(ctx context.Context, s *shard, items [2][]remotewrite
 			return false
 		}
 		d.tel.failedPoints(counts)
-		if d.status.failing(reasonEndpoint, out.Err) {
+		if d.status.Failing(reasonEndpoint, out.Err) {
 			d.logger.Warn("The endpoint does not take samples now; they wait in the write-ahead log", zap.Error(out.Err))
 		}
 		if attempt == 0 {
@@ -136,7 +137,7 @@ func (d *delivery) accepted(counts remotewrite.Counts) {
 
 // back notes that the endpoint answers as it should.
 func (d *delivery) back() {
-	if d.status.healthy(reasonEndpoint) {
+	if d.status.Healthy(reasonEndpoint) {
 		d.logger.Info("The endpoint takes samples again")
 	}
 }
@@ -156,7 +157,7 @@ func (d *delivery) refused(out remotewrite.Outcome, counts remotewrite.Counts) {
 		zap.Int("samples", lost.Samples+lost.Histograms), zap.Error(out.Err))
 	switch out.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
-		d.status.permanent(fmt.Errorf("%w; check endpoint, auth and headers", out.Err))
+		d.status.Permanent(fmt.Errorf("%w; check endpoint, auth and headers", out.Err))
 	default:
 		d.back() // it is there, and what follows is tried
 	}

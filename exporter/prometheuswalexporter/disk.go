@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/exporter"
 	"go.uber.org/zap"
 
+	"github.com/invar-otel/invar/internal/healthstatus"
 	"github.com/invar-otel/invar/internal/seglog"
 	"github.com/invar-otel/invar/internal/walposition"
 	"github.com/invar-otel/invar/internal/walrecord"
@@ -26,7 +27,7 @@ type disk struct {
 	dir    string
 	logger *zap.Logger
 	tel    *telemetry
-	status *statusReporter
+	status *healthstatus.Reporter
 	now    func() time.Time
 	w      *writer
 
@@ -163,9 +164,9 @@ func (d *disk) reportStatus() {
 	err := d.w.logErr
 	d.w.mu.Unlock()
 	if err != nil {
-		d.status.failing(reasonLog, err)
+		d.status.Failing(reasonLog, err)
 	} else {
-		d.status.healthy(reasonLog)
+		d.status.Healthy(reasonLog)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
+	"github.com/invar-otel/invar/internal/healthstatus"
 	"github.com/invar-otel/invar/internal/promlane"
 )
 
@@ -32,7 +33,7 @@ type walExporter struct {
 	now       func() time.Time
 	table     *series.Table
 	tel       *telemetry
-	status    *statusReporter
+	status    *healthstatus.Reporter
 	writer    *writer
 	delivery  *delivery
 	disk      *disk
@@ -52,6 +53,13 @@ type walExporter struct {
 	started    bool
 }
 
+// What can be wrong, each by itself.
+const (
+	reasonEndpoint    healthstatus.Reason = "endpoint"
+	reasonLog         healthstatus.Reason = "log"
+	reasonTranslation healthstatus.Reason = "translation"
+)
+
 var (
 	_ exporter.Metrics    = (*walExporter)(nil)
 	_ promlane.NativeSink = (*walExporter)(nil)
@@ -70,7 +78,7 @@ func newExporter(set exporter.Settings, cfg *Config) (*walExporter, error) {
 	e := &walExporter{
 		cfg: cfg, set: set, logger: set.Logger, now: now,
 		table:     series.NewTable(now()),
-		status:    &statusReporter{},
+		status:    &healthstatus.Reporter{},
 		relabel:   relabelConfigs,
 		translate: translate,
 		logSampled: set.Logger.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
@@ -111,7 +119,7 @@ func (e *walExporter) Start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return err
 	}
-	e.status.start(host)
+	e.status.Start(host)
 	d := &delivery{
 		cfg: e.cfg, table: e.table, tel: e.tel, status: e.status, logger: e.logger,
 		client:   remotewrite.NewClient(client, e.cfg.Endpoint, e.set.BuildInfo.Command+"/"+e.set.BuildInfo.Version),

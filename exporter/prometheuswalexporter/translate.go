@@ -74,7 +74,7 @@ func (e *walExporter) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) er
 	if hasDelta(md) && !e.translate.AllowDeltaTemporality {
 		terr = fmt.Errorf("%w: metrics of delta temporality cannot be Prometheus series; "+
 			"put a deltatocumulative processor before this exporter, or set translation::allow_delta_temporality", terr)
-		e.status.failing(reasonTranslation, terr)
+		e.status.Failing(reasonTranslation, terr)
 	}
 	e.logSampled.Warn("Dropped metrics that have no Prometheus translation", zap.Error(terr))
 	if got == 0 && before > 0 {

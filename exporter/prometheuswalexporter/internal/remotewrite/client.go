@@ -3,13 +3,11 @@ package remotewrite
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/invar-otel/invar/internal/httpanswer"
 )
 
 // Verdict is what an answer means for the data that was sent.
@@ -42,18 +40,10 @@ type Client struct {
 	userAgent string
 }
 
-// NewClient sends through c, whose CheckRedirect it sets: a redirect that
-// would turn the POST into a GET is not followed.
+// NewClient sends through c, which then follows no redirect that would turn the
+// POST into a GET.
 func NewClient(c *http.Client, endpoint, userAgent string) *Client {
-	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
-		if len(via) >= 10 {
-			return errors.New("10 redirects")
-		}
-		if req.Method != http.MethodPost {
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}
+	httpanswer.KeepPost(c)
 	return &Client{http: c, endpoint: endpoint, userAgent: userAgent}
 }
 
@@ -83,10 +73,7 @@ func (c *Client) Send(ctx context.Context, m Message, body []byte, attempt int) 
 	if err != nil {
 		return Outcome{Verdict: Retry, Err: err}
 	}
-	defer func() {
-		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
-		_ = resp.Body.Close()
-	}()
+	defer httpanswer.Close(resp)
 	return judge(resp, m, time.Now())
 }
 
@@ -98,13 +85,13 @@ func judge(resp *http.Response, m Message, now time.Time) Outcome {
 		}
 		return o
 	}
-	o.Err = answerError(resp)
+	o.Err = httpanswer.Error(resp)
 	switch code := resp.StatusCode; {
 	case code == http.StatusUnsupportedMediaType:
 		o.Verdict = Unsupported
 	case code == http.StatusTooManyRequests, code/100 == 5:
 		o.Verdict = Retry
-		o.After = retryAfter(resp.Header.Get("Retry-After"), now)
+		o.After = httpanswer.RetryAfter(resp, now)
 	case code/100 == 4:
 		o.Verdict = Refused
 		if m == V2 {
@@ -114,33 +101,6 @@ func judge(resp *http.Response, m Message, now time.Time) Outcome {
 		o.Verdict = Retry // 1xx and 3xx are no answer to a write
 	}
 	return o
-}
-
-// answerError keeps the first line of the endpoint's words.
-func answerError(resp *http.Response) error {
-	words, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
-	line, _, _ := strings.Cut(strings.TrimSpace(string(words)), "\n")
-	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode/100 == 3 {
-		return fmt.Errorf("the endpoint answered %s to %s, which would not repeat the request there; configure the new address", resp.Status, to)
-	}
-	if line == "" {
-		return fmt.Errorf("the endpoint answered %s", resp.Status)
-	}
-	return fmt.Errorf("the endpoint answered %s: %s", resp.Status, line)
-}
-
-// retryAfter reads the header of RFC 9110, 10.2.3: seconds or a date.
-func retryAfter(v string, now time.Time) time.Duration {
-	if v == "" {
-		return 0
-	}
-	if s, err := strconv.Atoi(v); err == nil {
-		return max(0, time.Duration(s)*time.Second)
-	}
-	if t, err := http.ParseTime(v); err == nil {
-		return max(0, t.Sub(now))
-	}
-	return 0
 }
 
 func written(h http.Header) *Counts {

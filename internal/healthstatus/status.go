@@ -1,4 +1,5 @@
-package prometheuswalexporter
+// Package healthstatus reports a component's status to the collector, by reason.
+package healthstatus
 
 import (
 	"sync"
@@ -7,31 +8,28 @@ import (
 	"go.opentelemetry.io/collector/component/componentstatus"
 )
 
-// statusReporter reports changes of the component's status, and only changes.
+// Reporter reports changes of the component's status, and only changes.
 // The reasons are independent: it is OK again when none is left.
-type statusReporter struct {
+// Its methods may be called concurrently; before Start they do nothing.
+type Reporter struct {
 	mu      sync.Mutex
 	host    component.Host
-	reasons map[statusReason]bool
+	reasons map[Reason]bool
 	final   bool // a permanent error has been reported
 }
 
-type statusReason string
+// Reason names one thing that can be wrong with a component.
+type Reason string
 
-const (
-	reasonEndpoint    statusReason = "endpoint"
-	reasonLog         statusReason = "log"
-	reasonTranslation statusReason = "translation"
-)
-
-func (s *statusReporter) start(host component.Host) {
+// Start begins to report to host, with nothing wrong.
+func (s *Reporter) Start(host component.Host) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.host, s.reasons = host, make(map[statusReason]bool)
+	s.host, s.reasons = host, make(map[Reason]bool)
 }
 
-// failing reports a recoverable error, and whether the reason is new.
-func (s *statusReporter) failing(why statusReason, err error) bool {
+// Failing reports a recoverable error, and whether the reason is new.
+func (s *Reporter) Failing(why Reason, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.host == nil || s.reasons[why] {
@@ -44,8 +42,8 @@ func (s *statusReporter) failing(why statusReason, err error) bool {
 	return true
 }
 
-// healthy takes a reason back, and reports whether there was one.
-func (s *statusReporter) healthy(why statusReason) bool {
+// Healthy takes a reason back, and reports whether there was one.
+func (s *Reporter) Healthy(why Reason) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.host == nil || !s.reasons[why] {
@@ -58,8 +56,8 @@ func (s *statusReporter) healthy(why statusReason) bool {
 	return true
 }
 
-// permanent reports what only a new configuration can mend.
-func (s *statusReporter) permanent(err error) {
+// Permanent reports what only a new configuration can mend.
+func (s *Reporter) Permanent(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.host == nil || s.final {
