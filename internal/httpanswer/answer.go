@@ -34,9 +34,20 @@ func Close(resp *http.Response) {
 
 // Error describes an answer that is not 2xx by its status and the first line of
 // the endpoint's words. It reads at most 512 bytes of the body.
-func Error(resp *http.Response) error {
-	words, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
-	line, _, _ := strings.Cut(strings.TrimSpace(string(words)), "\n")
+func Error(resp *http.Response) error { return ErrorWith(resp, Words(resp, 512)) }
+
+// Words are what the endpoint says in the body, at most limit bytes of it.
+func Words(resp *http.Response, limit int64) string {
+	words, _ := io.ReadAll(io.LimitReader(resp.Body, limit))
+	return strings.TrimSpace(string(words))
+}
+
+// ErrorWith is [Error] for words that have been read.
+func ErrorWith(resp *http.Response, words string) error {
+	line, _, _ := strings.Cut(words, "\n")
+	if len(line) > 512 {
+		line = line[:512]
+	}
 	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode/100 == 3 {
 		return fmt.Errorf("the endpoint answered %s to %s, which would not repeat the request there; configure the new address", resp.Status, to)
 	}

@@ -1,0 +1,342 @@
+package lokiexporter
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/config/configopaque"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/config/configretry"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+
+	"github.com/invar-otel/invar/exporter/lokiexporter/internal/translate"
+	"github.com/invar-otel/invar/internal/bytesize"
+	"github.com/invar-otel/invar/internal/lokiapi"
+)
+
+// Config is what a user writes under exporters::loki.
+type Config struct {
+	// ClientConfig is the endpoint and how to reach it.
+	confighttp.ClientConfig `mapstructure:",squash"`
+	// Queue is where logs wait, in memory or in a storage extension.
+	Queue configoptional.Optional[exporterhelper.QueueBatchConfig] `mapstructure:"sending_queue"`
+	// Retry is the pause between attempts.
+	Retry configretry.BackOffConfig `mapstructure:"retry_on_failure"`
+
+	// Translation is whose labels and lines logs get: "native", "contrib", or
+	// "auto", see mode.
+	Translation string `mapstructure:"translation"`
+	// DefaultLabelsEnabled is contrib's: which of exporter, job, instance and
+	// level are labels.
+	DefaultLabelsEnabled map[string]bool `mapstructure:"default_labels_enabled"`
+
+	Labels             LabelsConfig             `mapstructure:"labels"`
+	StructuredMetadata StructuredMetadataConfig `mapstructure:"structured_metadata"`
+	// Format is what a line is made of: "raw", "json" or "logfmt".
+	Format translate.Format `mapstructure:"format"`
+	Tenant TenantConfig     `mapstructure:"tenant"`
+	// Encoding is that of the requests: "protobuf" or "json".
+	Encoding string `mapstructure:"encoding"`
+	// MaxRequestSize is the most bytes of a request before compression, if a
+	// single entry isn't larger.
+	MaxRequestSize bytesize.Size `mapstructure:"max_request_size"`
+	// MaxConcurrentRequests is how many requests of a batch are under way at a
+	// time; never two with entries of the same stream.
+	MaxConcurrentRequests int `mapstructure:"max_concurrent_requests"`
+
+	// configured tells that the user set labels, structured_metadata or format.
+	configured bool
+}
+
+// LabelsConfig is which attributes become stream labels.
+type LabelsConfig struct {
+	// Defaults are the resource attributes in defaultLabels.
+	Defaults bool `mapstructure:"defaults"`
+	// Resource and Attributes map attributes of the resource and of the record
+	// to labels; empty is the attribute's name, with underscores.
+	Resource   map[string]string `mapstructure:"resource"`
+	Attributes map[string]string `mapstructure:"attributes"`
+	// Static labels are on every stream.
+	Static map[string]string `mapstructure:"static"`
+	// Severity is the label that carries the level; none if empty.
+	Severity string `mapstructure:"severity"`
+	// Drop are labels that are not wanted.
+	Drop []string `mapstructure:"drop"`
+	// MaxValues is how many values a label may take in an hour; 0 is no limit.
+	MaxValues int `mapstructure:"max_values"`
+	// OnLimit is what becomes of further values: "keep" or "drop".
+	OnLimit string `mapstructure:"on_limit"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// StructuredMetadataConfig is what is sent beside line and labels.
+type StructuredMetadataConfig struct {
+	Enabled bool `mapstructure:"enabled"`
+	// Exclude are names that are not sent; one that ends in * stands for all that
+	// begin so.
+	Exclude []string `mapstructure:"exclude"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// TenantConfig is whose logs they are: the attribute's value, else the header's,
+// else Value.
+type TenantConfig struct {
+	Value     string `mapstructure:"value"`
+	Attribute string `mapstructure:"attribute"`
+	// Header is one of the request that brought the logs; the receiver needs
+	// include_metadata.
+	Header string `mapstructure:"header"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+const (
+	modeAuto         = "auto"
+	modeNative       = "native"
+	modeContrib      = "contrib"
+	encodingProtobuf = "protobuf"
+	encodingJSON     = "json"
+	onLimitKeep      = "keep"
+	onLimitDrop      = "drop"
+	labelWindow      = time.Hour
+)
+
+// defaultLabels are those of the attributes that Loki's OTLP endpoint makes
+// labels which take few values. service.instance.id, k8s.pod.name,
+// k8s.replicaset.name and k8s.job.name, which it has too, change with every
+// rollout; they are structured metadata here.
+var defaultLabels = []string{
+	"service.name", "service.namespace", "deployment.environment", "deployment.environment.name",
+	"cloud.region", "cloud.availability_zone",
+	"k8s.cluster.name", "k8s.namespace.name", "k8s.container.name", "container.name",
+	"k8s.deployment.name", "k8s.statefulset.name", "k8s.daemonset.name", "k8s.cronjob.name",
+}
+
+// contribLabels are the keys of default_labels_enabled.
+var contribLabels = []string{"exporter", "job", "instance", "level"}
+
+func createDefaultConfig() component.Config {
+	client := confighttp.NewDefaultClientConfig()
+	client.Timeout = 30 * time.Second
+	client.ForceAttemptHTTP2 = true
+	retry := configretry.NewDefaultBackOffConfig()
+	retry.InitialInterval = 500 * time.Millisecond
+	retry.MaxElapsedTime = 0 // logs leave the queue when Loki has taken or refused them
+	queue := exporterhelper.NewDefaultQueueConfig()
+	queue.NumConsumers = 1 // two could send a stream's batches in the wrong order
+	queue.Batch = configoptional.Some(exporterhelper.BatchConfig{
+		FlushTimeout: time.Second,
+		Sizer:        exporterhelper.RequestSizerTypeBytes,
+		MinSize:      2 << 20,
+	})
+	return &Config{
+		ClientConfig: client, Queue: configoptional.Some(queue), Retry: retry,
+		Translation:           modeAuto,
+		Labels:                LabelsConfig{Defaults: true, MaxValues: 1000, OnLimit: onLimitKeep},
+		StructuredMetadata:    StructuredMetadataConfig{Enabled: true, Exclude: []string{"observed_timestamp"}},
+		Format:                translate.Raw,
+		Encoding:              encodingProtobuf,
+		MaxRequestSize:        1 << 20,
+		MaxConcurrentRequests: 4,
+	}
+}
+
+// Unmarshal implements confmap.Unmarshaler.
+func (c *Config) Unmarshal(conf *confmap.Conf) error {
+	if err := conf.Unmarshal(c); err != nil {
+		return err
+	}
+	c.configured = slices.ContainsFunc([]string{"labels", "structured_metadata", "format"}, conf.IsSet)
+	return nil
+}
+
+// Validate implements xconfmap.Validator.
+func (c *Config) Validate() error {
+	var errs []error
+	fail := func(key string, value any, want string) {
+		errs = append(errs, fmt.Errorf("%s: %v %s", key, value, want))
+	}
+	oneOf := func(key, value string, known ...string) {
+		if !slices.Contains(known, value) {
+			fail(key, fmt.Sprintf("%q", value), "is not known; use "+strings.Join(known, " or "))
+		}
+	}
+	if c.Endpoint == "" {
+		errs = append(errs, errors.New("endpoint: is not set; write it like http://localhost:3100"))
+	} else if _, err := pushURL(c.Endpoint); err != nil {
+		fail("endpoint", fmt.Sprintf("%q", c.Endpoint), "is not an http or https URL; write it like http://localhost:3100")
+	}
+	if c.Compression != "" && c.Compression != "none" && c.Compression != "gzip" {
+		fail("compression", fmt.Sprintf("%q", c.Compression), "is not what Loki reads; use gzip, or none (protobuf is always snappy)")
+	}
+	oneOf("translation", c.Translation, modeAuto, modeNative, modeContrib)
+	oneOf("format", string(c.Format), string(translate.Raw), string(translate.JSON), string(translate.Logfmt))
+	oneOf("encoding", c.Encoding, encodingProtobuf, encodingJSON)
+	oneOf("labels::on_limit", c.Labels.OnLimit, onLimitKeep, onLimitDrop)
+	for key := range c.DefaultLabelsEnabled {
+		oneOf("default_labels_enabled", key, contribLabels...)
+	}
+	if c.DefaultLabelsEnabled != nil && c.Translation == modeNative {
+		errs = append(errs, errors.New("default_labels_enabled: belongs to translation: contrib; remove it, or translation: native"))
+	}
+	if c.Labels.MaxValues < 0 {
+		fail("labels::max_values", c.Labels.MaxValues, "is out of range; use 0 for no limit, or like 1000")
+	}
+	if c.MaxRequestSize < 16<<10 || c.MaxRequestSize > 64<<20 {
+		fail("max_request_size", c.MaxRequestSize, "is out of range; use 16KiB to 64MiB")
+	}
+	if c.MaxConcurrentRequests < 1 || c.MaxConcurrentRequests > 256 {
+		fail("max_concurrent_requests", c.MaxConcurrentRequests, "is out of range; use 1 to 256")
+	}
+	if strings.ContainsAny(c.Tenant.Value, "\r\n") {
+		fail("tenant::value", fmt.Sprintf("%q", c.Tenant.Value), "has a line break")
+	}
+	if tenant, _ := c.headers(); tenant != "" && c.Tenant.Value != "" {
+		errs = append(errs, fmt.Errorf("tenant::value: %q is named by headers::%s too; keep one of them", c.Tenant.Value, lokiapi.TenantHeader))
+	}
+	errs = append(errs, c.Labels.validate()...)
+	return errors.Join(errs...)
+}
+
+func (c *LabelsConfig) validate() []error {
+	var errs []error
+	from := map[string]string{}
+	check := func(key, name string) {
+		if !lokiapi.ValidLabelName(name) || strings.HasPrefix(name, "__") {
+			errs = append(errs, fmt.Errorf("labels::%s: %q is not a label name; use letters, digits and underscores, like namespace", key, name))
+		}
+	}
+	for kind, labels := range map[string]map[string]string{"resource": c.Resource, "attributes": c.Attributes} {
+		for attribute, name := range labels {
+			if name == "" {
+				name = lokiapi.LabelName(attribute)
+			}
+			check(kind, name)
+			if other, twice := from[kind+name]; twice {
+				errs = append(errs, fmt.Errorf("labels::%s: both %q and %q become the label %q; give one of them another name",
+					kind, min(other, attribute), max(other, attribute), name))
+			}
+			from[kind+name] = attribute
+		}
+	}
+	for name := range c.Static {
+		check("static", name)
+	}
+	if c.Severity != "" {
+		check("severity", c.Severity)
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errs
+}
+
+// headers are those of every request, without the tenant's, which differs.
+func (c *Config) headers() (tenant string, others configopaque.MapList) {
+	for name, value := range c.Headers.Iter {
+		if http.CanonicalHeaderKey(name) == http.CanonicalHeaderKey(lokiapi.TenantHeader) {
+			tenant = string(value)
+		} else {
+			others.Set(name, value)
+		}
+	}
+	return tenant, others
+}
+
+// pushURL is where to push to: the endpoint is either the whole URL or Loki's
+// base URL.
+func pushURL(endpoint string) (*url.URL, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, errors.New("neither http nor https")
+	}
+	if !strings.HasSuffix(u.Path, "/push") {
+		u = u.JoinPath(lokiapi.PushPath)
+	}
+	return u, nil
+}
+
+// mode is the translation that auto stands for. Contrib's exporter was always
+// given the whole push URL and had no key for labels or lines but
+// default_labels_enabled, by which its configurations are known.
+func (c *Config) mode() string {
+	switch {
+	case c.Translation != modeAuto:
+		return c.Translation
+	case c.DefaultLabelsEnabled != nil, strings.HasSuffix(c.Endpoint, lokiapi.PushPath) && !c.configured:
+		return modeContrib
+	}
+	return modeNative
+}
+
+// settings are those of the translation, but for the limit's warning.
+func (c *Config) settings() translate.Settings {
+	tenant, _ := c.headers()
+	if tenant == "" {
+		tenant = c.Tenant.Value
+	}
+	s := translate.Settings{
+		Tenant: tenant, TenantAttribute: c.Tenant.Attribute,
+		Metadata: c.StructuredMetadata.Enabled, ExcludeMetadata: c.StructuredMetadata.Exclude,
+		Format: c.Format, Now: time.Now,
+	}
+	if c.mode() == modeContrib {
+		enabled := func(label string) bool {
+			on, set := c.DefaultLabelsEnabled[label]
+			return on || !set
+		}
+		s.Contrib = &translate.Contrib{
+			Exporter: enabled("exporter"), Job: enabled("job"), Instance: enabled("instance"), Level: enabled("level"),
+		}
+		if !c.configured {
+			s.Format, s.Metadata = translate.JSON, false
+			return s
+		}
+	}
+	l := &c.Labels
+	s.ResourceLabels = map[string]string{}
+	if l.Defaults && s.Contrib == nil {
+		for _, attribute := range defaultLabels {
+			s.ResourceLabels[attribute] = lokiapi.LabelName(attribute)
+		}
+	}
+	named := func(to map[string]string, labels map[string]string) {
+		for attribute, name := range labels {
+			if name == "" {
+				name = lokiapi.LabelName(attribute)
+			}
+			for other, taken := range to {
+				if taken == name {
+					delete(to, other) // what the user says precedes a default
+				}
+			}
+			to[attribute] = name
+		}
+	}
+	named(s.ResourceLabels, l.Resource)
+	s.RecordLabels = map[string]string{}
+	named(s.RecordLabels, l.Attributes)
+	for _, m := range []map[string]string{s.ResourceLabels, s.RecordLabels} {
+		for attribute, name := range m {
+			if slices.Contains(l.Drop, name) {
+				delete(m, attribute)
+			}
+		}
+	}
+	s.StaticLabels, s.SeverityLabel = l.Static, l.Severity
+	return s
+}

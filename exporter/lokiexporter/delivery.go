@@ -1,0 +1,177 @@
+package lokiexporter
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/grafana/loki/pkg/push"
+	"go.uber.org/zap"
+
+	"github.com/invar-otel/invar/exporter/lokiexporter/internal/refusal"
+	"github.com/invar-otel/invar/exporter/lokiexporter/internal/translate"
+	"github.com/invar-otel/invar/internal/httpanswer"
+	"github.com/invar-otel/invar/internal/lokiapi"
+)
+
+// delivery is one attempt to send a batch.
+type delivery struct {
+	*lokiExporter
+
+	ctx context.Context
+	// done tells of each record, by ordinal, that it was accepted or refused for
+	// good. Chains are concurrent, but share no record.
+	done []bool
+}
+
+// some tells whether anything is done.
+func (d *delivery) some() bool {
+	for _, done := range d.done {
+		if done {
+			return true
+		}
+	}
+	return false
+}
+
+// sendAll sends the chains, some at a time. It returns nil if all is done.
+func (d *delivery) sendAll(chains [][]translate.Request) *later {
+	if len(chains) == 1 {
+		return d.sendChain(chains[0])
+	}
+	var (
+		mu   sync.Mutex
+		wait *later
+		wg   sync.WaitGroup
+		free = make(chan struct{}, d.cfg.MaxConcurrentRequests)
+	)
+	for _, chain := range chains {
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			l := d.sendChain(chain)
+			mu.Lock()
+			defer mu.Unlock()
+			wait = wait.and(l)
+		})
+	}
+	wg.Wait()
+	return wait
+}
+
+// sendChain sends requests one after the other, until one has to wait.
+func (d *delivery) sendChain(chain []translate.Request) *later {
+	for _, r := range chain {
+		a := d.send(r)
+		l := a.later
+		if a.refused != nil {
+			l = d.divide(r, *a.refused)
+		}
+		if l != nil {
+			return l
+		}
+	}
+	return nil
+}
+
+// answer is what became of a request: it is accepted, and marked as done, if
+// both are nil.
+type answer struct {
+	refused *refusal.Refusal
+	later   *later
+}
+
+// encoder holds what encoding a request needs.
+type encoder struct {
+	lokiapi.Encoder
+
+	streams []push.Stream
+}
+
+func (d *delivery) send(r translate.Request) answer {
+	enc := d.encoders.Get().(*encoder)
+	defer func() {
+		clear(enc.streams) // they belong to the batch
+		d.encoders.Put(enc)
+	}()
+	enc.streams = enc.streams[:0]
+	for _, p := range r.Parts {
+		enc.streams = append(enc.streams, push.Stream{Labels: p.Stream.Labels, Entries: p.Stream.Entries[p.From:p.To]})
+	}
+	content := lokiapi.ContentProtobuf
+	var body []byte
+	var err error
+	if d.cfg.Encoding == encodingJSON {
+		content = lokiapi.ContentJSON
+		if body, err = lokiapi.JSON(enc.streams); err != nil {
+			return answer{refused: &refusal.Refusal{Reason: "invalid_labels", Stream: true}}
+		}
+	} else {
+		body = enc.Protobuf(enc.streams)
+	}
+	req, err := http.NewRequestWithContext(d.ctx, http.MethodPost, d.url, bytes.NewReader(body))
+	if err != nil {
+		return answer{later: &later{err: err}}
+	}
+	req.Header.Set("Content-Type", content)
+	req.Header.Set("User-Agent", d.set.BuildInfo.Command+"/"+d.set.BuildInfo.Version)
+	if r.Tenant != "" {
+		req.Header.Set(lokiapi.TenantHeader, r.Tenant)
+	}
+	started := time.Now()
+	resp, err := d.client.Do(req)
+	if err != nil {
+		return answer{later: &later{err: err}}
+	}
+	defer httpanswer.Close(resp)
+	d.tel.answered(time.Since(started), len(body), resp.StatusCode)
+	return d.judge(r, resp)
+}
+
+// judge reads an answer. Only 400, 413 and 422 speak of the data; any other
+// refusal is about the way there (a token, a path, a proxy) and passes when
+// someone mends it.
+func (d *delivery) judge(r translate.Request, resp *http.Response) answer {
+	if resp.StatusCode/100 == 2 {
+		d.size.raise()
+		d.mark(r)
+		return answer{}
+	}
+	words := httpanswer.Words(resp, 64<<10)
+	why := refusal.Of(words)
+	switch resp.StatusCode {
+	case http.StatusRequestEntityTooLarge:
+		why.Reason = refusal.BodyTooLarge
+		return answer{refused: &why}
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		return answer{refused: &why}
+	}
+	if why.Reason == refusal.StreamLimit {
+		return answer{refused: &why}
+	}
+	if why.Reason == refusal.RateLimited {
+		d.size.halve()
+	}
+	d.tel.delayedRequest(why.Reason)
+	return answer{later: &later{err: httpanswer.ErrorWith(resp, words), after: httpanswer.RetryAfter(resp, time.Now())}}
+}
+
+// mark notes that a request's entries are done.
+func (d *delivery) mark(r translate.Request) {
+	for _, p := range r.Parts {
+		for _, ordinal := range p.Stream.Ordinals[p.From:p.To] {
+			d.done[ordinal] = true
+		}
+	}
+}
+
+// refuse drops a request's entries.
+func (d *delivery) refuse(r translate.Request, why refusal.Refusal) {
+	d.mark(r)
+	d.tel.refusedRecords(why.Reason, r.Len())
+	d.refusals.Warn("Loki refused log records for good; they are dropped. Reason: "+string(why.Reason),
+		zap.Int("records", r.Len()), zap.String("stream", r.Parts[0].Stream.Labels),
+		zap.String("tenant", r.Tenant), zap.String("answer", why.Words()))
+}

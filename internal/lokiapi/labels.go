@@ -1,0 +1,65 @@
+package lokiapi
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/otlptranslator"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// Label is a name and its value.
+type Label struct{ Name, Value string }
+
+// AppendLabels appends the text of a stream's labels, {a="b", c="d"}. They have
+// to be sorted by name, have names that Loki takes and values in UTF-8.
+func AppendLabels(dst []byte, labels []Label) []byte {
+	dst = append(dst, '{')
+	for i, l := range labels {
+		if i > 0 {
+			dst = append(dst, ',', ' ')
+		}
+		dst = append(dst, l.Name...)
+		dst = append(dst, '=')
+		dst = strconv.AppendQuoteToASCII(dst, l.Value) // Loki's parser takes U+FFFD only when it is escaped
+	}
+	return append(dst, '}')
+}
+
+// LabelName is the name that Loki gives to an attribute: what is neither letter,
+// digit nor underscore becomes an underscore, a leading digit gets the prefix
+// key_. A name of which nothing is left becomes "key".
+func LabelName(attribute string) string {
+	var namer otlptranslator.LabelNamer
+	name, err := namer.Build(strings.ToValidUTF8(attribute, "_"))
+	if err != nil {
+		return "key"
+	}
+	return name
+}
+
+// ValidLabelName tells whether Loki takes the name as it is.
+func ValidLabelName(name string) bool { return model.LegacyValidation.IsValidLabelName(name) }
+
+var labelParser = parser.NewParser(parser.Options{})
+
+// ParseLabels reads the text of a stream's labels. The result is sorted by name.
+func ParseLabels(text string) (labels.Labels, error) {
+	if len(text) > maxLabelsSize {
+		return labels.EmptyLabels(), fmt.Errorf("stream labels of %d bytes exceed the limit of %d", len(text), maxLabelsSize)
+	}
+	ls, err := labelParser.ParseMetric(text)
+	if err != nil {
+		return ls, fmt.Errorf("couldn't parse labels: %w", err)
+	}
+	if name, twice := ls.HasDuplicateLabelNames(); twice {
+		return ls, fmt.Errorf("stream '%s' has duplicate label name: '%s'", text, name)
+	}
+	return ls, nil
+}
+
+// maxLabelsSize is Loki's own limit for the text of a stream's labels.
+const maxLabelsSize = 16 << 10

@@ -1,0 +1,150 @@
+package lokiapi
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/grafana/loki/pkg/push"
+	"github.com/klauspost/compress/s2"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var request = []push.Stream{
+	{Labels: `{app="a", env="b\"c"}`, Entries: []push.Entry{
+		{Timestamp: time.Unix(0, 1_700_000_000_123_456_789), Line: "first\nline", StructuredMetadata: push.LabelsAdapter{{Name: "trace_id", Value: "0102"}, {Name: "user", Value: "x"}}},
+		{Timestamp: time.Unix(1_700_000_001, 0)},
+		{Timestamp: time.Unix(0, -5), Line: "before 1970"},
+		{Timestamp: time.Unix(0, 0), Line: strings.Repeat("long ", 1000)},
+	}},
+	{Labels: `{app="b"}`},
+}
+
+// TestProtobuf compares with what Loki's own code writes.
+func TestProtobuf(t *testing.T) {
+	var enc Encoder
+	for range 2 {
+		plain, err := s2.Decode(nil, enc.Protobuf(request))
+		require.NoError(t, err)
+		want, err := (&push.PushRequest{Streams: request}).Marshal()
+		require.NoError(t, err)
+		require.Equal(t, want, plain)
+	}
+	r, err := DecodeProtobuf(enc.Protobuf(request), 1<<20)
+	require.NoError(t, err)
+	require.Equal(t, request[0].Entries[0].StructuredMetadata, r.Streams[0].Entries[0].StructuredMetadata)
+	_, err = DecodeProtobuf(enc.Protobuf(request), 100)
+	require.ErrorIs(t, err, ErrTooLarge)
+	_, err = DecodeProtobuf([]byte("\xff"), 100)
+	require.ErrorContains(t, err, "not a snappy block")
+	_, err = DecodeProtobuf(s2.EncodeSnappy(nil, []byte("no protobuf")), 100)
+	require.ErrorContains(t, err, "not a push request")
+}
+
+func TestJSON(t *testing.T) {
+	body, err := JSON(request[:1])
+	require.NoError(t, err)
+	require.Contains(t, string(body), `{"streams":[{"stream":{"app":"a","env":"b\"c"},"values":[["1700000000123456789","first\nline",{"trace_id":"0102","user":"x"}],["1700000001000000000",""]`)
+	r, err := DecodeJSON(body)
+	require.NoError(t, err)
+	require.Equal(t, request[0].Labels, r.Streams[0].Labels)
+	for i, e := range request[0].Entries {
+		require.True(t, e.Timestamp.Equal(r.Streams[0].Entries[i].Timestamp))
+		require.Equal(t, e.Line, r.Streams[0].Entries[i].Line)
+		require.Equal(t, e.StructuredMetadata, r.Streams[0].Entries[i].StructuredMetadata)
+	}
+}
+
+func TestDecodeJSON(t *testing.T) {
+	older, err := DecodeJSON([]byte(`{"streams": [{"labels": "{a=\"b\"}", "entries": [{"ts": "2026-01-02T03:04:05Z", "line": "x"}]}]}`))
+	require.NoError(t, err)
+	require.Equal(t, `{a="b"}`, older.Streams[0].Labels)
+	require.Equal(t, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), older.Streams[0].Entries[0].Timestamp)
+
+	f := func(body, want string) {
+		t.Helper()
+		_, err := DecodeJSON([]byte(body))
+		require.ErrorContains(t, err, want)
+	}
+	f(``, "unexpected EOF")
+	f(`{`, "unexpected EOF")
+	f(`[]`, "not a push request in JSON")
+	f(`{"streams": [{"stream": {"a-b": "c"}}]}`, `label name "a-b"`)
+	f(`{"streams": [{"stream": {"a": "c"}, "values": [["1"]]}]}`, "1 parts instead of time and line")
+	f(`{"streams": [{"stream": {"a": "c"}, "values": [[1, "x"]]}]}`, "not a string of nanoseconds")
+	f(`{"streams": [{"stream": {"a": "c"}, "values": [["now", "x"]]}]}`, "not in nanoseconds")
+	f(`{"streams": [{"stream": {"a": "c"}, "values": [["1", 2]]}]}`, "line is not a string")
+	f(`{"streams": [{"stream": {"a": "c"}, "values": [["1", "2", {"m": {}}]]}]}`, `metadata "m" is not a string`)
+	f(`{"streams": [{"stream": {"a": "c"}, "values": [["1", "2", "m"]]}]}`, "not an object")
+	f(`{"streams": [{"stream": {"a": "c"}, "values": "x"}]}`, "not a push request in JSON")
+}
+
+func TestLabels(t *testing.T) {
+	f := func(attribute, want string) {
+		t.Helper()
+		require.Equal(t, want, LabelName(attribute))
+		require.True(t, ValidLabelName(want))
+	}
+	f("service.name", "service_name")
+	f("a/b-c d", "a_b_c_d")
+	f("1st", "key_1st")
+	f("", "key")
+	f("é", "key")
+	f("k\xffey", "k_ey")
+
+	_, err := ParseLabels(`{a="b", a="c"}`)
+	require.ErrorContains(t, err, "duplicate label name")
+	_, err = ParseLabels(`{a=b}`)
+	require.ErrorContains(t, err, "couldn't parse labels")
+	_, err = ParseLabels(`{a="` + strings.Repeat("x", 20<<10) + `"}`)
+	require.ErrorContains(t, err, "exceed the limit")
+}
+
+// FuzzLabels writes labels and reads them back.
+func FuzzLabels(f *testing.F) {
+	f.Add("service.name", "a\"\\\n\x00é\u2028")
+	f.Fuzz(func(t *testing.T, attribute, value string) {
+		name := LabelName(attribute)
+		require.True(t, ValidLabelName(name), "%q", name)
+		value = strings.ToValidUTF8(value, "\uFFFD")
+		text := string(AppendLabels(nil, []Label{{name, value}}))
+		if len(text) > maxLabelsSize {
+			return
+		}
+		ls, err := ParseLabels(text)
+		require.NoError(t, err, "%s", text)
+		require.Equal(t, value, ls.Get(name))
+	})
+}
+
+// FuzzDecode decodes arbitrary bodies. What is accepted must survive being
+// encoded and decoded.
+func FuzzDecode(f *testing.F) {
+	var enc Encoder
+	f.Add(enc.Protobuf(request))
+	body, err := JSON(request[:1])
+	require.NoError(f, err)
+	f.Add(body)
+	f.Add([]byte(`{"streams":[{"labels":"{a=\"b\"}","entries":[{"ts":"2026-01-02T03:04:05Z","line":"x"}]}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, decode := range []func() (*push.PushRequest, error){
+			func() (*push.PushRequest, error) { return DecodeProtobuf(body, 1<<20) },
+			func() (*push.PushRequest, error) { return DecodeJSON(body) },
+		} {
+			r, err := decode()
+			if err != nil {
+				continue
+			}
+			for _, s := range r.Streams {
+				_, _ = ParseLabels(s.Labels) // may be refused, must not panic
+			}
+			var enc Encoder
+			again, err := DecodeProtobuf(enc.Protobuf(r.Streams), 64<<20)
+			require.NoError(t, err)
+			require.Len(t, again.Streams, len(r.Streams))
+		}
+	})
+}
