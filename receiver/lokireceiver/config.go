@@ -1,0 +1,56 @@
+package lokireceiver
+
+import (
+	"errors"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configgrpc"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/config/configoptional"
+)
+
+// Config is what a user writes under receivers::loki.
+type Config struct {
+	Protocols ProtocolsConfig `mapstructure:"protocols"`
+	// KeepTimestamp keeps the times of entries; without it they get the time at
+	// which they arrive.
+	KeepTimestamp bool `mapstructure:"use_incoming_timestamp"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// ProtocolsConfig is what is listened for; at least one.
+type ProtocolsConfig struct {
+	HTTP configoptional.Optional[confighttp.ServerConfig] `mapstructure:"http"`
+	GRPC configoptional.Optional[configgrpc.ServerConfig] `mapstructure:"grpc"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+const (
+	defaultHTTPEndpoint = "localhost:3500"
+	defaultGRPCEndpoint = "localhost:3600"
+	// defaultBodySize is confighttp's, for the request as sent and as decompressed.
+	defaultBodySize = 20 << 20
+)
+
+func createDefaultConfig() component.Config {
+	http := confighttp.NewDefaultServerConfig()
+	http.NetAddr.Endpoint = defaultHTTPEndpoint
+	http.MaxRequestBodySize = defaultBodySize
+	http.IncludeMetadata = true // the tenant is in a header
+	grpc := configgrpc.NewDefaultServerConfig()
+	grpc.NetAddr.Endpoint = defaultGRPCEndpoint
+	grpc.IncludeMetadata = true
+	return &Config{Protocols: ProtocolsConfig{HTTP: configoptional.Default(http), GRPC: configoptional.Default(grpc)}}
+}
+
+// Validate implements xconfmap.Validator.
+func (c *Config) Validate() error {
+	if !c.Protocols.HTTP.HasValue() && !c.Protocols.GRPC.HasValue() {
+		return errors.New("protocols: has neither http nor grpc; write it like protocols: {http: {endpoint: localhost:3500}}")
+	}
+	return nil
+}

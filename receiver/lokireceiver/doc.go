@@ -1,0 +1,7 @@
+// Package lokireceiver implements the loki receiver: it accepts what Promtail,
+// Alloy, Docker's Loki driver and other clients push to Grafana Loki, over HTTP
+// (protobuf or JSON) and gRPC, and answers as Loki would.
+//
+// A request is answered when the pipeline has taken its logs, so that a client
+// that got 204 need not keep them.
+package lokireceiver

@@ -1,0 +1,239 @@
+package lokireceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/grafana/loki/pkg/push"
+	"github.com/klauspost/compress/flate"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/invar-otel/invar/internal/lokiapi"
+)
+
+// olderPushPath is where clients of Loki before 1.0 push to; it still takes it.
+const olderPushPath = "/api/prom/push"
+
+// retryAfter is what clients are asked to wait when the pipeline takes no logs,
+// in seconds.
+const retryAfter = "1"
+
+type lokiReceiver struct {
+	cfg    *Config
+	set    receiver.Settings
+	next   consumer.Logs
+	http   *http.Server
+	grpc   *grpc.Server
+	server sync.WaitGroup
+
+	obsHTTP, obsGRPC *receiverhelper.ObsReport
+}
+
+func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*lokiReceiver, error) {
+	r := &lokiReceiver{cfg: cfg, set: set, next: next}
+	var err error
+	r.obsHTTP, err = receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: set.ID, Transport: "http", ReceiverCreateSettings: set})
+	if err != nil {
+		return nil, err
+	}
+	r.obsGRPC, err = receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: set.ID, Transport: "grpc", ReceiverCreateSettings: set})
+	return r, err
+}
+
+// Start implements component.Component.
+func (r *lokiReceiver) Start(ctx context.Context, host component.Host) error {
+	if err := r.startHTTP(ctx, host); err != nil {
+		return err
+	}
+	if err := r.startGRPC(ctx, host); err != nil {
+		return errors.Join(err, r.Shutdown(ctx))
+	}
+	return nil
+}
+
+func (r *lokiReceiver) startHTTP(ctx context.Context, host component.Host) error {
+	if !r.cfg.Protocols.HTTP.HasValue() {
+		return nil
+	}
+	cfg := r.cfg.Protocols.HTTP.Get()
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+lokiapi.PushPath, r.handle)
+	mux.HandleFunc("POST "+olderPushPath, r.handle)
+	ready := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ready\n") }
+	mux.HandleFunc("GET /ready", ready)
+	mux.HandleFunc("GET /loki/ready", ready)
+	var err error
+	r.http, err = cfg.ToServer(ctx, host.GetExtensions(), r.set.TelemetrySettings, mux,
+		// Clients say snappy for the block that protobuf always is in, and deflate
+		// is without zlib's header to Loki; confighttp reads both otherwise.
+		confighttp.WithDecoder("snappy", func(body io.ReadCloser) (io.ReadCloser, error) { return body, nil }),
+		confighttp.WithDecoder("deflate", func(body io.ReadCloser) (io.ReadCloser, error) { return flate.NewReader(body), nil }),
+	)
+	if err != nil {
+		return err
+	}
+	listener, err := cfg.ToListener(ctx)
+	if err != nil {
+		return err
+	}
+	r.set.Logger.Info("Listening for Loki pushes over HTTP", zap.Stringer("address", listener.Addr()))
+	r.server.Go(func() {
+		if err := r.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(err))
+		}
+	})
+	return nil
+}
+
+func (r *lokiReceiver) startGRPC(ctx context.Context, host component.Host) error {
+	if !r.cfg.Protocols.GRPC.HasValue() {
+		return nil
+	}
+	cfg := r.cfg.Protocols.GRPC.Get()
+	var err error
+	if r.grpc, err = cfg.ToServer(ctx, host.GetExtensions(), r.set.TelemetrySettings); err != nil {
+		return err
+	}
+	push.RegisterPusherServer(r.grpc, r)
+	listener, err := cfg.NetAddr.Listen(ctx)
+	if err != nil {
+		return err
+	}
+	r.set.Logger.Info("Listening for Loki pushes over gRPC", zap.Stringer("address", listener.Addr()))
+	r.server.Go(func() {
+		if err := r.grpc.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(err))
+		}
+	})
+	return nil
+}
+
+// Shutdown implements component.Component. It waits for requests under way until
+// ctx ends.
+func (r *lokiReceiver) Shutdown(ctx context.Context) error {
+	var err error
+	if r.http != nil {
+		if err = r.http.Shutdown(ctx); err != nil {
+			err = errors.Join(err, r.http.Close())
+		}
+	}
+	if r.grpc != nil {
+		stop := context.AfterFunc(ctx, r.grpc.Stop)
+		r.grpc.GracefulStop()
+		stop()
+	}
+	r.server.Wait()
+	return err
+}
+
+// problem is why a request is not taken, or not whole.
+type problem struct {
+	status int
+	err    error
+}
+
+// handle answers a push over HTTP.
+func (r *lokiReceiver) handle(w http.ResponseWriter, req *http.Request) {
+	ctx := r.obsHTTP.StartLogsOp(req.Context())
+	format, request, p := r.decode(req)
+	if p == nil {
+		p = r.consume(ctx, r.obsHTTP, format, request)
+	} else {
+		r.obsHTTP.EndLogsOp(ctx, format, 0, p.err)
+	}
+	if p == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	if p.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	http.Error(w, p.err.Error(), p.status)
+}
+
+// decode reads the body of a request, which confighttp has decompressed.
+func (r *lokiReceiver) decode(req *http.Request) (format string, request *push.PushRequest, p *problem) {
+	format = "protobuf"
+	if content := req.Header.Get("Content-Type"); content != "" {
+		media, _, err := mime.ParseMediaType(content)
+		if err != nil {
+			return format, nil, &problem{http.StatusBadRequest, fmt.Errorf("Content-Type %q: %w", content, err)}
+		}
+		if media == lokiapi.ContentJSON {
+			format = "json"
+		}
+	}
+	limit := r.cfg.Protocols.HTTP.Get().MaxRequestBodySize
+	body, err := io.ReadAll(http.MaxBytesReader(nil, req.Body, limit))
+	if err == nil {
+		if format == "json" {
+			request, err = lokiapi.DecodeJSON(body)
+		} else {
+			request, err = lokiapi.DecodeProtobuf(body, int(limit))
+		}
+	}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case err == nil:
+		return format, request, nil
+	case errors.As(err, &tooLarge):
+		return format, nil, &problem{http.StatusRequestEntityTooLarge, fmt.Errorf("%w: limit: %d bytes", lokiapi.ErrTooLarge, limit)}
+	case errors.Is(err, lokiapi.ErrTooLarge):
+		return format, nil, &problem{http.StatusRequestEntityTooLarge, err}
+	}
+	return format, nil, &problem{http.StatusBadRequest, err}
+}
+
+// consume passes a request on. What is wrong with some streams does not keep the
+// others from being taken, as with Loki.
+func (r *lokiReceiver) consume(ctx context.Context, obs *receiverhelper.ObsReport, format string, request *push.PushRequest) *problem {
+	if len(request.Streams) == 0 {
+		obs.EndLogsOp(ctx, format, 0, errNoStreams)
+		return &problem{http.StatusUnprocessableEntity, errNoStreams}
+	}
+	ld, invalid := toLogs(request, r.cfg.KeepTimestamp, time.Now())
+	n := ld.LogRecordCount()
+	var err error
+	if n > 0 {
+		err = r.next.ConsumeLogs(ctx, ld)
+	}
+	obs.EndLogsOp(ctx, format, n, err)
+	switch {
+	case err != nil && consumererror.IsPermanent(err):
+		return &problem{http.StatusBadRequest, err}
+	case err != nil:
+		return &problem{http.StatusServiceUnavailable, fmt.Errorf("the logs cannot be taken now: %w", err)}
+	case invalid != nil:
+		return &problem{http.StatusBadRequest, invalid}
+	}
+	return nil
+}
+
+// Push implements push.PusherServer.
+func (r *lokiReceiver) Push(ctx context.Context, request *push.PushRequest) (*push.PushResponse, error) {
+	ctx = r.obsGRPC.StartLogsOp(ctx)
+	p := r.consume(ctx, r.obsGRPC, "protobuf", request)
+	switch {
+	case p == nil:
+		return &push.PushResponse{}, nil
+	case p.status == http.StatusServiceUnavailable:
+		return nil, status.Error(codes.Unavailable, p.err.Error())
+	}
+	return nil, status.Error(codes.InvalidArgument, p.err.Error())
+}
