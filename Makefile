@@ -68,6 +68,7 @@ servers: ## Build the real servers that end-to-end tests use into bin/servers/
 	go build -C tests/servers/prometheus -tags remove_all_sd -ldflags '-s -w' -o $(CURDIR)/bin/servers/prometheus github.com/prometheus/prometheus/cmd/prometheus
 	go build -C tests/servers/nodeexporter -ldflags '-s -w' -o $(CURDIR)/bin/servers/node_exporter github.com/prometheus/node_exporter
 	go build -C tests/servers/mimir -ldflags '-s -w' -o $(CURDIR)/bin/servers/mimir github.com/grafana/mimir/cmd/mimir
+	go build -C tests/servers/loki -ldflags '-s -w' -o $(CURDIR)/bin/servers/loki github.com/grafana/loki/v3/cmd/loki
 
 .PHONY: bench
 bench: build servers ## Run all benchmarks (docs/performance.md) and print the footprint of the binary (docs/footprint.md)

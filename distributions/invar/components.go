@@ -3,8 +3,10 @@
 package main
 
 import (
+	lokiexporter "github.com/invar-otel/invar/exporter/lokiexporter"
 	prometheuswalexporter "github.com/invar-otel/invar/exporter/prometheuswalexporter"
 	summaryexporter "github.com/invar-otel/invar/exporter/summaryexporter"
+	lokireceiver "github.com/invar-otel/invar/receiver/lokireceiver"
 	prometheusscrapereceiver "github.com/invar-otel/invar/receiver/prometheusscrapereceiver"
 	countconnector "github.com/open-telemetry/opentelemetry-collector-contrib/connector/countconnector"
 	servicegraphconnector "github.com/open-telemetry/opentelemetry-collector-contrib/connector/servicegraphconnector"
@@ -146,6 +148,7 @@ func components() (otelcol.Factories, error) {
 	})
 
 	factories.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](
+		lokireceiver.NewFactory(),
 		prometheusscrapereceiver.NewFactory(),
 		nopreceiver.NewFactory(),
 		otlpreceiver.NewFactory(),
@@ -175,6 +178,7 @@ func components() (otelcol.Factories, error) {
 		return otelcol.Factories{}, err
 	}
 	factories.ReceiverModules = makeModulesMap(factories.Receivers, map[component.Type]string{
+		lokireceiver.NewFactory().Type():             "github.com/invar-otel/invar v0.1.0",
 		prometheusscrapereceiver.NewFactory().Type(): "github.com/invar-otel/invar v0.1.0",
 		nopreceiver.NewFactory().Type():              "go.opentelemetry.io/collector/receiver/nopreceiver v0.155.0",
 		otlpreceiver.NewFactory().Type():             "go.opentelemetry.io/collector/receiver/otlpreceiver v0.159.0",
@@ -202,6 +206,7 @@ func components() (otelcol.Factories, error) {
 	})
 
 	factories.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](
+		lokiexporter.NewFactory(),
 		prometheuswalexporter.NewFactory(),
 		summaryexporter.NewFactory(),
 		debugexporter.NewFactory(),
@@ -221,6 +226,7 @@ func components() (otelcol.Factories, error) {
 		return otelcol.Factories{}, err
 	}
 	factories.ExporterModules = makeModulesMap(factories.Exporters, map[component.Type]string{
+		lokiexporter.NewFactory().Type():                  "github.com/invar-otel/invar v0.1.0",
 		prometheuswalexporter.NewFactory().Type():         "github.com/invar-otel/invar v0.1.0",
 		summaryexporter.NewFactory().Type():               "github.com/invar-otel/invar v0.1.0",
 		debugexporter.NewFactory().Type():                 "go.opentelemetry.io/collector/exporter/debugexporter v0.159.0",

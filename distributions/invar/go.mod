@@ -93,7 +93,10 @@ require (
 	go.opentelemetry.io/ebpf-profiler v0.0.202633
 )
 
-require golang.org/x/sys v0.47.0 // indirect
+require (
+	github.com/grafana/loki/pkg/push v0.0.0-20250630054201-94c0ba7b0952 // indirect
+	golang.org/x/sys v0.47.0 // indirect
+)
 
 require (
 	cloud.google.com/go v0.123.0 // indirect
@@ -202,7 +205,7 @@ require (
 	github.com/go-faster/errors v0.7.1 // indirect
 	github.com/go-jose/go-jose/v4 v4.1.4 // indirect
 	github.com/go-kit/log v0.2.1 // indirect
-	github.com/go-logfmt/logfmt v0.6.0 // indirect
+	github.com/go-logfmt/logfmt v0.6.1 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/go-ole/go-ole v1.3.0 // indirect

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/grafana/loki/pkg/push"
@@ -60,7 +59,7 @@ func DecodeJSON(body []byte) (*push.PushRequest, error) {
 				if !ValidLabelName(name) {
 					return nil, fmt.Errorf("stream has the label name %q; use letters, digits and underscores", name)
 				}
-				pairs = append(pairs, Label{Name: name, Value: strings.ToValidUTF8(s.Stream[name], "\uFFFD")})
+				pairs = append(pairs, Label{Name: name, Value: s.Stream[name]})
 			}
 			to.Labels = string(AppendLabels(nil, pairs))
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/otlptranslator"
@@ -15,7 +16,9 @@ import (
 type Label struct{ Name, Value string }
 
 // AppendLabels appends the text of a stream's labels, {a="b", c="d"}. They have
-// to be sorted by name, have names that Loki takes and values in UTF-8.
+// to be sorted by name and to have names that Loki takes. What is not UTF-8 in a
+// value becomes a question mark, as does U+FFFD: Loki's parser takes either for
+// an error.
 func AppendLabels(dst []byte, labels []Label) []byte {
 	dst = append(dst, '{')
 	for i, l := range labels {
@@ -24,9 +27,18 @@ func AppendLabels(dst []byte, labels []Label) []byte {
 		}
 		dst = append(dst, l.Name...)
 		dst = append(dst, '=')
-		dst = strconv.AppendQuoteToASCII(dst, l.Value) // Loki's parser takes U+FFFD only when it is escaped
+		dst = strconv.AppendQuote(dst, labelValue(l.Value))
 	}
 	return append(dst, '}')
+}
+
+const replacement = string(utf8.RuneError)
+
+func labelValue(s string) string {
+	if utf8.ValidString(s) && !strings.Contains(s, replacement) {
+		return s
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "?"), replacement, "?")
 }
 
 // LabelName is the name that Loki gives to an attribute: what is neither letter,

@@ -95,6 +95,8 @@ func TestLabels(t *testing.T) {
 	f("é", "key")
 	f("k\xffey", "k_ey")
 
+	require.Equal(t, `{a="b?c?", d="é"}`, string(AppendLabels(nil, []Label{{"a", "b\xffc\uFFFD"}, {"d", "é"}})))
+
 	_, err := ParseLabels(`{a="b", a="c"}`)
 	require.ErrorContains(t, err, "duplicate label name")
 	_, err = ParseLabels(`{a=b}`)
@@ -109,7 +111,7 @@ func FuzzLabels(f *testing.F) {
 	f.Fuzz(func(t *testing.T, attribute, value string) {
 		name := LabelName(attribute)
 		require.True(t, ValidLabelName(name), "%q", name)
-		value = strings.ToValidUTF8(value, "\uFFFD")
+		value = labelValue(value)
 		text := string(AppendLabels(nil, []Label{{name, value}}))
 		if len(text) > maxLabelsSize {
 			return

@@ -43,6 +43,7 @@ func Invar(t testing.TB, o Options) *Process {
 		"yaml:service::telemetry: {logs: {level: info}, metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: %s}}}}]}}",
 		metricsPort))
 	p := start(t, Command(t, o))
+	p.MetricsURL = "http://127.0.0.1:" + metricsPort + "/metrics"
 	Eventually(t, readyTimeout, func() error {
 		if err := p.ended(); err != nil {
 			t.Fatal(err)

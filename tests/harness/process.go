@@ -19,6 +19,9 @@ const stopTimeout = 15 * time.Second
 
 // Process is a running program. Its methods are for the test's goroutine.
 type Process struct {
+	// MetricsURL is where an Invar exposes its own metrics.
+	MetricsURL string
+
 	t      testing.TB
 	name   string
 	cmd    *exec.Cmd

@@ -133,7 +133,7 @@ func TestLabelsAndMetadata(t *testing.T) {
 		r.PutStr("service.name", "a\xffb\"\n\x00")
 		lr.Attributes().PutStr("k\xff", "v\xfe")
 		lr.Body().SetStr("line\xff\x00")
-	}, only{labels: `{service_name="a\ufffdb\"\n\x00"}`, line: "line\uFFFD\x00", metadata: m{"k_": "v\uFFFD"}})
+	}, only{labels: `{service_name="a?b\"\n\x00"}`, line: "line\uFFFD\x00", metadata: m{"k_": "v\uFFFD"}})
 	f("a body that is a map", nil, func(_ pcommon.Map, lr plog.LogRecord) {
 		lr.Body().SetEmptyMap().PutStr("msg", "x")
 	}, only{labels: `{service_name="unknown_service"}`, line: `{"msg":"x"}`})
