@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/invar-otel/invar/tests/harness"
+)
+
+// stageEntry is what Loki has of a line.
+type stageEntry struct {
+	line     string
+	labels   map[string]string // that have to be there
+	metadata map[string]string // that has to be there, "" for what must not
+	at       time.Time         // if not zero
+	tenant   string            // if not the stage's own
+}
+
+var (
+	component     = regexp.MustCompile(`(?m)^  (\w+):`)
+	processorPart = regexp.MustCompile(`(?s)processors:\n(.*?)(\nexporters:|$)`)
+)
+
+// stageConfig makes a pipeline of a stage's block: its components get the name of
+// the stage, lines come from a file and go to a tenant of that name.
+func stageConfig(t *testing.T, stage, block string) string {
+	t.Helper()
+	var processors []string
+	if part := processorPart.FindStringSubmatch(block); part != nil {
+		for _, m := range component.FindAllStringSubmatch(part[1], -1) {
+			processors = append(processors, m[1]+"/"+stage)
+		}
+	}
+	require.NotEmpty(t, block)
+	block = component.ReplaceAllString(block, "  $1/"+stage+":")
+	return block + fmt.Sprintf(`
+receivers:
+  file_log/%[1]s: {include: ["${env:LOGS}/%[1]s.log"], start_at: beginning, poll_interval: 100ms}
+service:
+  pipelines:
+    logs/%[1]s: {receivers: [file_log/%[1]s], processors: [%[2]s], exporters: [loki/%[1]s]}
+`, stage, strings.Join(processors, ", "))
+}
+
+// TestPromtailStages runs every block of docs/promtail.md, all in one collector.
+func TestPromtailStages(t *testing.T) {
+	t.Parallel()
+	type m = map[string]string
+	earlier := time.Now().Add(-10 * time.Minute).Truncate(time.Second)
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	require.NoError(t, err)
+	inBerlin := earlier.In(berlin).Format(time.DateTime)
+	stages := []struct {
+		name  string
+		lines []string
+		want  []stageEntry
+	}{
+		{"regex", []string{"GET /a 200", "no match"}, []stageEntry{
+			{line: "GET /a 200", metadata: m{"method": "GET", "path": "/a", "status": "200"}}, {line: "no match", metadata: m{"method": ""}},
+		}},
+		{"json", []string{`{"user": {"name": "ann"}, "duration": 1.5, "rest": 1}`, "no json"}, []stageEntry{
+			{line: `{"user": {"name": "ann"}, "duration": 1.5, "rest": 1}`, metadata: m{"user": "ann", "duration": "1.5", "rest": ""}}, {line: "no json"},
+		}},
+		{"logfmt", []string{`level=error caller=main.go:7 msg="a b"`}, []stageEntry{
+			{line: `level=error caller=main.go:7 msg="a b"`, metadata: m{"caller": "main.go:7", "detected_level": "error", "severity_text": "error"}},
+		}},
+		{"timestamp", []string{inBerlin + " hello"}, []stageEntry{{line: inBerlin + " hello", at: earlier}}},
+		{"labels", []string{"level=warn component=db slow"}, []stageEntry{{line: "level=warn component=db slow", labels: m{"level": "warn", "app_component": "db"}}}},
+		{"template", []string{"ann login now"}, []stageEntry{{line: "ann login now", metadata: m{"summary": "LOGIN/ann"}}}},
+		{"output", []string{`{"message": "only this", "x": 1}`, "plain"}, []stageEntry{{line: "only this"}, {line: "plain"}}},
+		{"replace", []string{"login password=hunter2 ok", "card=4111"}, []stageEntry{
+			{line: "login password=*** ok"},
+			{line: "card=1f58dbec71994620de8abe61e744f76da60667b7b277ed4bead710a4b8e31ad0"},
+		}},
+		{"decolorize", []string{"\x1b[31mred\x1b[0m"}, []stageEntry{{line: "red"}}},
+		{"match", []string{"invoice 7", "other"}, []stageEntry{{line: "invoice 7", metadata: m{"team": "payments"}}, {line: "other", metadata: m{"team": ""}}}},
+		{"drop", []string{"GET /healthz 200", strings.Repeat("x", 9000), "kept"}, []stageEntry{{line: "kept"}}},
+		{"tenant", []string{"tenant=acme hello", "nobody"}, []stageEntry{{line: "tenant=acme hello", tenant: "acme"}, {line: "nobody"}}},
+		{"static_labels", []string{"x"}, []stageEntry{{line: "x", labels: m{"cluster": "eu-1", "job": "varlogs"}}}},
+		{"labeldrop", []string{"x"}, []stageEntry{{line: "x", labels: m{"filename": ""}, metadata: m{"log_file_name": "labeldrop.log"}}}},
+		{"structured_metadata", []string{"17 hidden"}, []stageEntry{{line: "17 hidden", metadata: m{"order": "17", "secret": ""}}}},
+		{"pack", []string{"x"}, []stageEntry{{line: `{"body":"x","attributes":{"log.file.name":"pack.log"}}`}}},
+	}
+	loki := harness.Loki(t, "")
+	logs := t.TempDir()
+	var args []string
+	for _, stage := range stages {
+		path := filepath.Join(t.TempDir(), stage.name+".yaml")
+		require.NoError(t, os.WriteFile(path, []byte(stageConfig(t, stage.name, section(t, "docs/promtail.md", "## "+stage.name))), 0o600))
+		args = append(args, "--config", path, "--config", fmt.Sprintf(
+			"yaml:exporters: {loki/%[1]s: {endpoint: %[2]s, sending_queue: {batch: {flush_timeout: 100ms}}}}", stage.name, loki.URL))
+		if stage.name != "tenant" {
+			args = append(args, "--config", fmt.Sprintf("yaml:exporters: {loki/%[1]s: {tenant: {value: %[1]s}}}", stage.name))
+		}
+		write(t, filepath.Join(logs, stage.name+".log"), stage.lines...)
+	}
+	invar := harness.Invar(t, harness.Options{Args: args, Env: map[string]string{"LOGS": logs}})
+	for _, stage := range stages {
+		t.Run(stage.name, func(t *testing.T) {
+			byTenant := map[string][]stageEntry{}
+			for _, e := range stage.want {
+				if e.tenant == "" {
+					e.tenant = stage.name
+				}
+				byTenant[e.tenant] = append(byTenant[e.tenant], e)
+			}
+			for tenant, want := range byTenant {
+				got := entriesOf(t, loki, tenant, `{service_name=~".+"}`, len(want))
+				for i, w := range want {
+					e := got[i]
+					require.Equal(t, w.line, e.Line)
+					for name, value := range w.labels {
+						require.Equal(t, value, e.Labels[name], name)
+					}
+					for name, value := range w.metadata {
+						require.Equal(t, value, e.Metadata[name], name)
+					}
+					if !w.at.IsZero() {
+						require.True(t, w.at.Equal(e.Timestamp), "%s", e.Timestamp)
+					}
+				}
+			}
+		})
+	}
+	require.NoError(t, invar.Stop())
+}
