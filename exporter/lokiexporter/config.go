@@ -52,8 +52,9 @@ type Config struct {
 	// time; never two with entries of the same stream.
 	MaxConcurrentRequests int `mapstructure:"max_concurrent_requests"`
 
-	// configured tells that the user set labels, structured_metadata or format.
-	configured bool
+	// configured are the keys labels, structured_metadata and format that the user
+	// set.
+	configured map[string]bool
 }
 
 // LabelsConfig is which attributes become stream labels.
@@ -159,7 +160,12 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	if err := conf.Unmarshal(c); err != nil {
 		return err
 	}
-	c.configured = slices.ContainsFunc([]string{"labels", "structured_metadata", "format"}, conf.IsSet)
+	c.configured = map[string]bool{}
+	for _, key := range []string{"labels", "structured_metadata", "format"} {
+		if conf.IsSet(key) {
+			c.configured[key] = true
+		}
+	}
 	return nil
 }
 
@@ -189,7 +195,7 @@ func (c *Config) Validate() error {
 	for key := range c.DefaultLabelsEnabled {
 		oneOf("default_labels_enabled", key, contribLabels...)
 	}
-	if c.DefaultLabelsEnabled != nil && c.Translation == modeNative {
+	if len(c.DefaultLabelsEnabled) > 0 && c.Translation == modeNative {
 		errs = append(errs, errors.New("default_labels_enabled: belongs to translation: contrib; remove it, or translation: native"))
 	}
 	if c.Labels.MaxValues < 0 {
@@ -201,8 +207,11 @@ func (c *Config) Validate() error {
 	if c.MaxConcurrentRequests < 1 || c.MaxConcurrentRequests > 256 {
 		fail("max_concurrent_requests", c.MaxConcurrentRequests, "is out of range; use 1 to 256")
 	}
-	if strings.ContainsAny(c.Tenant.Value, "\r\n") {
-		fail("tenant::value", fmt.Sprintf("%q", c.Tenant.Value), "has a line break")
+	if !lokiapi.ValidTenant(c.Tenant.Value) {
+		fail("tenant::value", fmt.Sprintf("%q", c.Tenant.Value), "is no tenant to Loki; use at most 150 letters, digits and !-_.*'()")
+	}
+	if c.Labels.OnLimit == onLimitDrop && !c.settings().Metadata {
+		fail("labels::on_limit", onLimitDrop, "would lose values, as structured metadata is off; use keep, or structured_metadata: {enabled: true}")
 	}
 	if tenant, _ := c.headers(); tenant != "" && c.Tenant.Value != "" {
 		errs = append(errs, fmt.Errorf("tenant::value: %q is named by headers::%s too; keep one of them", c.Tenant.Value, lokiapi.TenantHeader))
@@ -277,7 +286,7 @@ func (c *Config) mode() string {
 	switch {
 	case c.Translation != modeAuto:
 		return c.Translation
-	case c.DefaultLabelsEnabled != nil, strings.HasSuffix(c.Endpoint, lokiapi.PushPath) && !c.configured:
+	case len(c.DefaultLabelsEnabled) > 0, strings.HasSuffix(c.Endpoint, lokiapi.PushPath) && len(c.configured) == 0:
 		return modeContrib
 	}
 	return modeNative
@@ -290,7 +299,7 @@ func (c *Config) settings() translate.Settings {
 		tenant = c.Tenant.Value
 	}
 	s := translate.Settings{
-		Tenant: tenant, TenantAttribute: c.Tenant.Attribute,
+		Tenant: tenant, TenantAttribute: c.Tenant.Attribute, TenantInHeader: c.Tenant.Header != "",
 		Metadata: c.StructuredMetadata.Enabled, ExcludeMetadata: c.StructuredMetadata.Exclude,
 		Format: c.Format, Now: time.Now,
 	}
@@ -302,9 +311,11 @@ func (c *Config) settings() translate.Settings {
 		s.Contrib = &translate.Contrib{
 			Exporter: enabled("exporter"), Job: enabled("job"), Instance: enabled("instance"), Level: enabled("level"),
 		}
-		if !c.configured {
-			s.Format, s.Metadata = translate.JSON, false
-			return s
+		if !c.configured["format"] {
+			s.Format = translate.JSON
+		}
+		if !c.configured["structured_metadata"] {
+			s.Metadata = false
 		}
 	}
 	l := &c.Labels

@@ -78,7 +78,13 @@ func TestModes(t *testing.T) {
 	f("{endpoint: http://loki:3100, default_labels_enabled: {exporter: false}}", modeContrib)
 	f("{endpoint: http://loki:3100, translation: contrib}", modeContrib)
 
-	cfg, err := parse(t, full+"default_labels_enabled: {exporter: false, job: true}\nsending_queue: {enabled: true, num_consumers: 10, queue_size: 5000}\nretry_on_failure: {max_elapsed_time: 300s}\nheaders: {X-Scope-OrgID: acme}\ntls: {insecure: true}")
+	cfg, err := parse(t, "{endpoint: http://loki, default_labels_enabled: {level: false}, labels: {static: {a: b}}}")
+	require.NoError(t, err)
+	require.Equal(t, translate.JSON, cfg.settings().Format, "only format decides of it")
+	require.False(t, cfg.settings().Metadata)
+	require.Equal(t, map[string]string{"a": "b"}, cfg.settings().StaticLabels)
+
+	cfg, err = parse(t, full+"default_labels_enabled: {exporter: false, job: true}\nsending_queue: {enabled: true, num_consumers: 10, queue_size: 5000}\nretry_on_failure: {max_elapsed_time: 300s}\nheaders: {X-Scope-OrgID: acme}\ntls: {insecure: true}")
 	require.NoError(t, err)
 	s := cfg.settings()
 	require.Equal(t, &translate.Contrib{Job: true, Instance: true, Level: true}, s.Contrib)
@@ -124,6 +130,8 @@ func TestWrongConfig(t *testing.T) {
 	f(ok+"max_concurrent_requests: 0", "max_concurrent_requests: 0 is out of range")
 	f(ok+"default_labels_enabled: {pod: true}", `default_labels_enabled: "pod" is not known; use exporter or job or instance or level`)
 	f(ok+"default_labels_enabled: {job: true}\ntranslation: native", "belongs to translation: contrib")
+	f(ok+"tenant: {value: a/b}", `tenant::value: "a/b" is no tenant to Loki`)
+	f(ok+"labels: {on_limit: drop}\nstructured_metadata: {enabled: false}", "labels::on_limit: drop would lose values")
 	f(ok+"tenant: {value: a}\nheaders: {x-scope-orgid: secret}", "tenant::value: \"a\" is named by headers::X-Scope-OrgID too")
 
 	// Everything that is wrong at once.

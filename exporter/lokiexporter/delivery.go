@@ -64,6 +64,11 @@ func (d *delivery) sendAll(chains [][]translate.Request) *later {
 // sendChain sends requests one after the other, until one has to wait.
 func (d *delivery) sendChain(chain []translate.Request) *later {
 	for _, r := range chain {
+		if !lokiapi.ValidTenant(r.Tenant) {
+			// It comes from the data, which would wait for ever.
+			d.refuse(r, refusal.Refusal{Reason: refusal.InvalidTenant})
+			continue
+		}
 		a := d.send(r)
 		l := a.later
 		if a.refused != nil {
@@ -130,10 +135,19 @@ func (d *delivery) send(r translate.Request) answer {
 	return d.judge(r, resp)
 }
 
+// statusBlocked is what Loki answers, if not configured otherwise, when it drops
+// the logs of a tenant or policy whose ingestion is blocked, so that clients do
+// not send them again.
+const statusBlocked = 260
+
 // judge reads an answer. Only 400, 413 and 422 speak of the data; any other
 // refusal is about the way there (a token, a path, a proxy) and passes when
 // someone mends it.
 func (d *delivery) judge(r translate.Request, resp *http.Response) answer {
+	if resp.StatusCode == statusBlocked {
+		d.refuse(r, refusal.Of(httpanswer.Words(resp, 64<<10)))
+		return answer{}
+	}
 	if resp.StatusCode/100 == 2 {
 		d.size.raise()
 		d.mark(r)

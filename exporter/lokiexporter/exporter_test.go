@@ -154,10 +154,33 @@ func TestTenantOfHeader(t *testing.T) {
 	require.True(t, e.Capabilities().MutatesData)
 	ctx := client.NewContext(t.Context(), client.Info{Metadata: client.NewMetadata(map[string][]string{"x-scope-orgid": {"blue"}})})
 	require.NoError(t, e.ConsumeLogs(ctx, lines("a 1")))
-	require.NoError(t, e.ConsumeLogs(t.Context(), lines("a 2")))
+	forged := lines("a 2")
+	forged.ResourceLogs().At(0).Resource().Attributes().PutStr("loki.tenant.header", "blue")
+	require.NoError(t, e.ConsumeLogs(t.Context(), forged))
 	require.NoError(t, e.Shutdown(t.Context()))
 	label := fmt.Sprintf(service, "a")
 	require.Equal(t, map[string][]string{"blue" + label: {"1"}, "none" + label: {"2"}}, s.lines)
+}
+
+// TestImpossibleTenant has a tenant in the data that cannot be one.
+func TestImpossibleTenant(t *testing.T) {
+	s := newSink(t)
+	e := exporterFor(t, s, "tenant: {attribute: team, value: all}")
+	ld := lines("a 1", "a 2", "a 3")
+	ld.ResourceLogs().At(0).Resource().Attributes().PutStr("team", "line\nbreak")
+	ld.ResourceLogs().At(1).Resource().Attributes().PutStr("team", "a/b")
+	require.NoError(t, e.push(t.Context(), ld))
+	require.Equal(t, map[string][]string{"all" + fmt.Sprintf(service, "a"): {"3"}}, s.lines)
+}
+
+// TestBlockedIngestion is answered as Loki does for a tenant that is blocked.
+func TestBlockedIngestion(t *testing.T) {
+	s := newSink(t)
+	s.answer = func(*http.Request, []push.Stream) (int, string) { return 260, "ingestion blocked for user 'a'" }
+	e := exporterFor(t, s, "")
+	require.NoError(t, e.push(t.Context(), lines("a 1", "b 2")))
+	require.Equal(t, 1, s.requests)
+	require.Empty(t, s.lines)
 }
 
 func TestShutdownWithoutStart(t *testing.T) {

@@ -27,9 +27,15 @@ func (*headerTenant) Capabilities() consumer.Capabilities {
 
 // ConsumeLogs implements consumer.Logs.
 func (h *headerTenant) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
-	if values := client.FromContext(ctx).Metadata.Get(h.header); len(values) > 0 && values[0] != "" {
-		for _, rl := range ld.ResourceLogs().All() {
-			rl.Resource().Attributes().PutStr(translate.HeaderTenant, values[0])
+	tenant := ""
+	if values := client.FromContext(ctx).Metadata.Get(h.header); len(values) > 0 {
+		tenant = values[0]
+	}
+	for _, rl := range ld.ResourceLogs().All() {
+		if tenant == "" {
+			rl.Resource().Attributes().Remove(translate.HeaderTenant) // a sender's, who has no say in it
+		} else {
+			rl.Resource().Attributes().PutStr(translate.HeaderTenant, tenant)
 		}
 	}
 	return h.Logs.ConsumeLogs(ctx, ld)

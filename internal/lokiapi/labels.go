@@ -43,8 +43,12 @@ func labelValue(s string) string {
 
 // LabelName is the name that Loki gives to an attribute: what is neither letter,
 // digit nor underscore becomes an underscore, a leading digit gets the prefix
-// key_. A name of which nothing is left becomes "key".
+// key_. A name of which nothing is left becomes "key". A name that can be one of
+// a label stays as it is.
 func LabelName(attribute string) string {
+	if ValidLabelName(attribute) {
+		return attribute
+	}
 	var namer otlptranslator.LabelNamer
 	name, err := namer.Build(strings.ToValidUTF8(attribute, "_"))
 	if err != nil {

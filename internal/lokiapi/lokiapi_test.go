@@ -90,6 +90,7 @@ func TestLabels(t *testing.T) {
 	}
 	f("service.name", "service_name")
 	f("a/b-c d", "a_b_c_d")
+	f("a__b", "a__b")
 	f("1st", "key_1st")
 	f("", "key")
 	f("é", "key")

@@ -88,7 +88,9 @@ func TestLogRecipes(t *testing.T) {
 	t.Parallel()
 	loki := harness.Loki(t, "")
 	now := time.Now().UTC().Truncate(time.Second)
-	stamp := func(i int) string { return now.Add(time.Duration(i) * time.Millisecond).Format("2006-01-02T15:04:05.000000000Z") }
+	stamp := func(i int) string {
+		return now.Add(time.Duration(i) * time.Millisecond).Format("2006-01-02T15:04:05.000000000Z")
+	}
 
 	t.Run("pods", func(t *testing.T) {
 		dir := t.TempDir()

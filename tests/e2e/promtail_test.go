@@ -23,6 +23,13 @@ type stageEntry struct {
 	tenant   string            // if not the stage's own
 }
 
+// stageTest is a stage, lines, and what Loki then has; nil is checked otherwise.
+type stageTest struct {
+	name  string
+	lines []string
+	want  []stageEntry
+}
+
 var (
 	component     = regexp.MustCompile(`(?m)^  (\w+):`)
 	processorPart = regexp.MustCompile(`(?s)processors:\n(.*?)(\nexporters:|$)`)
@@ -57,11 +64,7 @@ func TestPromtailStages(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	require.NoError(t, err)
 	inBerlin := earlier.In(berlin).Format(time.DateTime)
-	stages := []struct {
-		name  string
-		lines []string
-		want  []stageEntry
-	}{
+	stages := []stageTest{
 		{"regex", []string{"GET /a 200", "no match"}, []stageEntry{
 			{line: "GET /a 200", metadata: m{"method": "GET", "path": "/a", "status": "200"}}, {line: "no match", metadata: m{"method": ""}},
 		}},
@@ -88,6 +91,12 @@ func TestPromtailStages(t *testing.T) {
 		{"structured_metadata", []string{"17 hidden"}, []stageEntry{{line: "17 hidden", metadata: m{"order": "17", "secret": ""}}}},
 		{"pack", []string{"x"}, []stageEntry{{line: `{"body":"x","attributes":{"log.file.name":"pack.log"}}`}}},
 	}
+	const users = 400
+	var userLines []string
+	for i := range users {
+		userLines = append(userLines, fmt.Sprintf("user=u%d clicked", i))
+	}
+	stages = append(stages, stageTest{"sampling", userLines, nil})
 	loki := harness.Loki(t, "")
 	logs := t.TempDir()
 	var args []string
@@ -129,5 +138,12 @@ func TestPromtailStages(t *testing.T) {
 			}
 		})
 	}
+	harness.Eventually(t, 20*time.Second, func() error {
+		n, err := loki.Number("sampling", `sum(count_over_time({service_name=~".+"}[1h]))`)
+		if err == nil && (n < users/8 || n > users/2) {
+			err = fmt.Errorf("%v of %d lines are sampled, want about a quarter", n, users)
+		}
+		return err
+	})
 	require.NoError(t, invar.Stop())
 }

@@ -26,6 +26,8 @@ const (
 	TooOld          Reason = "greater_than_max_sample_age"
 	TooNew          Reason = "too_far_in_future"
 	BodyTooLarge    Reason = "request_body_too_large"
+	// InvalidTenant is the exporter's own: Loki would take no such tenant.
+	InvalidTenant Reason = "invalid_tenant"
 	// Unknown is a reason that the words don't tell.
 	Unknown Reason = "unknown"
 )

@@ -41,8 +41,11 @@ type Settings struct {
 	// Tenant is the tenant of records that name none.
 	Tenant string
 	// TenantAttribute names the attribute of a record or resource that holds its
-	// tenant; it is not sent.
+	// tenant; it is not sent, unless it is a label.
 	TenantAttribute string
+	// TenantInHeader tells that the attribute HeaderTenant of a resource holds its
+	// tenant, if there is no TenantAttribute; otherwise it means nothing.
+	TenantInHeader bool
 	// Limit bounds the values of each label; nil is no limit.
 	Limit *Limit
 	// Now is the time of records that have none.
@@ -84,6 +87,7 @@ type Rules struct {
 	record         map[string]int
 	severity       int  // index in labels, -1 if none
 	recordLabels   bool // records decide labels
+	observed       bool // observed_timestamp is sent
 	excludePrefix  []string
 	excludeExactly map[string]bool
 }
@@ -139,6 +143,7 @@ func Compile(s Settings) *Rules {
 			r.excludeExactly[name] = true
 		}
 	}
+	r.observed = !r.excluded("observed_timestamp")
 	return r
 }
 
@@ -150,9 +155,10 @@ func (r *Rules) excluded(attribute string) bool {
 
 // place is where an attribute of a name goes.
 type place struct {
-	kind  placeKind
-	label int    // index in Rules.labels
-	name  string // in structured metadata
+	kind   placeKind
+	label  int    // index in Rules.labels
+	name   string // in structured metadata
+	tenant bool   // its value is the tenant too
 }
 
 type placeKind uint8
@@ -162,23 +168,25 @@ const (
 	toLabel
 	toNothing
 	isHint
-	isTenant
 )
 
 // placeOf decides for an attribute, of a record or of a resource.
-func (r *Rules) placeOf(attribute string, labels map[string]int) place {
+func (r *Rules) placeOf(attribute string, labels map[string]int) *place {
+	tenant := attribute == r.TenantAttribute && attribute != "" || attribute == HeaderTenant && r.TenantInHeader
 	if i, ok := labels[attribute]; ok {
-		return place{kind: toLabel, label: i}
+		return &place{kind: toLabel, label: i, tenant: tenant}
 	}
 	switch attribute {
-	case hintAttributes, hintResources, hintTenant, hintFormat, HeaderTenant:
-		return place{kind: isHint}
+	case hintAttributes, hintResources, hintTenant, hintFormat:
+		return &place{kind: isHint}
+	case HeaderTenant:
+		return &place{kind: toNothing, tenant: tenant}
 	}
-	if attribute == r.TenantAttribute && attribute != "" {
-		return place{kind: isTenant}
+	if tenant {
+		return &place{kind: toNothing, tenant: true}
 	}
 	if r.excluded(attribute) {
-		return place{kind: toNothing}
+		return &place{kind: toNothing}
 	}
-	return place{kind: toMetadata, name: lokiapi.LabelName(attribute)}
+	return &place{kind: toMetadata, name: lokiapi.LabelName(attribute)}
 }

@@ -165,7 +165,7 @@ func (t *Translator) hintedFormat(record, resource pcommon.Map) Format {
 
 // keepers tell which attributes are neither labels nor hints.
 func (t *Translator) keepers(p promoted) (record, resource func(string) bool) {
-	keep := func(places map[string]place, labels map[string]int, promoted []string) func(string) bool {
+	keep := func(places map[string]*place, labels map[string]int, promoted []string) func(string) bool {
 		return func(name string) bool {
 			kind := t.place(places, name, labels).kind
 			return (kind == toMetadata || kind == toNothing) && !slices.Contains(promoted, name)

@@ -144,7 +144,17 @@ func TestLabelsAndMetadata(t *testing.T) {
 	f("tenant of the attribute", func(s *Settings) { s.Tenant, s.TenantAttribute = "all", "team" }, func(r pcommon.Map, _ plog.LogRecord) {
 		r.PutStr("team", "red")
 	}, only{tenant: "red", labels: `{service_name="unknown_service"}`})
-	f("tenant of the header", func(s *Settings) { s.Tenant = "all" }, func(r pcommon.Map, _ plog.LogRecord) {
+	f("tenant that is a label too", func(s *Settings) { s.TenantAttribute = "k8s.namespace.name" }, func(r pcommon.Map, _ plog.LogRecord) {
+		r.PutStr("k8s.namespace.name", "red")
+	}, only{tenant: "red", labels: `{namespace="red"}`})
+	f("tenant of a header that is not asked for", func(s *Settings) { s.Tenant = "all" }, func(r pcommon.Map, _ plog.LogRecord) {
+		r.PutStr(HeaderTenant, "blue")
+	}, only{tenant: "all", labels: `{service_name="unknown_service"}`})
+	f("attributes with the names of fields", nil, func(_ pcommon.Map, lr plog.LogRecord) {
+		lr.Attributes().PutStr("trace_id", "own")
+		lr.SetTraceID([16]byte{1})
+	}, only{labels: `{service_name="unknown_service"}`, metadata: m{"trace_id": "own"}})
+	f("tenant of the header", func(s *Settings) { s.Tenant, s.TenantInHeader = "all", true }, func(r pcommon.Map, _ plog.LogRecord) {
 		r.PutStr(HeaderTenant, "blue")
 	}, only{tenant: "blue", labels: `{service_name="unknown_service"}`})
 	f("hints", func(s *Settings) { s.Tenant = "all" }, func(r pcommon.Map, lr plog.LogRecord) {

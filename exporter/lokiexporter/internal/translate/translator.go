@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,8 +27,8 @@ const maxFields = 16
 // concurrent use; several may share Rules.
 type Translator struct {
 	rules          *Rules
-	resourcePlaces map[string]place
-	recordPlaces   map[string]place
+	resourcePlaces map[string]*place
+	recordPlaces   map[string]*place
 	names          map[string]string // of flattened values
 	texts          map[string]string // of streams
 
@@ -67,7 +68,7 @@ type recordState struct {
 func NewTranslator(r *Rules) *Translator {
 	return &Translator{
 		rules:          r,
-		resourcePlaces: map[string]place{}, recordPlaces: map[string]place{},
+		resourcePlaces: map[string]*place{}, recordPlaces: map[string]*place{},
 		names: map[string]string{}, texts: map[string]string{},
 		tenants:  map[string]*Tenant{},
 		resource: resourceState{values: make([]string, len(r.labels))},
@@ -120,16 +121,15 @@ func (t *Translator) readResource(r pcommon.Resource) {
 	clear(s.values)
 	*s = resourceState{values: s.values, meta: s.meta[:0]}
 	for k, v := range r.Attributes().All() {
-		switch p := t.place(t.resourcePlaces, k, t.rules.resource); p.kind {
+		p := t.place(t.resourcePlaces, k, t.rules.resource)
+		if p.tenant && (k != HeaderTenant || s.tenant == "") {
+			s.tenant = text(v)
+		}
+		switch p.kind {
 		case toLabel:
 			s.values[p.label] = text(v)
 		case isHint:
-			s.hinted = s.hinted || k != HeaderTenant
-			if k == HeaderTenant && s.tenant == "" {
-				s.tenant = text(v)
-			}
-		case isTenant:
-			s.tenant = text(v)
+			s.hinted = true
 		case toMetadata:
 			if t.rules.Metadata && t.rules.Format == Raw {
 				s.meta = t.appendMetadata(s.meta, p.name, v)
@@ -182,7 +182,7 @@ func (t *Translator) add(s source) {
 	}
 	if t.rules.Metadata {
 		t.meta = append(t.meta, t.overflow...)
-		t.recordFields(s.record)
+		t.recordFields(s.record, start)
 	}
 	stream.Entries = append(stream.Entries, push.Entry{
 		Timestamp:          t.timestamp(s.record),
@@ -202,13 +202,15 @@ func (t *Translator) readRecord(s source) {
 	r.hinted, r.tenant = false, ""
 	metadata := t.rules.Metadata && t.rules.Format == Raw
 	for k, v := range s.record.Attributes().All() {
-		switch p := t.place(t.recordPlaces, k, t.rules.record); p.kind {
+		p := t.place(t.recordPlaces, k, t.rules.record)
+		if p.tenant && k != HeaderTenant { // that is one of resources
+			r.tenant = text(v)
+		}
+		switch p.kind {
 		case toLabel:
 			r.values[p.label] = text(v)
 		case isHint:
 			r.hinted = true
-		case isTenant:
-			r.tenant = text(v)
 		case toMetadata:
 			if metadata {
 				t.meta = t.appendMetadata(t.meta, p.name, v)
@@ -219,24 +221,35 @@ func (t *Translator) readRecord(s source) {
 }
 
 // recordFields appends what a record has beside its attributes, by the names of
-// Loki's OTLP endpoint.
-func (t *Translator) recordFields(r plog.LogRecord) {
-	if r.Timestamp() != 0 && r.ObservedTimestamp() != 0 && !t.rules.excluded("observed_timestamp") {
-		t.meta = t.appendField(t.meta, "observed_timestamp", strconv.FormatInt(int64(r.ObservedTimestamp()), 10))
+// Loki's OTLP endpoint. t.meta[start:] is what there is of the record.
+func (t *Translator) recordFields(r plog.LogRecord, start int) {
+	put := func(name, value string) {
+		if value != "" && !slices.ContainsFunc(t.meta[start:], func(l push.LabelAdapter) bool { return l.Name == name }) {
+			t.meta = t.appendField(t.meta, name, value)
+		}
+	}
+	if t.rules.observed && r.Timestamp() != 0 && r.ObservedTimestamp() != 0 {
+		put("observed_timestamp", strconv.FormatInt(int64(r.ObservedTimestamp()), 10))
 	}
 	if n := r.SeverityNumber(); n != plog.SeverityNumberUnspecified {
-		t.meta = t.appendField(t.meta, "severity_number", strconv.Itoa(int(n)))
-		t.meta = t.appendField(t.meta, labelDetectedLevel, levelOf(n))
+		put("severity_number", strconv.Itoa(int(n)))
+		put(labelDetectedLevel, levelOf(n))
 	}
-	t.meta = t.appendField(t.meta, "severity_text", valid(r.SeverityText()))
+	if severity := r.SeverityText(); severity != "" {
+		put("severity_text", valid(severity))
+	}
 	if n := r.DroppedAttributesCount(); n != 0 {
-		t.meta = t.appendField(t.meta, "dropped_attributes_count", strconv.FormatUint(uint64(n), 10))
+		put("dropped_attributes_count", strconv.FormatUint(uint64(n), 10))
 	}
 	if n := r.Flags(); n != 0 {
-		t.meta = t.appendField(t.meta, "flags", strconv.FormatUint(uint64(n), 10))
+		put("flags", strconv.FormatUint(uint64(n), 10))
 	}
-	t.meta = t.appendField(t.meta, "trace_id", traceID(r))
-	t.meta = t.appendField(t.meta, "span_id", spanID(r))
+	if id := traceID(r); id != "" {
+		put("trace_id", id)
+	}
+	if id := spanID(r); id != "" {
+		put("span_id", id)
+	}
 }
 
 // appendField appends a pair that has a value and is not excluded.
@@ -290,7 +303,7 @@ func (t *Translator) name(raw string) string {
 	return name
 }
 
-func (t *Translator) place(places map[string]place, attribute string, labels map[string]int) place {
+func (t *Translator) place(places map[string]*place, attribute string, labels map[string]int) *place {
 	p, ok := places[attribute]
 	if !ok {
 		if len(places) >= maxNames {
