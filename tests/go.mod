@@ -8,6 +8,7 @@ exclude github.com/knadh/koanf v1.5.0
 
 require (
 	github.com/golang/snappy v1.0.0
+	github.com/google/pprof v0.0.0-20260604005048-7023385849c0
 	github.com/grafana/loki/pkg/push v0.0.0-20250630054201-94c0ba7b0952
 	github.com/prometheus/client_golang v1.24.1
 	github.com/prometheus/client_model v0.6.2

@@ -141,7 +141,7 @@ func createDefaultConfig() component.Config {
 	queue.Batch = configoptional.Some(exporterhelper.BatchConfig{
 		FlushTimeout: time.Second,
 		Sizer:        exporterhelper.RequestSizerTypeBytes,
-		MinSize:      2 << 20,
+		MinSize:      1 << 20,
 	})
 	return &Config{
 		ClientConfig: client, Queue: configoptional.Some(queue), Retry: retry,
@@ -150,7 +150,7 @@ func createDefaultConfig() component.Config {
 		StructuredMetadata:    StructuredMetadataConfig{Enabled: true, Exclude: []string{"observed_timestamp"}},
 		Format:                translate.Raw,
 		Encoding:              encodingProtobuf,
-		MaxRequestSize:        1 << 20,
+		MaxRequestSize:        2 << 20,
 		MaxConcurrentRequests: 4,
 	}
 }

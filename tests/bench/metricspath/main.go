@@ -46,6 +46,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/invar-otel/invar/tests/bench/report"
 )
 
 type options struct {
@@ -115,8 +117,8 @@ func run(o options) error {
 		}
 		rows = append(rows, row)
 	}
-	printTable(os.Stdout, o.markdown, header, rows)
-	fmt.Printf("\n%s\n`metricspath %s`\n", machine(), strings.Join(os.Args[1:], " "))
+	report.Table(os.Stdout, o.markdown, header, rows)
+	fmt.Printf("\n%s\n`metricspath %s`\n", report.Machine(), strings.Join(os.Args[1:], " "))
 	return nil
 }
 

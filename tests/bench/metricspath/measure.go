@@ -41,7 +41,7 @@ func (b *bench) measure(ctx context.Context, p peer) (row []string, err error) {
 		memory := t.takeMemory()
 		d := end.since(begin)
 		if d.sent == 0 || d.scraped == 0 {
-			return fmt.Errorf("%d samples scraped and %d sent: %s", d.scraped, d.sent, t.child.output.String())
+			return fmt.Errorf("%d samples scraped and %d sent: %s", d.scraped, d.sent, t.child.Output())
 		}
 		due := int64(b.targets) * int64(b.series+p.perScrape) * int64(b.duration/b.interval)
 		fmt.Fprintf(os.Stderr, "%s: %d samples scraped of %d due, %d sent in %d requests\n", p.name, d.scraped, due, d.sent, d.requests)

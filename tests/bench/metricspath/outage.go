@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/invar-otel/invar/tests/bench/report"
 	"github.com/invar-otel/invar/tests/rwsink"
 )
 
@@ -138,7 +139,7 @@ func (o *outage) print(b *bench) {
 	if missing > 0 && o.marks.Repeated > 0 {
 		lost = fmt.Sprintf("%d to %d", max(0, missing-o.marks.Repeated), missing)
 	}
-	printTable(os.Stdout, b.markdown, []string{"outage of " + b.outage.String(), b.away}, [][]string{
+	report.Table(os.Stdout, b.markdown, []string{"outage of " + b.outage.String(), b.away}, [][]string{
 		{"RSS before, average", m(o.before.average())},
 		{"RSS during, peak", m(o.during.peak)},
 		{"growth", m(o.during.peak - o.before.average())},
@@ -153,5 +154,5 @@ func (o *outage) print(b *bench) {
 		{"samples repeated", fmt.Sprint(o.marks.Repeated)},
 		{"samples lost", lost},
 	})
-	fmt.Printf("\n%s\n", machine())
+	fmt.Printf("\n%s\n", report.Machine())
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/invar-otel/invar/tests/bench/peerprocess"
 	"github.com/invar-otel/invar/tests/rwsink"
 )
 
@@ -20,12 +21,12 @@ type trial struct {
 	*bench
 	peer  peer
 	sink  *endpoint
-	child *child
+	child *peerprocess.Child
 	dir   string
 	pprof string // address, or ""
 
 	mu     sync.Mutex // of what the sampler writes
-	files  growth
+	files  peerprocess.Growth
 	memory memory
 }
 
@@ -71,7 +72,7 @@ func (b *bench) try(ctx context.Context, p peer, keep rwsink.Keep, f func(contex
 	if err := t.start(); err != nil {
 		return err
 	}
-	defer t.child.stop()
+	defer t.child.Stop()
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	var beside sync.WaitGroup
@@ -79,8 +80,8 @@ func (b *bench) try(ctx context.Context, p peer, keep rwsink.Keep, f func(contex
 	defer cancel(nil)
 	beside.Go(func() {
 		select {
-		case <-t.child.done:
-			cancel(t.child.ended())
+		case <-t.child.Done:
+			cancel(t.child.Ended())
 		case <-ctx.Done():
 		}
 	})
@@ -117,7 +118,7 @@ func (t *trial) start() error {
 	if err != nil {
 		return err
 	}
-	t.child, err = startChild(cmd, t.dir)
+	t.child, err = peerprocess.Start(cmd, t.dir)
 	return err
 }
 
@@ -127,12 +128,12 @@ const samplePause = 500 * time.Millisecond
 func (t *trial) sample() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	rss, err := t.child.rss()
+	rss, err := t.child.RSS()
 	if err != nil {
 		return err
 	}
 	t.memory.add(rss)
-	return t.files.look(t.dir)
+	return t.files.Look(t.dir)
 }
 
 // takeMemory returns the memory since it was last called.
@@ -148,23 +149,23 @@ func (t *trial) takeMemory() memory {
 func (t *trial) fileSize() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.files.now
+	return t.files.Now
 }
 
 func (t *trial) read() (reading, error) {
 	if err := t.sample(); err != nil {
 		return reading{}, err
 	}
-	cpu, err := t.child.cpu()
+	cpu, err := t.child.CPU()
 	if err != nil {
 		return reading{}, err
 	}
-	write, err := t.child.written()
+	write, err := t.child.Written()
 	if err != nil {
 		return reading{}, err
 	}
 	t.mu.Lock()
-	files := t.files.total
+	files := t.files.Total
 	t.mu.Unlock()
 	sent := t.sink.Counts().Total()
 	return reading{

@@ -1,4 +1,4 @@
-package main
+package peerprocess
 
 import (
 	"bytes"
@@ -14,11 +14,11 @@ import (
 
 func TestGrowth(t *testing.T) {
 	dir := t.TempDir()
-	var g growth
+	var g Growth
 	f := func(total, now int64) {
 		t.Helper()
-		require.NoError(t, g.look(dir))
-		require.Equal(t, []int64{total, now}, []int64{g.total, g.now})
+		require.NoError(t, g.Look(dir))
+		require.Equal(t, []int64{total, now}, []int64{g.Total, g.Now})
 	}
 	write := func(name string, size int) {
 		t.Helper()
@@ -41,22 +41,22 @@ func TestGrowth(t *testing.T) {
 
 func TestChild(t *testing.T) {
 	// A process that spends CPU time and writes, and does not stop by itself.
-	c, err := startChild(exec.Command("sh", "-c", "echo begun; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; exec sleep 60"), t.TempDir())
+	c, err := Start(exec.Command("sh", "-c", "echo begun; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; exec sleep 60"), t.TempDir())
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		cpu, err := c.cpu()
+		cpu, err := c.CPU()
 		return err == nil && cpu > 0
 	}, 10*time.Second, 10*time.Millisecond)
-	rss, err := c.rss()
+	rss, err := c.RSS()
 	require.NoError(t, err)
 	require.Greater(t, rss, int64(100<<10))
-	written, err := c.written()
+	written, err := c.Written()
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, written, int64(len("begun\n")))
-	c.stop()
-	require.Equal(t, "begun\n", c.output.String())
-	require.ErrorContains(t, c.ended(), "ended early (signal: terminated): begun")
-	_, err = c.rss()
+	c.Stop()
+	require.Equal(t, "begun\n", c.Output())
+	require.ErrorContains(t, c.Ended(), "ended early (signal: terminated): begun")
+	_, err = c.RSS()
 	require.Error(t, err)
 }
 

@@ -1,4 +1,6 @@
-package main
+// Package peerprocess runs what a benchmark measures and reads its figures from
+// /proc.
+package peerprocess
 
 import (
 	"bytes"
@@ -15,22 +17,25 @@ import (
 	"time"
 )
 
-// child is a peer's process. It does not outlive this one.
-type child struct {
+// Child is a peer's process. It does not outlive this one.
+type Child struct {
+	// Done is closed when it has ended.
+	Done chan struct{}
+
 	cmd    *exec.Cmd
 	output tail
-	done   chan struct{} // closed when it has ended
 }
 
-func startChild(cmd *exec.Cmd, dir string) (*child, error) {
-	c := &child{cmd: cmd, done: make(chan struct{})}
+// Start runs cmd in a folder.
+func Start(cmd *exec.Cmd, dir string) (*Child, error) {
+	c := &Child{cmd: cmd, Done: make(chan struct{})}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &c.output, &c.output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	go func() {
-		defer close(c.done)
+		defer close(c.Done)
 		_ = cmd.Wait() // ProcessState says it
 	}()
 	return c, nil
@@ -39,18 +44,19 @@ func startChild(cmd *exec.Cmd, dir string) (*child, error) {
 // stopTimeout is how long a peer may take to end after SIGTERM.
 const stopTimeout = 15 * time.Second
 
-func (c *child) stop() {
+// Stop asks the process to end, and kills it if it does not.
+func (c *Child) Stop() {
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-c.done:
+	case <-c.Done:
 	case <-time.After(stopTimeout):
 		_ = c.cmd.Process.Kill()
-		<-c.done
+		<-c.Done
 	}
 }
 
-// ended returns an error with the process' last words once it is gone.
-func (c *child) ended() error {
+// Ended returns an error with the process' last words once it is gone.
+func (c *Child) Ended() error {
 	return fmt.Errorf("ended early (%s): %s", c.cmd.ProcessState, c.output.String())
 }
 
@@ -80,8 +86,8 @@ func (t *tail) String() string {
 // 64-bit architectures that Go runs on.
 const userHZ = 100
 
-// cpu returns the user and system time of all threads so far.
-func (c *child) cpu() (time.Duration, error) {
+// CPU returns the user and system time of all threads so far.
+func (c *Child) CPU() (time.Duration, error) {
 	stat, err := c.proc("stat")
 	if err != nil {
 		return 0, err
@@ -103,21 +109,24 @@ func (c *child) cpu() (time.Duration, error) {
 	return time.Duration(ticks) * (time.Second / userHZ), nil
 }
 
-// rss returns the resident set in bytes.
-func (c *child) rss() (int64, error) {
+// RSS returns the resident set in bytes.
+func (c *Child) RSS() (int64, error) {
 	kib, err := c.figure("status", "VmRSS")
 	return kib << 10, err
 }
 
-// written returns the bytes given to write(2), to files and sockets.
-func (c *child) written() (int64, error) { return c.figure("io", "wchar") }
+// Written returns the bytes given to write(2), to files and sockets.
+func (c *Child) Written() (int64, error) { return c.figure("io", "wchar") }
 
-func (c *child) proc(file string) ([]byte, error) {
+func (c *Child) proc(file string) ([]byte, error) {
 	return os.ReadFile(fmt.Sprintf("/proc/%d/%s", c.cmd.Process.Pid, file))
 }
 
+// Output is the last of what it printed.
+func (c *Child) Output() string { return c.output.String() }
+
 // figure reads a line like "VmRSS:  123 kB".
-func (c *child) figure(file, name string) (int64, error) {
+func (c *Child) figure(file, name string) (int64, error) {
 	text, err := c.proc(file)
 	if err != nil {
 		return 0, err
@@ -131,18 +140,20 @@ func (c *child) figure(file, name string) (int64, error) {
 	return 0, fmt.Errorf("read %s of process %d: no %s", file, c.cmd.Process.Pid, name)
 }
 
-// growth adds up how much the files of a folder grow. Deleting old ones does
+// Growth adds up how much the files of a folder grow. Deleting old ones does
 // not take from it, and neither block sizes nor write-back add to it; what a
 // peer overwrites in place it does not see.
-type growth struct {
+type Growth struct {
+	Total int64 // by how much files grew
+	Now   int64 // size of all files
+
 	sizes map[string]int64
-	total int64
-	now   int64 // size of all files
 }
 
-func (g *growth) look(dir string) error {
+// Look takes the sizes of all files below dir.
+func (g *Growth) Look(dir string) error {
 	sizes := make(map[string]int64, len(g.sizes))
-	g.now = 0
+	g.Now = 0
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) { // deleted meanwhile
 			return nil
@@ -159,8 +170,8 @@ func (g *growth) look(dir string) error {
 		}
 		size := info.Size()
 		sizes[path] = size
-		g.now += size
-		g.total += max(0, size-g.sizes[path])
+		g.Now += size
+		g.Total += max(0, size-g.sizes[path])
 		return nil
 	})
 	g.sizes = sizes

@@ -1,4 +1,5 @@
-package main
+// Package report prints what benchmarks found.
+package report
 
 import (
 	"bytes"
@@ -10,8 +11,8 @@ import (
 	"text/tabwriter"
 )
 
-// printTable prints rows, which may be shorter than the header.
-func printTable(w io.Writer, markdown bool, header []string, rows [][]string) {
+// Table prints rows, which may be shorter than the header.
+func Table(w io.Writer, markdown bool, header []string, rows [][]string) {
 	if !markdown {
 		aligned := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, row := range append([][]string{header}, rows...) {
@@ -32,8 +33,8 @@ func printTable(w io.Writer, markdown bool, header []string, rows [][]string) {
 	}
 }
 
-// machine says where the figures come from.
-func machine() string {
+// Machine says where the figures come from.
+func Machine() string {
 	model := "unknown CPU"
 	info, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range bytes.Lines(info) {
