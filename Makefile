@@ -77,6 +77,8 @@ bench: build servers ## Run all benchmarks (docs/performance.md) and print the f
 	go run -C tests ./bench/metricspath -markdown
 	go run -C tests ./bench/metricspath -markdown -targets 500 -interval 15s -peers invar,prometheus-agent,otel-batch
 	go run -C tests ./bench/metricspath -markdown -outage 10m
+	go run -C tests ./bench/logspath -markdown
+	go run -C tests ./bench/logspath -markdown -otlp
 
 .PHONY: bench-build
 bench-build: ## Time a build with an empty build cache (takes minutes)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 
 	"github.com/invar-otel/invar/tests/harness"
+	"github.com/invar-otel/invar/tests/lokisink"
 )
 
 // otlpToLoki is a gateway: OTLP in, Loki out. OTLP_HTTP and LOKI are filled in
@@ -278,4 +280,75 @@ func metricValue(t *testing.T, invar *harness.Process, name, attribute string) f
 		}
 	}
 	return 0
+}
+
+// TestLokiEndpoints has two exporters of which one reaches nobody: the other does
+// not wait for it.
+func TestLokiEndpoints(t *testing.T) {
+	t.Parallel()
+	sink := &lokisink.Sink{Ledger: true}
+	server := httptest.NewServer(sink)
+	defer server.Close()
+	addr := harness.FreeAddr(t)
+	invar := harness.Invar(t, harness.Options{Config: `
+receivers:
+  otlp: {protocols: {http: {endpoint: "${env:OTLP_HTTP}"}}}
+exporters:
+  loki/dead: {endpoint: "http://${env:DEAD}", sending_queue: {queue_size: 3, batch: {flush_timeout: 50ms}}}
+  loki/alive: {endpoint: "${env:ALIVE}", sending_queue: {batch: {flush_timeout: 50ms}}}
+service: {pipelines: {logs/dead: {receivers: [otlp], exporters: [loki/dead]}, logs: {receivers: [otlp], exporters: [loki/alive]}}}
+`, Env: map[string]string{"OTLP_HTTP": addr, "DEAD": harness.FreeAddr(t), "ALIVE": server.URL}})
+	const n = 50
+	for i := range n {
+		ld := plog.NewLogs()
+		record(ld, "s", lokisink.Mark("w", i), time.Now())
+		body, err := plogotlp.NewExportRequestFromLogs(ld).MarshalProto()
+		require.NoError(t, err)
+		// The dead one's queue is soon full, which the client is told.
+		resp, err := http.Post("http://"+addr+"/v1/logs", "application/x-protobuf", bytes.NewReader(body)) //nolint:noctx // it answers at once
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+	}
+	missing, _ := sink.Wait("w", n, 10*time.Second).Sum(n)
+	require.Zero(t, missing)
+	require.NoError(t, invar.Stop())
+}
+
+// TestContribLokiConfig runs a configuration written for the exporter that
+// contrib removed.
+func TestContribLokiConfig(t *testing.T) {
+	t.Parallel()
+	loki := harness.Loki(t, "")
+	addr := harness.FreeAddr(t)
+	invar := harness.Invar(t, harness.Options{Config: `
+receivers:
+  otlp: {protocols: {http: {endpoint: "${env:OTLP_HTTP}"}}}
+processors:
+  batch: {timeout: 100ms}
+  resource:
+    attributes: [{action: insert, key: loki.resource.labels, value: k8s.pod.name}]
+  attributes:
+    actions: [{action: insert, key: loki.attribute.labels, value: event.domain}]
+exporters:
+  loki:
+    endpoint: ${env:LOKI}/loki/api/v1/push
+    headers: {"X-Scope-OrgID": old}
+    default_labels_enabled: {exporter: false, job: true}
+    retry_on_failure: {enabled: true, initial_interval: 1s, max_interval: 10s, max_elapsed_time: 60s}
+    sending_queue: {enabled: true, num_consumers: 10, queue_size: 1000}
+service: {pipelines: {logs: {receivers: [otlp], processors: [resource, attributes, batch], exporters: [loki]}}}
+`, Env: map[string]string{"OTLP_HTTP": addr, "LOKI": loki.URL}})
+	ld := plog.NewLogs()
+	lr := record(ld, "cart", "hello", time.Now())
+	resource := ld.ResourceLogs().At(0).Resource().Attributes()
+	resource.PutStr("service.namespace", "shop")
+	resource.PutStr("k8s.pod.name", "cart-1")
+	lr.SetSeverityNumber(plog.SeverityNumberInfo)
+	lr.Attributes().PutStr("event.domain", "web")
+	lr.Attributes().PutStr("user", "u1")
+	sendLogs(t, addr, nil, ld)
+	e := entriesOf(t, loki, "old", `{job="shop/cart", level="INFO", event_domain="web", k8s_pod_name="cart-1"}`, 1)[0]
+	require.NotContains(t, e.Labels, "exporter")
+	require.JSONEq(t, `{"body": "hello", "attributes": {"user": "u1"}, "resources": {"service.name": "cart", "service.namespace": "shop"}}`, e.Line)
+	require.NoError(t, invar.Stop())
 }
