@@ -20,7 +20,6 @@ import (
 type delivery struct {
 	*lokiExporter
 
-	ctx context.Context
 	// done tells of each record, by ordinal, that it was accepted or refused for
 	// good. Chains are concurrent, but share no record.
 	done []bool
@@ -37,9 +36,9 @@ func (d *delivery) some() bool {
 }
 
 // sendAll sends the chains, some at a time. It returns nil if all is done.
-func (d *delivery) sendAll(chains [][]translate.Request) *later {
+func (d *delivery) sendAll(ctx context.Context, chains [][]translate.Request) *later {
 	if len(chains) == 1 {
-		return d.sendChain(chains[0])
+		return d.sendChain(ctx, chains[0])
 	}
 	var (
 		mu   sync.Mutex
@@ -51,7 +50,7 @@ func (d *delivery) sendAll(chains [][]translate.Request) *later {
 		free <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-free }()
-			l := d.sendChain(chain)
+			l := d.sendChain(ctx, chain)
 			mu.Lock()
 			defer mu.Unlock()
 			wait = wait.and(l)
@@ -62,17 +61,17 @@ func (d *delivery) sendAll(chains [][]translate.Request) *later {
 }
 
 // sendChain sends requests one after the other, until one has to wait.
-func (d *delivery) sendChain(chain []translate.Request) *later {
+func (d *delivery) sendChain(ctx context.Context, chain []translate.Request) *later {
 	for _, r := range chain {
 		if !lokiapi.ValidTenant(r.Tenant) {
 			// It comes from the data, which would wait for ever.
 			d.refuse(r, refusal.Refusal{Reason: refusal.InvalidTenant})
 			continue
 		}
-		a := d.send(r)
+		a := d.send(ctx, r)
 		l := a.later
 		if a.refused != nil {
-			l = d.divide(r, *a.refused)
+			l = d.divide(ctx, r, *a.refused)
 		}
 		if l != nil {
 			return l
@@ -95,7 +94,7 @@ type encoder struct {
 	streams []push.Stream
 }
 
-func (d *delivery) send(r translate.Request) answer {
+func (d *delivery) send(ctx context.Context, r translate.Request) answer {
 	enc := d.encoders.Get().(*encoder)
 	defer func() {
 		clear(enc.streams) // they belong to the batch
@@ -116,7 +115,7 @@ func (d *delivery) send(r translate.Request) answer {
 	} else {
 		body = enc.Protobuf(enc.streams)
 	}
-	req, err := http.NewRequestWithContext(d.ctx, http.MethodPost, d.url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url, bytes.NewReader(body))
 	if err != nil {
 		return answer{later: &later{err: err}}
 	}
@@ -130,7 +129,8 @@ func (d *delivery) send(r translate.Request) answer {
 	if err != nil {
 		return answer{later: &later{err: err}}
 	}
-	defer httpanswer.Close(resp)
+	defer resp.Body.Close()
+	defer httpanswer.Drain(resp)
 	d.tel.answered(time.Since(started), len(body), resp.StatusCode)
 	return d.judge(r, resp)
 }

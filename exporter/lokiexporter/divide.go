@@ -1,6 +1,8 @@
 package lokiexporter
 
 import (
+	"context"
+
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/refusal"
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/translate"
 )
@@ -12,36 +14,36 @@ const maxDivisions = 1000
 
 // divide finds the entries of a refused request that are at fault, drops them,
 // and sends the others. First it lets Loki's words decide, then it sends halves.
-func (d *delivery) divide(r translate.Request, why refusal.Refusal) *later {
+func (d *delivery) divide(ctx context.Context, r translate.Request, why refusal.Refusal) *later {
 	left := maxDivisions
-	return d.divideWithin(r, why, &left)
+	return d.divideWithin(ctx, r, why, &left)
 }
 
-func (d *delivery) divideWithin(r translate.Request, why refusal.Refusal, left *int) *later {
+func (d *delivery) divideWithin(ctx context.Context, r translate.Request, why refusal.Refusal, left *int) *later {
 	if r.Len() == 1 || *left <= 0 || why.Stream && r.OneStream() {
 		d.refuse(r, why)
 		return nil
 	}
 	if rest := d.dropFaulty(r, why); rest.Len() < r.Len() {
-		return d.sendPart(rest, left)
+		return d.sendPart(ctx, rest, left)
 	}
 	first, second := halves(r)
-	if l := d.sendPart(first, left); l != nil {
+	if l := d.sendPart(ctx, first, left); l != nil {
 		return l
 	}
-	return d.sendPart(second, left)
+	return d.sendPart(ctx, second, left)
 }
 
 // sendPart sends what was part of a refused request.
-func (d *delivery) sendPart(r translate.Request, left *int) *later {
+func (d *delivery) sendPart(ctx context.Context, r translate.Request, left *int) *later {
 	if len(r.Parts) == 0 {
 		return nil
 	}
 	*left--
 	d.tel.dividedRequest()
-	a := d.send(r)
+	a := d.send(ctx, r)
 	if a.refused != nil {
-		return d.divideWithin(r, *a.refused, left)
+		return d.divideWithin(ctx, r, *a.refused, left)
 	}
 	return a.later
 }

@@ -110,8 +110,8 @@ func (e *lokiExporter) push(ctx context.Context, ld plog.Logs) error {
 		translator.Release()
 		e.translators.Put(translator)
 	}()
-	d := &delivery{lokiExporter: e, ctx: ctx, done: make([]bool, batch.Records)}
-	later := d.sendAll(batch.Chains(e.size.now()))
+	d := &delivery{lokiExporter: e, done: make([]bool, batch.Records)}
+	later := d.sendAll(ctx, batch.Chains(e.size.now()))
 	if later == nil {
 		if e.status.Healthy(reasonEndpoint) {
 			e.logger.Info("Loki takes logs again")

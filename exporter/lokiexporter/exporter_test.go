@@ -219,7 +219,7 @@ func TestRetryIsForTheRest(t *testing.T) {
 		err := e.push(t.Context(), rest.Data())
 		require.ErrorContains(t, err, fmt.Sprint(status))
 		require.False(t, consumererror.IsPermanent(err))
-		require.False(t, errors.As(err, new(consumererror.Logs)), "nothing of it is done")
+		require.NotErrorAs(t, err, new(consumererror.Logs), "nothing of it is done")
 	}
 	status = 0
 	require.NoError(t, e.push(t.Context(), rest.Data()))
@@ -316,7 +316,7 @@ func TestRateLimitedBurst(t *testing.T) {
 	noise := func(i int) string { // that snappy cannot compress
 		var b strings.Builder
 		for j := range 100 {
-			b.WriteString(fmt.Sprintf("%x", (i*1000+j)*2654435761%(1<<40)))
+			fmt.Fprintf(&b, "%x", (i*1000+j)*2654435761%(1<<40))
 		}
 		return b.String()
 	}

@@ -25,11 +25,10 @@ func KeepPost(c *http.Client) {
 	}
 }
 
-// Close reads what is left of a short answer and closes it, so that the
-// connection is used again.
-func Close(resp *http.Response) {
+// Drain reads what is left of a short answer, so that the connection is used
+// again when its body is closed.
+func Drain(resp *http.Response) {
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
-	_ = resp.Body.Close()
 }
 
 // Error describes an answer that is not 2xx by its status and the first line of

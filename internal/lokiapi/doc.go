@@ -9,12 +9,11 @@
 //	              "values": [["<unix nanoseconds>", "<line>", {"<metadata>": "value"}]]}]}
 package lokiapi
 
+// Where logs are pushed to, the header that names the tenant, and the media types
+// of the two forms.
 const (
-	// PushPath is where logs are pushed to.
-	PushPath = "/loki/api/v1/push"
-	// TenantHeader names the tenant.
-	TenantHeader = "X-Scope-OrgID"
-	// ContentProtobuf and ContentJSON are the media types of the two forms.
+	PushPath        = "/loki/api/v1/push"
+	TenantHeader    = "X-Scope-OrgID"
 	ContentProtobuf = "application/x-protobuf"
 	ContentJSON     = "application/json"
 )

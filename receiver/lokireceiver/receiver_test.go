@@ -77,7 +77,7 @@ func post(t *testing.T, url string, header map[string]string, body []byte) (int,
 	}
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
-	defer resp.Body.Close() //nolint:errcheck // it is read
+	defer resp.Body.Close()
 	words, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	return resp.StatusCode, strings.TrimSpace(string(words)), resp.Header
@@ -173,7 +173,7 @@ func TestPushGRPC(t *testing.T) {
 	_, addr := start(t, "use_incoming_timestamp: true", p)
 	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
-	defer conn.Close() //nolint:errcheck // nothing is lost
+	defer conn.Close()
 	c := push.NewPusherClient(conn)
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "X-Scope-OrgID", "team")
 	_, err = c.Push(ctx, request)

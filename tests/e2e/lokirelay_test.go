@@ -79,7 +79,7 @@ service:
 	t.Run("grpc", func(t *testing.T) {
 		conn, err := grpc.NewClient(rpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		require.NoError(t, err)
-		defer conn.Close() //nolint:errcheck // nothing is lost
+		defer conn.Close()
 		_, err = push.NewPusherClient(conn).Push(metadata.AppendToOutgoingContext(t.Context(), "X-Scope-OrgID", "two"), request("grpc"))
 		require.NoError(t, err)
 		check(t, "two", "grpc")
@@ -103,7 +103,7 @@ service:
 		require.NoError(t, loki.Stop())
 		conn, err := grpc.NewClient(rpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		require.NoError(t, err)
-		defer conn.Close() //nolint:errcheck // nothing is lost
+		defer conn.Close()
 		_, err = push.NewPusherClient(conn).Push(metadata.AppendToOutgoingContext(t.Context(), "X-Scope-OrgID", "four"), request("outage"))
 		require.NoError(t, err, "it is on disk")
 		require.NoError(t, invar.Stop())

@@ -148,7 +148,7 @@ func (l *LokiServer) get(tenant, path string, query url.Values, answer any) erro
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it is read
+	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return err

@@ -23,10 +23,8 @@ type Sink struct {
 	// Ledger keeps of every line that has a mark how often it came, see Mark.
 	Ledger bool
 
-	status   atomic.Int64
-	requests atomic.Int64
-	lines    atomic.Int64
-	bytes    atomic.Int64
+	status atomic.Int64
+	lines  atomic.Int64
 
 	mu     sync.Mutex
 	series map[string]*Series
@@ -48,10 +46,8 @@ func Mark(writer string, n int) string { return fmt.Sprintf("mark=%s/%d ", write
 // Fail makes the sink answer with a status instead of accepting; 0 ends that.
 func (s *Sink) Fail(status int) { s.status.Store(int64(status)) }
 
-// Requests, Lines and Bytes (of lines) are what was accepted so far.
-func (s *Sink) Requests() int64 { return s.requests.Load() }
-func (s *Sink) Lines() int64    { return s.lines.Load() }
-func (s *Sink) Bytes() int64    { return s.bytes.Load() }
+// Lines is how many were accepted so far.
+func (s *Sink) Lines() int64 { return s.lines.Load() }
 
 // Series returns a copy of what came of a writer.
 func (s *Sink) Series(writer string) Series {
@@ -86,14 +82,12 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	s.requests.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range request.Streams {
 		for j := range request.Streams[i].Entries {
 			line := request.Streams[i].Entries[j].Line
 			s.lines.Add(1)
-			s.bytes.Add(int64(len(line)))
 			if s.Ledger {
 				s.note(line)
 			}

@@ -88,7 +88,7 @@ const (
 	connections    = 4
 )
 
-func newOTLPLoad(duration time.Duration) *otlpLoad {
+func newOTLPLoad(duration time.Duration) (*otlpLoad, error) {
 	l := &otlpLoad{duration: duration}
 	ld := plog.NewLogs()
 	for r := range 4 {
@@ -111,11 +111,8 @@ func newOTLPLoad(duration time.Duration) *otlpLoad {
 		}
 	}
 	body, err := plogotlp.NewExportRequestFromLogs(ld).MarshalProto()
-	if err != nil {
-		panic(err) // it is made above
-	}
 	l.body = body
-	return l
+	return l, err
 }
 
 func (*otlpLoad) input() (string, error) { return freeAddr() }

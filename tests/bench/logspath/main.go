@@ -61,8 +61,9 @@ func main() {
 	flag.BoolVar(&o.markdown, "markdown", false, "print a table in Markdown")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o); err != nil {
+	err := run(ctx, o)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "logspath:", err)
 		os.Exit(1)
 	}
@@ -86,8 +87,11 @@ func run(ctx context.Context, o options) error {
 	header := []string{"path", "MB/s per core", "MB/s", "RSS avg MiB", "RSS peak MiB", "exporter, % of CPU"}
 	if o.otlp {
 		header = []string{"path", "records/s per core", "records/s", "RSS avg MiB", "RSS peak MiB", "exporter, % of CPU"}
-		load = newOTLPLoad(o.duration)
-	} else if load, err = newFileLoad(filepath.Join(dir, "pods"), o.files, o.bytes); err != nil {
+		load, err = newOTLPLoad(o.duration)
+	} else {
+		load, err = newFileLoad(filepath.Join(dir, "pods"), o.files, o.bytes)
+	}
+	if err != nil {
 		return err
 	}
 	var rows [][]string

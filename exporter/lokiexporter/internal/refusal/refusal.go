@@ -16,6 +16,7 @@ import (
 // Reason is Loki's name of a limit or of a fault of the data.
 type Reason string
 
+// Reasons that decide what is done.
 const (
 	RateLimited     Reason = "rate_limited"
 	StreamRateLimit Reason = "per_stream_rate_limit"

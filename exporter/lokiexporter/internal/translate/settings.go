@@ -12,11 +12,11 @@ import (
 // Format is what a line is made of.
 type Format string
 
+// Raw is the body as it is, JSON if the body is a map or a list. JSON and Logfmt
+// hold the body, the trace context, the severity and the attributes that are not
+// labels.
 const (
-	// Raw is the body as it is, JSON if the body is a map or a list.
-	Raw Format = "raw"
-	// JSON and Logfmt hold the body, the trace context, the severity and the
-	// attributes that are not labels.
+	Raw    Format = "raw"
 	JSON   Format = "json"
 	Logfmt Format = "logfmt"
 )
@@ -75,7 +75,6 @@ const HeaderTenant = "loki.tenant.header"
 type label struct {
 	name      string
 	static    string
-	severity  bool
 	unlimited bool // no attribute decides its value
 }
 

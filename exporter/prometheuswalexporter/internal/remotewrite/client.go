@@ -73,7 +73,8 @@ func (c *Client) Send(ctx context.Context, m Message, body []byte, attempt int) 
 	if err != nil {
 		return Outcome{Verdict: Retry, Err: err}
 	}
-	defer httpanswer.Close(resp)
+	defer resp.Body.Close()
+	defer httpanswer.Drain(resp)
 	return judge(resp, m, time.Now())
 }
 
