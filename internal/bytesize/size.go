@@ -3,6 +3,7 @@ package bytesize
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/alecthomas/units"
 )
@@ -12,7 +13,10 @@ type Size int64
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Size) UnmarshalText(text []byte) error {
-	n, err := units.ParseStrictBytes(string(text))
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil {
+		n, err = units.ParseStrictBytes(string(text))
+	}
 	if err != nil {
 		return fmt.Errorf("%q is not a size; write it like 10GiB", text)
 	}
