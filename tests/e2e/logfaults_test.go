@@ -139,7 +139,7 @@ func TestLogsOutage(t *testing.T) {
 	} else {
 		t.Parallel()
 	}
-	loki := harness.Loki(t, "")
+	loki := harness.Loki(t, nil)
 	logs := t.TempDir()
 	invar := harness.Invar(t, harness.Options{
 		Config: tailToLoki, Args: []string{"--feature-gates=stanza.synchronousLogEmitter"},

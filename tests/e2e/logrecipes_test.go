@@ -86,7 +86,7 @@ func write(t *testing.T, path string, lines ...string) {
 // TestLogRecipes runs every configuration of docs/logs.md.
 func TestLogRecipes(t *testing.T) {
 	t.Parallel()
-	loki := harness.Loki(t, "")
+	loki := harness.Loki(t, nil)
 	now := time.Now().UTC().Truncate(time.Second)
 	stamp := func(i int) string {
 		return now.Add(time.Duration(i) * time.Millisecond).Format("2006-01-02T15:04:05.000000000Z")

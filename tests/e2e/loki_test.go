@@ -2,13 +2,9 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +14,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 
 	"github.com/invar-otel/invar/tests/harness"
-	"github.com/invar-otel/invar/tests/lokisink"
 )
 
 // otlpToLoki is a gateway: OTLP in, Loki out. OTLP_HTTP and LOKI are filled in
@@ -92,7 +87,7 @@ func linesOf(entries []harness.LokiEntry) []string {
 // TestLokiExporter sends OTLP logs to a real Loki and queries them back.
 func TestLokiExporter(t *testing.T) {
 	t.Parallel()
-	loki := harness.Loki(t, ", unordered_writes: false") // an entry out of order is refused
+	loki := harness.Loki(t, map[string]any{"unordered_writes": false}) // an entry out of order is refused
 	addr := harness.FreeAddr(t)
 	invar := harness.Invar(t, harness.Options{
 		Config: otlpToLoki(`
@@ -157,168 +152,11 @@ func TestLokiExporter(t *testing.T) {
 	require.NoError(t, invar.Stop())
 }
 
-// TestLokiStrangeLogs sends what real Loki may refuse or alter. What it refuses
-// must be the faulty entry alone, counted by Loki's reason.
-func TestLokiStrangeLogs(t *testing.T) {
-	t.Parallel()
-	loki := harness.Loki(t, `, max_line_size: 256KB, max_streams_per_user: 50, max_label_names_per_series: 15, max_structured_metadata_size: 1KB`)
-	addr := harness.FreeAddr(t)
-	invar := harness.Invar(t, harness.Options{
-		Config: otlpToLoki(`
-    labels: {attributes: {id: "", a1: "", a2: "", a3: "", a4: "", a5: "", a6: "", a7: "", a8: "", a9: "", b1: "", b2: "", b3: "", b4: "", b5: "", b6: ""}}
-    headers: {X-Scope-OrgID: strange}
-`),
-		Env: map[string]string{"OTLP_HTTP": addr, "LOKI": loki.URL},
-	})
-	now := time.Now()
-	refused := func(reason string) float64 {
-		return metricValue(t, invar, "otelcol_exporter_loki_refused_log_records", `reason="`+reason+`"`)
-	}
-	// mixed sends a faulty record among good ones, and waits for the good ones.
-	mixed := func(name, reason string, fault func(plog.LogRecord)) {
-		t.Run(name, func(t *testing.T) {
-			service := strings.ReplaceAll(name, " ", "_")
-			before := refused(reason)
-			ld := plog.NewLogs()
-			for i := range 41 {
-				lr := record(ld, service, fmt.Sprintf("%02d", i), now.Add(time.Duration(i)))
-				if i == 20 {
-					fault(lr)
-				}
-			}
-			sendLogs(t, addr, nil, ld)
-			got := linesOf(entriesOf(t, loki, "strange", `{service_name="`+service+`"}`, 40))
-			require.NotContains(t, got, "20")
-			require.True(t, slices.IsSorted(got))
-			harness.Eventually(t, 10*time.Second, func() error {
-				if n := refused(reason) - before; n != 1 {
-					return fmt.Errorf("%v refused for %s, want 1", n, reason)
-				}
-				return nil
-			})
-		})
-	}
-	mixed("a 10 MB line", "line_too_long", func(lr plog.LogRecord) { lr.Body().SetStr(strings.Repeat("x", 10_000_000)) })
-	mixed("in the future", "too_far_in_future", func(lr plog.LogRecord) { lr.SetTimestamp(pcommon.NewTimestampFromTime(now.Add(1000 * time.Hour))) })
-	mixed("before 1970", "greater_than_max_sample_age", func(lr plog.LogRecord) {
-		lr.SetTimestamp(pcommon.NewTimestampFromTime(time.Date(1969, 7, 20, 0, 0, 0, 0, time.UTC)))
-	})
-	mixed("too far behind", "too_far_behind", func(lr plog.LogRecord) { lr.SetTimestamp(pcommon.NewTimestampFromTime(now.Add(-100 * time.Hour))) })
-	mixed("too much metadata", "structured_metadata_too_large", func(lr plog.LogRecord) {
-		lr.Attributes().PutStr("much", strings.Repeat("x", 2000))
-	})
-	mixed("too many labels", "max_label_names_per_series", func(lr plog.LogRecord) {
-		for _, name := range []string{"id", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "b1", "b2", "b3", "b4", "b5", "b6"} {
-			lr.Attributes().PutStr(name, "x")
-		}
-	})
-
-	t.Run("taken as they are", func(t *testing.T) {
-		for i, c := range []struct{ name, line, want string }{
-			{"empty", "", ""},
-			{"nul", "a\x00b", "a\x00b"},
-			{"not UTF-8", "a\xff\xfeb", "a\uFFFDb"},
-			{"lines", "a\r\nb\n", "a\r\nb\n"},
-		} {
-			service := fmt.Sprint("strange", i)
-			ld := plog.NewLogs()
-			lr := record(ld, service, c.line, now)
-			if c.name == "empty" {
-				lr.Body().SetStr("")
-			}
-			lr.Attributes().PutStr("id", "v\xff\"\\\x01")
-			sendLogs(t, addr, nil, ld)
-			e := entriesOf(t, loki, "strange", `{service_name="`+service+`"}`, 1)[0]
-			require.Equal(t, c.want, e.Line, c.name)
-			require.Equal(t, "v?\"\\\x01", e.Labels["id"])
-		}
-	})
-
-	t.Run("too many streams", func(t *testing.T) {
-		ld := plog.NewLogs()
-		record(ld, "known", "before", now)
-		sendLogs(t, addr, nil, ld)
-		entriesOf(t, loki, "strange", `{service_name="known"}`, 1)
-		// Loki's ingester answers with the error of a request's last stream only,
-		// so the one that it takes goes first.
-		ld = plog.NewLogs()
-		record(ld, "known", "after", now.Add(1))
-		for i := range 200 {
-			record(ld, "exploding", "x", now).Attributes().PutStr("id", fmt.Sprint(i))
-		}
-		sendLogs(t, addr, nil, ld)
-		require.Equal(t, []string{"before", "after"}, linesOf(entriesOf(t, loki, "strange", `{service_name="known"}`, 2)))
-		harness.Eventually(t, 20*time.Second, func() error {
-			if n := refused("stream_limit"); n < 150 || n >= 200 {
-				return fmt.Errorf("%v refused for stream_limit, want most of 200", n)
-			}
-			return nil
-		})
-	})
-	require.NoError(t, invar.Stop())
-}
-
-// metricValue is that of the collector's own metric with the attribute, 0 if
-// there is none.
-func metricValue(t *testing.T, invar *harness.Process, name, attribute string) float64 {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, invar.MetricsURL, nil)
-	require.NoError(t, err)
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, name) && strings.Contains(line, attribute) {
-			var value float64
-			_, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &value)
-			require.NoError(t, err)
-			return value
-		}
-	}
-	return 0
-}
-
-// TestLokiEndpoints has two exporters of which one reaches nobody: the other does
-// not wait for it.
-func TestLokiEndpoints(t *testing.T) {
-	t.Parallel()
-	sink := &lokisink.Sink{Ledger: true}
-	server := httptest.NewServer(sink)
-	defer server.Close()
-	addr := harness.FreeAddr(t)
-	invar := harness.Invar(t, harness.Options{Config: `
-receivers:
-  otlp: {protocols: {http: {endpoint: "${env:OTLP_HTTP}"}}}
-exporters:
-  loki/dead: {endpoint: "http://${env:DEAD}", sending_queue: {queue_size: 3, batch: {flush_timeout: 50ms}}}
-  loki/alive: {endpoint: "${env:ALIVE}", sending_queue: {batch: {flush_timeout: 50ms}}}
-service: {pipelines: {logs/dead: {receivers: [otlp], exporters: [loki/dead]}, logs: {receivers: [otlp], exporters: [loki/alive]}}}
-`, Env: map[string]string{"OTLP_HTTP": addr, "DEAD": harness.FreeAddr(t), "ALIVE": server.URL}})
-	const n = 50
-	for i := range n {
-		ld := plog.NewLogs()
-		record(ld, "s", lokisink.Mark("w", i), time.Now())
-		body, err := plogotlp.NewExportRequestFromLogs(ld).MarshalProto()
-		require.NoError(t, err)
-		// The dead one's queue is soon full, which the client is told.
-		resp, err := http.Post("http://"+addr+"/v1/logs", "application/x-protobuf", bytes.NewReader(body)) //nolint:noctx // it answers at once
-		require.NoError(t, err)
-		require.NoError(t, resp.Body.Close())
-	}
-	missing, _ := sink.Wait("w", n, 10*time.Second).Sum(n)
-	require.Zero(t, missing)
-	require.NoError(t, invar.Stop())
-}
-
 // TestContribLokiConfig runs a configuration written for the exporter that
 // contrib removed.
 func TestContribLokiConfig(t *testing.T) {
 	t.Parallel()
-	loki := harness.Loki(t, "")
+	loki := harness.Loki(t, nil)
 	addr := harness.FreeAddr(t)
 	invar := harness.Invar(t, harness.Options{Config: `
 receivers:

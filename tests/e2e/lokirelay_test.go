@@ -23,7 +23,7 @@ import (
 // real Loki behind it what they pushed.
 func TestLokiRelay(t *testing.T) {
 	t.Parallel()
-	loki := harness.Loki(t, "")
+	loki := harness.Loki(t, nil)
 	web, rpc := harness.FreeAddr(t), harness.FreeAddr(t)
 	options := harness.Options{Config: `
 receivers:

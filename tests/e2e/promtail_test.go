@@ -97,7 +97,7 @@ func TestPromtailStages(t *testing.T) {
 		userLines = append(userLines, fmt.Sprintf("user=u%d clicked", i))
 	}
 	stages = append(stages, stageTest{"sampling", userLines, nil})
-	loki := harness.Loki(t, "")
+	loki := harness.Loki(t, nil)
 	logs := t.TempDir()
 	var args []string
 	for _, stage := range stages {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,7 +17,7 @@ import (
 )
 
 // lokiConfig is one process with its rings in memory and several tenants. The
-// filled-in parts are the data folder, the HTTP and gRPC ports and more limits.
+// filled-in parts are the data folder, the HTTP and gRPC ports and the limits.
 const lokiConfig = `
 auth_enabled: true
 analytics: {reporting_enabled: false}
@@ -31,8 +32,14 @@ schema_config: {configs: [{from: 2024-01-01, store: tsdb, object_store: filesyst
 ingester: {lifecycler: {min_ready_duration: 0s}}
 pattern_ingester: {enabled: false}
 querier: {query_ingesters_within: 0}
-limits_config: {reject_old_samples_max_age: 1w, max_entries_limit_per_query: 200000, ingestion_rate_mb: 100, ingestion_burst_size_mb: 100, per_stream_rate_limit: 100MB, per_stream_rate_limit_burst: 100MB%[4]s}
+limits_config: %[4]s
 `
+
+// lokiLimits are wide: what tests send shall only wait where a test wants it to.
+var lokiLimits = map[string]any{
+	"reject_old_samples_max_age": "1w", "max_entries_limit_per_query": 200_000,
+	"ingestion_rate_mb": 100, "ingestion_burst_size_mb": 100, "per_stream_rate_limit": "100MB", "per_stream_rate_limit_burst": "100MB",
+}
 
 // LokiServer is a real Loki with several tenants.
 type LokiServer struct {
@@ -43,14 +50,20 @@ type LokiServer struct {
 	args []string
 }
 
-// Loki starts a server with an empty store and waits until it is ready. limits
-// are appended to its limits_config, like ", max_line_size: 1KB".
-func Loki(t testing.TB, limits string) *LokiServer {
+// Loki starts a server with an empty store and waits until it is ready. limits go
+// into its limits_config, over lokiLimits.
+func Loki(t testing.TB, limits map[string]any) *LokiServer {
 	t.Helper()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "loki.yml")
 	addr := FreeAddr(t)
-	text := fmt.Sprintf(lokiConfig, dir, Port(t, addr), Port(t, FreeAddr(t)), limits)
+	all := maps.Clone(lokiLimits)
+	maps.Copy(all, limits)
+	limitsConfig, err := json.Marshal(all) // which is YAML too
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf(lokiConfig, dir, Port(t, addr), Port(t, FreeAddr(t)), limitsConfig)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

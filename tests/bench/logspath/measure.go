@@ -151,7 +151,7 @@ type memory struct {
 }
 
 func (m *memory) watch(ctx context.Context, child *peerprocess.Child) {
-	for waitPause(ctx) == nil {
+	for peerprocess.Wait(ctx, pause) == nil {
 		rss, err := child.RSS()
 		if err != nil {
 			return // it ends
@@ -219,20 +219,9 @@ func inFunction(sample *profile.Sample, name string) bool {
 // pause is between two looks at something.
 const pause = 100 * time.Millisecond
 
-func waitPause(ctx context.Context) error {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 func waitFor(ctx context.Context, done func() bool) error {
 	for !done() {
-		if err := waitPause(ctx); err != nil {
+		if err := peerprocess.Wait(ctx, pause); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/invar-otel/invar/tests/bench/peerprocess"
 	"github.com/invar-otel/invar/tests/rwsink"
 )
 
@@ -23,7 +24,7 @@ const mib = 1 << 20
 // measure returns a peer's row of the table.
 func (b *bench) measure(ctx context.Context, p peer) (row []string, err error) {
 	err = b.try(ctx, p, rwsink.KeepCounts, func(ctx context.Context, t *trial) error {
-		if err := wait(ctx, b.warmup); err != nil {
+		if err := peerprocess.Wait(ctx, b.warmup); err != nil {
 			return err
 		}
 		begin, err := t.read()
@@ -31,7 +32,7 @@ func (b *bench) measure(ctx context.Context, p peer) (row []string, err error) {
 			return err
 		}
 		t.takeMemory()
-		if err := wait(ctx, b.duration); err != nil {
+		if err := peerprocess.Wait(ctx, b.duration); err != nil {
 			return err
 		}
 		end, err := t.read()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/invar-otel/invar/tests/bench/peerprocess"
 	"github.com/invar-otel/invar/tests/bench/report"
 	"github.com/invar-otel/invar/tests/rwsink"
 )
@@ -35,7 +36,7 @@ type outage struct {
 func (b *bench) measureOutage(ctx context.Context) error {
 	var o outage
 	err := b.try(ctx, peers[0], rwsink.KeepMarks, func(ctx context.Context, t *trial) error {
-		if err := wait(ctx, b.warmup*3/4); err != nil {
+		if err := peerprocess.Wait(ctx, b.warmup*3/4); err != nil {
 			return err
 		}
 		t.takeMemory()
@@ -51,7 +52,7 @@ func (b *bench) measureOutage(ctx context.Context) error {
 			return err
 		}
 		fmt.Fprintln(os.Stderr, "the endpoint is away for", b.outage)
-		if err := wait(ctx, b.outage); err != nil {
+		if err := peerprocess.Wait(ctx, b.outage); err != nil {
 			return err
 		}
 		o.during, o.unsent, o.log = t.takeMemory(), t.backlog(), t.fileSize()
@@ -85,7 +86,7 @@ func (t *trial) watchBacklog(ctx context.Context, limit time.Duration, f func(ba
 		if f(t.backlog()) {
 			return nil
 		}
-		if err := wait(ctx, backlogPause); err != nil {
+		if err := peerprocess.Wait(ctx, backlogPause); err != nil {
 			return err
 		}
 	}

@@ -88,7 +88,7 @@ func (b *bench) try(ctx context.Context, p peer, keep rwsink.Keep, f func(contex
 	beside.Go(func() {
 		for {
 			err := t.sample()
-			if wait(ctx, samplePause) != nil { // also if the child has just ended
+			if peerprocess.Wait(ctx, samplePause) != nil { // also if the child has just ended
 				return
 			}
 			if err != nil {
@@ -177,16 +177,4 @@ func (t *trial) read() (reading, error) {
 // scraped is the number of samples that the peer ought to send.
 func (t *trial) scraped() int64 {
 	return t.generator.scrapes() * int64(t.series+t.peer.perScrape)
-}
-
-// wait returns an error if ctx ends before.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
