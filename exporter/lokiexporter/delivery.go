@@ -96,9 +96,12 @@ type encoder struct {
 
 func (d *delivery) send(ctx context.Context, r translate.Request) answer {
 	enc := d.encoders.Get().(*encoder)
+	read := false // the endpoint has read the body; the client may do so until then
 	defer func() {
 		clear(enc.streams) // they belong to the batch
-		d.encoders.Put(enc)
+		if read {
+			d.encoders.Put(enc)
+		}
 	}()
 	enc.streams = enc.streams[:0]
 	for _, p := range r.Parts {
@@ -131,6 +134,7 @@ func (d *delivery) send(ctx context.Context, r translate.Request) answer {
 	}
 	defer resp.Body.Close()
 	defer httpanswer.Drain(resp)
+	read = resp.StatusCode/100 == 2
 	d.tel.answered(time.Since(started), len(body), resp.StatusCode)
 	return d.judge(r, resp)
 }

@@ -165,8 +165,9 @@ type placeKind uint8
 const (
 	toMetadata placeKind = iota
 	toLabel
-	toNothing
+	toNothing // but the line, if that has attributes
 	isHint
+	isTenant // and nothing else
 )
 
 // placeOf decides for an attribute, of a record or of a resource.
@@ -179,10 +180,10 @@ func (r *Rules) placeOf(attribute string, labels map[string]int) *place {
 	case hintAttributes, hintResources, hintTenant, hintFormat:
 		return &place{kind: isHint}
 	case HeaderTenant:
-		return &place{kind: toNothing, tenant: tenant}
+		return &place{kind: isTenant, tenant: tenant}
 	}
 	if tenant {
-		return &place{kind: toNothing, tenant: true}
+		return &place{kind: isTenant, tenant: true}
 	}
 	if r.excluded(attribute) {
 		return &place{kind: toNothing}

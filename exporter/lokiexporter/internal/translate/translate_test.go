@@ -174,6 +174,10 @@ func TestLabelsAndMetadata(t *testing.T) {
 		lr.SetTraceID([16]byte{1})
 	}, only{labels: `{service_name="unknown_service"}`, line: `msg=hello traceID=01000000000000000000000000000000 attribute_user="a b" resource_host.name=n1`,
 		metadata: m{"trace_id": "01000000000000000000000000000000"}})
+	f("a tenant is in no line", func(s *Settings) { s.Format, s.TenantAttribute = JSON, "team" }, func(r pcommon.Map, lr plog.LogRecord) {
+		r.PutStr(HeaderTenant, "x")
+		lr.Attributes().PutStr("team", "red")
+	}, only{tenant: "red", labels: `{service_name="unknown_service"}`, line: `{"body":"hello"}`})
 	f("format json", func(s *Settings) { s.Format = JSON }, func(r pcommon.Map, lr plog.LogRecord) {
 		r.PutStr("service.name", "shop")
 		r.PutStr("host.name", "n1")

@@ -134,7 +134,7 @@ func (t *Translator) readResource(r pcommon.Resource) {
 			if t.rules.Metadata && t.rules.Format == Raw {
 				s.meta = t.appendMetadata(s.meta, p.name, v)
 			}
-		case toNothing:
+		case toNothing, isTenant:
 		}
 	}
 	s.resource = len(s.meta)
@@ -215,7 +215,7 @@ func (t *Translator) readRecord(s source) {
 			if metadata {
 				t.meta = t.appendMetadata(t.meta, p.name, v)
 			}
-		case toNothing:
+		case toNothing, isTenant:
 		}
 	}
 }
