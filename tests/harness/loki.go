@@ -29,7 +29,7 @@ common:
   ring: {kvstore: {store: inmemory}}
   storage: {filesystem: {chunks_directory: %[1]s/chunks, rules_directory: %[1]s/rules}}
 schema_config: {configs: [{from: 2024-01-01, store: tsdb, object_store: filesystem, schema: v13, index: {prefix: index_, period: 24h}}]}
-ingester: {lifecycler: {min_ready_duration: 0s}}
+ingester: {lifecycler: {min_ready_duration: 0s, join_after: 0s, observe_period: 0s}}
 pattern_ingester: {enabled: false}
 querier: {query_ingesters_within: 0}
 limits_config: %[4]s

@@ -15,6 +15,10 @@ import (
 	"github.com/prometheus/common/model"
 )
 
+// serverTimeout is how long a server may take from exec until it is ready; several
+// start at a time.
+const serverTimeout = 2 * time.Minute
+
 // queryTimeout bounds one request to a server's API.
 const queryTimeout = 5 * time.Second
 
@@ -82,7 +86,7 @@ func NodeExporter(t testing.TB) string {
 func waitHTTP(t testing.TB, p *Process, url string) {
 	t.Helper()
 	client := http.Client{Timeout: queryTimeout}
-	Eventually(t, readyTimeout, func() error {
+	Eventually(t, serverTimeout, func() error {
 		if err := p.ended(); err != nil {
 			t.Fatal(err)
 		}
