@@ -2,10 +2,10 @@ package lokiapi
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"time"
 
 	"github.com/grafana/loki/pkg/push"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // The wire format is written here and not by push.PushRequest.Marshal, which
@@ -36,7 +36,7 @@ func appendRequest(dst []byte, streams []push.Stream, sizes *[]int) []byte {
 		for j := range s.Entries {
 			n := entrySize(&s.Entries[j])
 			all = append(all, n)
-			total += 1 + varintSize(uint64(n)) + n
+			total += 1 + protowire.SizeVarint(uint64(n)) + n
 		}
 		*sizes = all
 		dst = binary.AppendUvarint(append(dst, tagStreams), uint64(total))
@@ -74,7 +74,7 @@ func entrySize(e *push.Entry) int {
 	for i := range e.StructuredMetadata {
 		m := &e.StructuredMetadata[i]
 		pair := fieldSize(len(m.Name)) + fieldSize(len(m.Value))
-		n += 1 + varintSize(uint64(pair)) + pair
+		n += 1 + protowire.SizeVarint(uint64(pair)) + pair
 	}
 	return n
 }
@@ -87,10 +87,10 @@ func split(t time.Time) (seconds int64, nanos uint64) {
 func timestampSize(seconds int64, nanos uint64) int {
 	n := 0
 	if seconds != 0 {
-		n += 1 + varintSize(uint64(seconds))
+		n += 1 + protowire.SizeVarint(uint64(seconds))
 	}
 	if nanos != 0 {
-		n += 1 + varintSize(nanos)
+		n += 1 + protowire.SizeVarint(nanos)
 	}
 	return n
 }
@@ -100,7 +100,7 @@ func fieldSize(length int) int {
 	if length == 0 {
 		return 0
 	}
-	return 1 + varintSize(uint64(length)) + length
+	return 1 + protowire.SizeVarint(uint64(length)) + length
 }
 
 func appendString(dst []byte, tag byte, s string) []byte {
@@ -109,5 +109,3 @@ func appendString(dst []byte, tag byte, s string) []byte {
 	}
 	return append(binary.AppendUvarint(append(dst, tag), uint64(len(s))), s...)
 }
-
-func varintSize(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }

@@ -15,6 +15,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
+
+	"github.com/invar-otel/invar/tests/bench/peerprocess"
 )
 
 // load is what a collector is given to do.
@@ -115,7 +117,7 @@ func newOTLPLoad(duration time.Duration) (*otlpLoad, error) {
 	return l, err
 }
 
-func (*otlpLoad) input() (string, error) { return freeAddr() }
+func (*otlpLoad) input() (string, error) { return peerprocess.FreeAddr() }
 
 func (l *otlpLoad) feed(ctx context.Context, addr string) (records, size int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.duration)

@@ -78,7 +78,7 @@ func measure(ctx context.Context, o options, p peer, l load, dir string) (row []
 	if err != nil {
 		return nil, err
 	}
-	profiles, err := freeAddr()
+	profiles, err := peerprocess.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
@@ -234,13 +234,4 @@ func reachable(addr string) bool {
 		return false
 	}
 	return conn.Close() == nil
-}
-
-// freeAddr is a loopback address that nobody listens on now.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }

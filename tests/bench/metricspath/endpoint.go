@@ -39,15 +39,6 @@ func listen() (l net.Listener, err error) {
 	return nil, err
 }
 
-// freeAddr is for a child to listen on.
-func freeAddr() (string, error) {
-	l, err := listen()
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
-
 func (e *endpoint) serve(l net.Listener) {
 	server := &http.Server{Handler: e.Handler()}
 	e.server = server

@@ -105,11 +105,11 @@ func (t *trial) start() error {
 		writeURL: "http://" + t.sink.addr + "/api/v1/write",
 	}
 	var err error
-	if s.ownAddr, err = freeAddr(); err != nil {
+	if s.ownAddr, err = peerprocess.FreeAddr(); err != nil {
 		return err
 	}
 	if t.profile != "" {
-		if s.pprofAddr, err = freeAddr(); err != nil {
+		if s.pprofAddr, err = peerprocess.FreeAddr(); err != nil {
 			return err
 		}
 		t.pprof = s.pprofAddr

@@ -175,10 +175,7 @@ func (t *Translator) keepers(p promoted) (record, resource func(string) bool) {
 }
 
 // remainingMetadata appends the attributes that are still to be sent.
-func (t *Translator) remainingMetadata(s source, attributes bool) {
-	if !attributes {
-		return
-	}
+func (t *Translator) remainingMetadata(s source) {
 	start := len(t.meta)
 	for k, v := range s.record.Attributes().All() {
 		if p := t.place(t.recordPlaces, k, t.rules.record); p.kind == toMetadata && s.keepRecord(k) {

@@ -169,8 +169,8 @@ func (t *Translator) add(s source) {
 		stream, promoted, format = t.hintedStream(s)
 		s.keepRecord, s.keepResource = t.keepers(promoted)
 		t.meta = t.meta[:start]
-		if t.rules.Metadata {
-			t.remainingMetadata(s, format == Raw)
+		if t.rules.Metadata && format == Raw {
+			t.remainingMetadata(s)
 		}
 	} else {
 		stream = t.plainStream(s.record)
