@@ -1,0 +1,32 @@
+package pprofconv
+
+// NameAttribute is the attribute of a ScopeProfiles' scope that names the
+// profile: what Pyroscope keeps as the label __name__.
+const NameAttribute = "pyroscope.profile.name"
+
+// Attributes of OpenTelemetry's semantic conventions. Mappings have the build
+// IDs, profiles the comments, scopes the default sample type.
+const (
+	attrBuildIDGNU  = "process.executable.build_id.gnu"
+	attrBuildIDGo   = "process.executable.build_id.go"
+	attrBuildIDHash = "process.executable.build_id.htlhash"
+
+	attrHasFunctions    = "pprof.mapping.has_functions"
+	attrHasFilenames    = "pprof.mapping.has_filenames"
+	attrHasLineNumbers  = "pprof.mapping.has_line_numbers"
+	attrHasInlineFrames = "pprof.mapping.has_inline_frames"
+	attrIsFolded        = "pprof.location.is_folded"
+
+	attrComment     = "pprof.profile.comment"
+	attrDocURL      = "pprof.profile.doc_url"
+	attrDropFrames  = "pprof.profile.drop_frames"
+	attrKeepFrames  = "pprof.profile.keep_frames"
+	attrDefaultType = "pprof.scope.default_sample_type"
+)
+
+// Labels of a sample that name the span it was taken in. Pyroscope selects the
+// profile of a span by span_id.
+const (
+	labelSpanID  = "span_id"
+	labelTraceID = "trace_id"
+)

@@ -1,0 +1,113 @@
+package pprofconv
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/pprof/profile"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pprofile"
+)
+
+// FuzzFromPprof: a pprof message that its own library takes survives the way
+// there and back, whatever else is in it.
+func FuzzFromPprof(f *testing.F) {
+	for seed := range uint64(10) {
+		f.Add(encode(randomProfile(rand.New(rand.NewPCG(seed, 2)))))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := profile.ParseUncompressed(data)
+		if err != nil {
+			return
+		}
+		converted, err := FromPprof(p)
+		if err != nil {
+			return
+		}
+		dict := converted.Dictionary()
+		sp := converted.ResourceProfiles().At(0).ScopeProfiles().At(0)
+		kind, err := KindOf(dict, sp.Profiles().At(0))
+		require.NoError(t, err)
+		m := NewMessage(dict, kind, Options{})
+		m.Describe(sp.Scope())
+		for _, p := range sp.Profiles().All() {
+			require.NoError(t, m.Add(p))
+		}
+		read, err := profile.ParseUncompressed(m.Append(nil))
+		require.NoError(t, err)
+		require.NoError(t, read.CheckValid())
+		for i, st := range read.SampleType {
+			total := int64(0)
+			for _, s := range read.Sample {
+				total += s.Value[i]
+			}
+			require.Equal(t, totalOf(p, st.Type, st.Unit), total)
+		}
+	})
+}
+
+func totalOf(p *profile.Profile, typ, unit string) int64 {
+	total := int64(0)
+	for i, st := range p.SampleType {
+		if st.Type == typ && st.Unit == unit {
+			for _, s := range p.Sample {
+				total += s.Value[i]
+			}
+		}
+	}
+	return total
+}
+
+// FuzzMessage: whatever an OTLP sender says, the message is refused or is a
+// valid pprof message.
+func FuzzMessage(f *testing.F) {
+	for seed := range uint64(10) {
+		data, err := (&pprofile.ProtoMarshaler{}).MarshalProfiles(must(FromPprof(randomProfile(rand.New(rand.NewPCG(seed, 3))))))
+		require.NoError(f, err)
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		profiles, err := (&pprofile.ProtoUnmarshaler{}).UnmarshalProfiles(data)
+		if err != nil {
+			return
+		}
+		dict := profiles.Dictionary()
+		for _, rp := range profiles.ResourceProfiles().All() {
+			for _, sp := range rp.ScopeProfiles().All() {
+				Name(dict, sp)
+				for _, p := range sp.Profiles().All() {
+					kind, err := KindOf(dict, p)
+					if err != nil {
+						continue
+					}
+					m := NewMessage(dict, kind, Options{CPUTime: true})
+					m.Describe(sp.Scope())
+					if m.Add(p) != nil {
+						continue
+					}
+					_, err = profile.ParseUncompressed(m.Append(nil))
+					require.NoError(t, err)
+				}
+			}
+		}
+	})
+}
+
+func must(p pprofile.Profiles, err error) pprofile.Profiles {
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+func encode(p *profile.Profile) []byte {
+	m := must(FromPprof(p))
+	sp := m.ResourceProfiles().At(0).ScopeProfiles().At(0)
+	msg := NewMessage(m.Dictionary(), Kind{PeriodType: "cpu", PeriodUnit: "nanoseconds", Period: 1}, Options{})
+	for _, p := range sp.Profiles().All() {
+		if err := msg.Add(p); err != nil {
+			panic(err)
+		}
+	}
+	return msg.Append(nil)
+}

@@ -1,0 +1,278 @@
+package pprofconv
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pprofile"
+)
+
+// Kind tells which profiles may share a pprof message, which has one period.
+// It is comparable.
+type Kind struct {
+	PeriodType, PeriodUnit string
+	Period                 int64
+}
+
+// KindOf is the kind of p. An index outside of the dictionary is an error.
+func KindOf(dict pprofile.ProfilesDictionary, p pprofile.Profile) (Kind, error) {
+	period := p.PeriodType()
+	for _, i := range []int32{period.TypeStrindex(), period.UnitStrindex()} {
+		if err := inTable("string", i, dict.StringTable().Len()); err != nil {
+			return Kind{}, err
+		}
+	}
+	return Kind{
+		PeriodType: stringAt(dict, period.TypeStrindex()),
+		PeriodUnit: stringAt(dict, period.UnitStrindex()),
+		Period:     p.Period(),
+	}, nil
+}
+
+// Options say what a Message does with what it is given.
+type Options struct {
+	// DropAttribute tells which attributes of samples do not become labels. Nil
+	// keeps all.
+	DropAttribute func(key string) bool
+	// CPUTime adds the sample type cpu in nanoseconds, which is samples × period,
+	// to a message that counts samples of a period of CPU time and does not have
+	// it: Go's runtime reports both, and most readers look for the time.
+	CPUTime bool
+}
+
+// Message gathers profiles of one dictionary and one kind into one pprof
+// message. Every sample type is a column; samples with the same stack and the
+// same labels are one row, and their values are added. It refers to the
+// dictionary, which must not change meanwhile. It must not be used by several
+// goroutines at once.
+type Message struct {
+	dict pprofile.ProfilesDictionary
+	kind Kind
+	opts Options
+
+	columns []column
+	rows    []row
+	rowOf   map[row]int32
+	labels  labelSets
+
+	start, end  uint64 // ns since the epoch; start 0 means not known
+	defaultType string
+	about       pcommon.Int32Slice // the first profile's attributes
+	hasAbout    bool
+}
+
+// column is a sample type, with a value for each row. Rows beyond its end have
+// the value 0.
+type column struct {
+	typ, unit string
+	values    []int64
+}
+
+// row is what samples that are added up have in common. Stack and link are
+// indices in the dictionary, labels one in Message.labels.
+type row struct {
+	stack, link int32
+	labels      int32
+}
+
+// NewMessage returns an empty message for profiles of this dictionary and kind.
+func NewMessage(dict pprofile.ProfilesDictionary, kind Kind, opts Options) *Message {
+	return &Message{dict: dict, kind: kind, opts: opts, rowOf: map[row]int32{}, labels: newLabelSets()}
+}
+
+// Describe takes over what a scope says about its profiles: the sample type to
+// show first.
+func (m *Message) Describe(scope pcommon.InstrumentationScope) {
+	if v, ok := scope.Attributes().Get(attrDefaultType); ok {
+		m.defaultType = v.AsString()
+	}
+}
+
+// Samples is the number of rows.
+func (m *Message) Samples() int { return len(m.rows) }
+
+// Add adds the samples of p. A sample's value is the sum of its values or, if
+// it has none, the number of its timestamps. If p refers to something outside
+// of the dictionary that is an error, and nothing of p is in the message.
+func (m *Message) Add(p pprofile.Profile) error {
+	if err := m.check(p); err != nil {
+		return err
+	}
+	if !m.hasAbout {
+		m.about, m.hasAbout = p.AttributeIndices(), true
+	}
+	m.extend(uint64(p.Time()), p.DurationNano())
+	c := m.column(stringAt(m.dict, p.SampleType().TypeStrindex()), stringAt(m.dict, p.SampleType().UnitStrindex()))
+	for _, s := range p.Samples().All() {
+		value := int64(0)
+		if n := s.Values().Len(); n > 0 {
+			for i := range n {
+				value += s.Values().At(i)
+			}
+		} else {
+			value = int64(s.TimestampsUnixNano().Len())
+		}
+		key := row{stack: s.StackIndex(), link: s.LinkIndex(), labels: m.labels.index(m.dict, s.AttributeIndices(), m.opts.DropAttribute)}
+		r, ok := m.rowOf[key]
+		if !ok {
+			r = int32(len(m.rows))
+			m.rows = append(m.rows, key)
+			m.rowOf[key] = r
+		}
+		c.add(int(r), value)
+	}
+	return nil
+}
+
+func (m *Message) column(typ, unit string) *column {
+	for i := range m.columns {
+		if m.columns[i].typ == typ && m.columns[i].unit == unit {
+			return &m.columns[i]
+		}
+	}
+	m.columns = append(m.columns, column{typ: typ, unit: unit})
+	return &m.columns[len(m.columns)-1]
+}
+
+func (c *column) add(row int, value int64) {
+	for len(c.values) <= row {
+		c.values = append(c.values, 0)
+	}
+	c.values[row] += value
+}
+
+func (c *column) at(row int) int64 {
+	if row >= len(c.values) {
+		return 0
+	}
+	return c.values[row]
+}
+
+// extend makes the message's time cover a profile's.
+func (m *Message) extend(start, duration uint64) {
+	if start == 0 {
+		m.end = max(m.end, m.start+duration)
+		return
+	}
+	if m.start == 0 || start < m.start {
+		m.start = start
+	}
+	m.end = max(m.end, start+duration)
+}
+
+// check looks at every index that p holds, and at those of the stacks and
+// locations that its samples lead to.
+func (m *Message) check(p pprofile.Profile) error {
+	strings := m.dict.StringTable().Len()
+	for _, i := range []int32{p.SampleType().TypeStrindex(), p.SampleType().UnitStrindex()} {
+		if err := inTable("string", i, strings); err != nil {
+			return err
+		}
+	}
+	if err := m.checkAttributes(p.AttributeIndices()); err != nil {
+		return err
+	}
+	for _, s := range p.Samples().All() {
+		if err := inTable("stack", s.StackIndex(), m.dict.StackTable().Len()); err != nil {
+			return err
+		}
+		// A message without links need not have a table of them.
+		if s.LinkIndex() != 0 {
+			if err := inTable("link", s.LinkIndex(), m.dict.LinkTable().Len()); err != nil {
+				return err
+			}
+		}
+		if err := m.checkAttributes(s.AttributeIndices()); err != nil {
+			return err
+		}
+		stack := m.dict.StackTable().At(int(s.StackIndex())).LocationIndices()
+		for i := range stack.Len() {
+			if err := m.checkLocation(stack.At(i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Message) checkLocation(i int32) error {
+	if err := inTable("location", i, m.dict.LocationTable().Len()); err != nil {
+		return err
+	}
+	l := m.dict.LocationTable().At(int(i))
+	if l.MappingIndex() != 0 {
+		if err := inTable("mapping", l.MappingIndex(), m.dict.MappingTable().Len()); err != nil {
+			return err
+		}
+	}
+	for _, line := range l.Lines().All() {
+		if line.FunctionIndex() != 0 {
+			if err := inTable("function", line.FunctionIndex(), m.dict.FunctionTable().Len()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Message) checkAttributes(indices pcommon.Int32Slice) error {
+	for i := range indices.Len() {
+		if err := inTable("attribute", indices.At(i), m.dict.AttributeTable().Len()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func inTable(table string, i int32, length int) error {
+	if i < 0 || int(i) >= length {
+		return fmt.Errorf("index %d is outside of the %s table, which has %d entries", i, table, length)
+	}
+	return nil
+}
+
+// labelSets numbers the sets of attributes that samples have. Set 0 is empty.
+type labelSets struct {
+	of   map[string]int32
+	sets [][]int32
+	key  []byte // scratch
+	drop map[int32]bool
+}
+
+func newLabelSets() labelSets {
+	return labelSets{of: map[string]int32{"": 0}, sets: [][]int32{nil}, drop: map[int32]bool{}}
+}
+
+// index returns the number of the set of these attributes, without those that
+// are dropped. The order of the attributes does not matter for the outcome, but
+// the same set in another order may get a number of its own.
+func (l *labelSets) index(dict pprofile.ProfilesDictionary, attributes pcommon.Int32Slice, drop func(string) bool) int32 {
+	l.key = l.key[:0]
+	for i := range attributes.Len() {
+		if a := attributes.At(i); !l.dropped(dict, a, drop) {
+			l.key = binary.LittleEndian.AppendUint32(l.key, uint32(a))
+		}
+	}
+	if i, ok := l.of[string(l.key)]; ok {
+		return i
+	}
+	set := make([]int32, 0, len(l.key)/4)
+	for i := 0; i < len(l.key); i += 4 {
+		set = append(set, int32(binary.LittleEndian.Uint32(l.key[i:])))
+	}
+	n := int32(len(l.sets))
+	l.sets = append(l.sets, set)
+	l.of[string(l.key)] = n
+	return n
+}
+
+func (l *labelSets) dropped(dict pprofile.ProfilesDictionary, attribute int32, drop func(string) bool) bool {
+	d, ok := l.drop[attribute]
+	if !ok {
+		key := stringAt(dict, dict.AttributeTable().At(int(attribute)).KeyStrindex())
+		d = key == "" || drop != nil && drop(key)
+		l.drop[attribute] = d
+	}
+	return d
+}
