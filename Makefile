@@ -69,6 +69,8 @@ servers: ## Build the real servers that end-to-end tests use into bin/servers/
 	go build -C tests/servers/nodeexporter -ldflags '-s -w' -o $(CURDIR)/bin/servers/node_exporter github.com/prometheus/node_exporter
 	go build -C tests/servers/mimir -ldflags '-s -w' -o $(CURDIR)/bin/servers/mimir github.com/grafana/mimir/cmd/mimir
 	go build -C tests/servers/loki -ldflags '-s -w' -o $(CURDIR)/bin/servers/loki github.com/grafana/loki/v3/cmd/loki
+	go build -C tests/servers/kubernetes -ldflags '-s -w' -o $(CURDIR)/bin/servers/etcd go.etcd.io/etcd/server/v3
+	go build -C tests/servers/kubernetes -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$$(go list -C tests/servers/kubernetes -m -f '{{.Version}}' k8s.io/kubernetes)" -o $(CURDIR)/bin/servers/kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
 
 .PHONY: bench
 bench: build servers ## Run all benchmarks (docs/performance.md) and print the footprint of the binary (docs/footprint.md)

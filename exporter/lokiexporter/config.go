@@ -3,7 +3,6 @@ package lokiexporter
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -11,7 +10,6 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confighttp"
-	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/confmap"
@@ -20,6 +18,7 @@ import (
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/translate"
 	"github.com/invar-otel/invar/internal/bytesize"
 	"github.com/invar-otel/invar/internal/lokiapi"
+	"github.com/invar-otel/invar/internal/orgid"
 )
 
 // Config is what a user writes under exporters::loki.
@@ -207,14 +206,14 @@ func (c *Config) Validate() error {
 	if c.MaxConcurrentRequests < 1 || c.MaxConcurrentRequests > 256 {
 		fail("max_concurrent_requests", c.MaxConcurrentRequests, "is out of range; use 1 to 256")
 	}
-	if !lokiapi.ValidTenant(c.Tenant.Value) {
+	if !orgid.Valid(c.Tenant.Value) {
 		fail("tenant::value", fmt.Sprintf("%q", c.Tenant.Value), "is no tenant to Loki; use at most 150 letters, digits and !-_.*'()")
 	}
 	if c.Labels.OnLimit == onLimitDrop && !c.settings().Metadata {
 		fail("labels::on_limit", onLimitDrop, "would lose values, as structured metadata is off; use keep, or structured_metadata: {enabled: true}")
 	}
-	if tenant, _ := c.headers(); tenant != "" && c.Tenant.Value != "" {
-		errs = append(errs, fmt.Errorf("tenant::value: %q is named by headers::%s too; keep one of them", c.Tenant.Value, lokiapi.TenantHeader))
+	if tenant, _ := orgid.Split(c.Headers); tenant != "" && c.Tenant.Value != "" {
+		errs = append(errs, fmt.Errorf("tenant::value: %q is named by headers::%s too; keep one of them", c.Tenant.Value, orgid.Header))
 	}
 	errs = append(errs, c.Labels.validate()...)
 	return errors.Join(errs...)
@@ -251,18 +250,6 @@ func (c *LabelsConfig) validate() []error {
 	return errs
 }
 
-// headers are those of every request, without the tenant's, which differs.
-func (c *Config) headers() (tenant string, others configopaque.MapList) {
-	for name, value := range c.Headers.Iter {
-		if http.CanonicalHeaderKey(name) == http.CanonicalHeaderKey(lokiapi.TenantHeader) {
-			tenant = string(value)
-		} else {
-			others.Set(name, value)
-		}
-	}
-	return tenant, others
-}
-
 // pushURL is where to push to: the endpoint is either the whole URL or Loki's
 // base URL.
 func pushURL(endpoint string) (*url.URL, error) {
@@ -294,7 +281,7 @@ func (c *Config) mode() string {
 
 // settings are those of the translation, but for the limit's warning.
 func (c *Config) settings() translate.Settings {
-	tenant, _ := c.headers()
+	tenant, _ := orgid.Split(c.Headers)
 	if tenant == "" {
 		tenant = c.Tenant.Value
 	}

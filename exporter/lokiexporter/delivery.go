@@ -14,6 +14,7 @@ import (
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/translate"
 	"github.com/invar-otel/invar/internal/httpanswer"
 	"github.com/invar-otel/invar/internal/lokiapi"
+	"github.com/invar-otel/invar/internal/orgid"
 )
 
 // delivery is one attempt to send a batch.
@@ -63,7 +64,7 @@ func (d *delivery) sendAll(ctx context.Context, chains [][]translate.Request) *l
 // sendChain sends requests one after the other, until one has to wait.
 func (d *delivery) sendChain(ctx context.Context, chain []translate.Request) *later {
 	for _, r := range chain {
-		if !lokiapi.ValidTenant(r.Tenant) {
+		if !orgid.Valid(r.Tenant) {
 			// It comes from the data, which would wait for ever.
 			d.refuse(r, refusal.Refusal{Reason: refusal.InvalidTenant})
 			continue
@@ -125,7 +126,7 @@ func (d *delivery) send(ctx context.Context, r translate.Request) answer {
 	req.Header.Set("Content-Type", content)
 	req.Header.Set("User-Agent", d.set.BuildInfo.Command+"/"+d.set.BuildInfo.Version)
 	if r.Tenant != "" {
-		req.Header.Set(lokiapi.TenantHeader, r.Tenant)
+		req.Header.Set(orgid.Header, r.Tenant)
 	}
 	started := time.Now()
 	resp, err := d.client.Do(req)
@@ -153,7 +154,7 @@ func (d *delivery) judge(r translate.Request, resp *http.Response) answer {
 		return answer{}
 	}
 	if resp.StatusCode/100 == 2 {
-		d.size.raise()
+		d.size.Raise()
 		d.mark(r)
 		return answer{}
 	}
@@ -170,7 +171,7 @@ func (d *delivery) judge(r translate.Request, resp *http.Response) answer {
 		return answer{refused: &why}
 	}
 	if why.Reason == refusal.RateLimited {
-		d.size.halve()
+		d.size.Halve()
 	}
 	d.tel.delayedRequest(why.Reason)
 	return answer{later: &later{err: httpanswer.ErrorWith(resp, words), after: httpanswer.RetryAfter(resp, time.Now())}}

@@ -19,6 +19,8 @@ import (
 	"github.com/invar-otel/invar/internal/healthstatus"
 	"github.com/invar-otel/invar/internal/httpanswer"
 	"github.com/invar-otel/invar/internal/lokiapi"
+	"github.com/invar-otel/invar/internal/orgid"
+	"github.com/invar-otel/invar/internal/requestsize"
 )
 
 // reasonEndpoint is what can be wrong: Loki does not take logs now.
@@ -36,7 +38,7 @@ type lokiExporter struct {
 	status   healthstatus.Reporter
 	url      string
 	client   *http.Client
-	size     requestSize
+	size     *requestsize.Limit
 
 	translators sync.Pool // of *translate.Translator
 	encoders    sync.Pool // of *encoder
@@ -68,7 +70,7 @@ func newExporter(set exporter.Settings, cfg *Config) (*lokiExporter, error) {
 		refusals: logger.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 			return zapcore.NewSamplerWithOptions(c, time.Minute, 5, 0)
 		})),
-		size: requestSize{most: int64(cfg.MaxRequestSize)},
+		size: requestsize.New(int64(cfg.MaxRequestSize)),
 	}
 	e.translators.New = func() any { return translate.NewTranslator(e.rules) }
 	e.encoders.New = func() any { return new(encoder) }
@@ -79,7 +81,7 @@ func (e *lokiExporter) start(ctx context.Context, host component.Host) error {
 	cc := e.cfg.ClientConfig
 	// The tenant is the exporter's to set: confighttp would put this one over
 	// every request.
-	_, cc.Headers = e.cfg.headers()
+	_, cc.Headers = orgid.Split(cc.Headers)
 	client, err := cc.ToClient(ctx, host.GetExtensions(), e.set.TelemetrySettings)
 	if err != nil {
 		return err
@@ -111,7 +113,7 @@ func (e *lokiExporter) push(ctx context.Context, ld plog.Logs) error {
 		e.translators.Put(translator)
 	}()
 	d := &delivery{lokiExporter: e, done: make([]bool, batch.Records)}
-	later := d.sendAll(ctx, batch.Chains(e.size.now()))
+	later := d.sendAll(ctx, batch.Chains(e.size.Now()))
 	if later == nil {
 		if e.status.Healthy(reasonEndpoint) {
 			e.logger.Info("Loki takes logs again")

@@ -23,6 +23,7 @@ import (
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/metadata"
 	"github.com/invar-otel/invar/internal/lokiapi"
+	"github.com/invar-otel/invar/internal/orgid"
 )
 
 // sink is an endpoint that answers as the test says and keeps what it accepts.
@@ -74,7 +75,7 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for _, stream := range req.Streams {
-		key := r.Header.Get(lokiapi.TenantHeader) + stream.Labels
+		key := r.Header.Get(orgid.Header) + stream.Labels
 		for _, e := range stream.Entries {
 			s.lines[key] = append(s.lines[key], e.Line)
 		}
@@ -197,7 +198,7 @@ func TestRetryIsForTheRest(t *testing.T) {
 	s := newSink(t)
 	status, words := http.StatusTooManyRequests, "after 7"
 	s.answer = func(r *http.Request, _ []push.Stream) (int, string) {
-		if r.Header.Get(lokiapi.TenantHeader) == "slow" {
+		if r.Header.Get(orgid.Header) == "slow" {
 			return status, words
 		}
 		return 0, ""
@@ -337,11 +338,11 @@ func TestRateLimitedBurst(t *testing.T) {
 		}
 	}
 	require.Equal(t, 300, len(s.lines[fmt.Sprintf(service, "a")])) //nolint:testifylint // Len prints all of them
-	before := e.size.now()
+	before := e.size.Now()
 	for range 100 {
 		require.NoError(t, e.push(t.Context(), lines("b 1")))
 	}
-	require.Greater(t, e.size.now(), before, "the size comes back")
+	require.Greater(t, e.size.Now(), before, "the size comes back")
 }
 
 // TestOrder sends batches of a stream larger than a request, concurrently with

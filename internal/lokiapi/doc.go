@@ -9,11 +9,9 @@
 //	              "values": [["<unix nanoseconds>", "<line>", {"<metadata>": "value"}]]}]}
 package lokiapi
 
-// Where logs are pushed to, the header that names the tenant, and the media types
-// of the two forms.
+// Where logs are pushed to, and the media types of the two forms.
 const (
 	PushPath        = "/loki/api/v1/push"
-	TenantHeader    = "X-Scope-OrgID"
 	ContentProtobuf = "application/x-protobuf"
 	ContentJSON     = "application/json"
 )

@@ -2,6 +2,7 @@ package pprofconv
 
 import (
 	"encoding/hex"
+	"strings"
 	"sync"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -163,9 +164,14 @@ func (n *numbers) number(i int32, length int) (uint64, bool) {
 	return uint64(len(n.list)), true
 }
 
+// string is the index of s in the message. Text that is not UTF-8, which protobuf
+// does not allow, loses what is wrong with it.
 func (e *encoder) string(s string) int64 {
 	if i, ok := e.strings[s]; ok {
 		return i
+	}
+	if valid := strings.ToValidUTF8(s, "\uFFFD"); valid != s {
+		return e.string(valid)
 	}
 	i := int64(len(e.stringList))
 	e.stringList = append(e.stringList, s)
@@ -216,10 +222,10 @@ func (e *encoder) sample(m *Message, i int, cpu *column) {
 	}
 	if r.link != 0 {
 		link := m.dict.LinkTable().At(int(r.link))
-		if id := link.SpanID(); !id.IsEmpty() {
+		if id := link.SpanID(); !id.IsEmpty() && m.opts.keeps(labelSpanID) {
 			sub = e.label(sub, e.string(labelSpanID), e.string(hex.EncodeToString(id[:])), 0, 0)
 		}
-		if id := link.TraceID(); !id.IsEmpty() {
+		if id := link.TraceID(); !id.IsEmpty() && m.opts.keeps(labelTraceID) {
 			sub = e.label(sub, e.string(labelTraceID), e.string(hex.EncodeToString(id[:])), 0, 0)
 		}
 	}

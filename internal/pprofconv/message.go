@@ -32,14 +32,16 @@ func KindOf(dict pprofile.ProfilesDictionary, p pprofile.Profile) (Kind, error) 
 
 // Options say what a Message does with what it is given.
 type Options struct {
-	// DropAttribute tells which attributes of samples do not become labels. Nil
-	// keeps all.
+	// DropAttribute tells which attributes of samples do not become labels, span_id
+	// and trace_id of their links among them. Nil keeps all.
 	DropAttribute func(key string) bool
 	// CPUTime adds the sample type cpu in nanoseconds, which is samples × period,
 	// to a message that counts samples of a period of CPU time and does not have
 	// it: Go's runtime reports both, and most readers look for the time.
 	CPUTime bool
 }
+
+func (o Options) keeps(key string) bool { return o.DropAttribute == nil || !o.DropAttribute(key) }
 
 // Message gathers profiles of one dictionary and one kind into one pprof
 // message. Every sample type is a column; samples with the same stack and the
@@ -113,7 +115,7 @@ func (m *Message) Add(p pprofile.Profile) error {
 		} else {
 			value = int64(s.TimestampsUnixNano().Len())
 		}
-		key := row{stack: s.StackIndex(), link: s.LinkIndex(), labels: m.labels.index(m.dict, s.AttributeIndices(), m.opts.DropAttribute)}
+		key := row{stack: s.StackIndex(), link: s.LinkIndex(), labels: m.labels.index(m.dict, s.AttributeIndices(), m.opts)}
 		r, ok := m.rowOf[key]
 		if !ok {
 			r = int32(len(m.rows))
@@ -247,10 +249,10 @@ func newLabelSets() labelSets {
 // index returns the number of the set of these attributes, without those that
 // are dropped. The order of the attributes does not matter for the outcome, but
 // the same set in another order may get a number of its own.
-func (l *labelSets) index(dict pprofile.ProfilesDictionary, attributes pcommon.Int32Slice, drop func(string) bool) int32 {
+func (l *labelSets) index(dict pprofile.ProfilesDictionary, attributes pcommon.Int32Slice, opts Options) int32 {
 	l.key = l.key[:0]
 	for i := range attributes.Len() {
-		if a := attributes.At(i); !l.dropped(dict, a, drop) {
+		if a := attributes.At(i); !l.dropped(dict, a, opts) {
 			l.key = binary.LittleEndian.AppendUint32(l.key, uint32(a))
 		}
 	}
@@ -267,11 +269,11 @@ func (l *labelSets) index(dict pprofile.ProfilesDictionary, attributes pcommon.I
 	return n
 }
 
-func (l *labelSets) dropped(dict pprofile.ProfilesDictionary, attribute int32, drop func(string) bool) bool {
+func (l *labelSets) dropped(dict pprofile.ProfilesDictionary, attribute int32, opts Options) bool {
 	d, ok := l.drop[attribute]
 	if !ok {
 		key := stringAt(dict, dict.AttributeTable().At(int(attribute)).KeyStrindex())
-		d = key == "" || drop != nil && drop(key)
+		d = key == "" || !opts.keeps(key)
 		l.drop[attribute] = d
 	}
 	return d

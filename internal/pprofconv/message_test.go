@@ -105,6 +105,14 @@ func TestSpanLink(t *testing.T) {
 	assert.Equal(t, map[string][]string{
 		"span_id": {"ab01000000000000"}, "trace_id": {"cd020000000000000000000000000000"},
 	}, message(t, profiles, Options{}).Sample[0].Label)
+	assert.Equal(t, map[string][]string{"span_id": {"ab01000000000000"}},
+		message(t, profiles, Options{DropAttribute: func(key string) bool { return key == "trace_id" }}).Sample[0].Label)
+}
+
+func TestInvalidUTF8(t *testing.T) {
+	profiles := pprofile.NewProfiles()
+	sampled(t, profiles, profiledict.New(profiles), map[string]int{"a\xffb": 1})
+	assert.Equal(t, "a\uFFFDb", message(t, profiles, Options{}).Function[0].Name)
 }
 
 func TestBuildID(t *testing.T) {

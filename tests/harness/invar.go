@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/invar-otel/invar/tests/memlock"
 )
 
 // readyTimeout is how long invar may take from exec until its pipelines run.
@@ -25,6 +27,9 @@ type Options struct {
 	Env map[string]string
 	// Dir is the working directory, by default a temporary one.
 	Dir string
+	// Profiler lets it load eBPF programs where root may not raise RLIMIT_MEMLOCK.
+	// The test's TestMain must call memlock.Become.
+	Profiler bool
 }
 
 // Invar starts the built binary and waits until its pipelines run. The
@@ -81,6 +86,9 @@ func Command(t testing.TB, o Options) *exec.Cmd {
 	cmd.Env = os.Environ()
 	for k, v := range o.Env {
 		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	if o.Profiler && memlock.Needed() {
+		memlock.Wrap(cmd)
 	}
 	return cmd
 }

@@ -53,7 +53,7 @@ func (o *output) String() string {
 func start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{
-		t: t, name: filepath.Base(cmd.Path), cmd: cmd,
+		t: t, name: filepath.Base(cmd.Args[0]), cmd: cmd,
 		stdout: &output{}, stderr: &output{}, done: make(chan struct{}),
 	}
 	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr

@@ -1,0 +1,149 @@
+package pyroscopeexporter
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+)
+
+// TestCodes asks a real server for every code of Connect.
+func TestCodes(t *testing.T) {
+	s := newSink(t)
+	e := exporterFor(t, s.server.URL, "")
+	f := func(code connect.Code, words string, wantDelayed bool) {
+		t.Helper()
+		s.answer = func(http.Header, []received) error { return connect.NewError(code, errors.New(words)) }
+		err := e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
+		if !wantDelayed {
+			require.NoError(t, err)
+			return
+		}
+		require.ErrorContains(t, err, code.String())
+		require.False(t, consumererror.IsPermanent(err))
+	}
+	for code := connect.CodeCanceled; code <= connect.CodeUnauthenticated; code++ {
+		switch code {
+		case connect.CodeInvalidArgument, connect.CodeOutOfRange, connect.CodeFailedPrecondition, connect.CodeUnimplemented:
+			f(code, "no", false)
+		default:
+			f(code, "no", true)
+		}
+	}
+	f(connect.CodeResourceExhausted, "push rate limit (4 MiB) exceeded while adding 5 MiB", true)
+	f(connect.CodeResourceExhausted, "Maximum active series limit exceeded (9/9), reduce the number of active streams", false)
+	f(connect.CodeResourceExhausted, "message size 9 is larger than configured max 8", false)
+	f(connect.CodeResourceExhausted, "limit of 1 GiB/day reached, next reset at 2026-01-01", true)
+}
+
+// TestStatuses has something in the way that does not speak Connect.
+func TestStatuses(t *testing.T) {
+	f := func(status int, wantDelayed bool) {
+		t.Helper()
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "/elsewhere")
+			http.Error(w, "no", status)
+		}))
+		defer server.Close()
+		e := exporterFor(t, server.URL, "")
+		err := e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
+		if wantDelayed {
+			require.Error(t, err)
+			require.False(t, consumererror.IsPermanent(err))
+		} else {
+			require.NoError(t, err)
+		}
+		if status == http.StatusFound {
+			require.ErrorContains(t, err, "to /elsewhere, which would not repeat the request there; configure the new address")
+		}
+		require.NoError(t, e.shutdown(t.Context()))
+	}
+	for _, status := range []int{302, 401, 403, 404, 405, 408, 429, 500, 502, 503, 504} {
+		f(status, true)
+	}
+	for _, status := range []int{400, 413, 422} {
+		f(status, false)
+	}
+	f(200, true) // a page of something else
+}
+
+func TestRetryAfter(t *testing.T) {
+	s := newSink(t)
+	s.answer = func(http.Header, []received) error {
+		err := connect.NewError(connect.CodeResourceExhausted, errors.New("push rate limit (1 B) exceeded"))
+		err.Meta().Set("Retry-After", "7")
+		return err
+	}
+	e := exporterFor(t, s.server.URL, "")
+	before := e.size.Now()
+	err := e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
+	require.ErrorContains(t, err, "Throttle (7s)")
+	require.Equal(t, before/2, e.size.Now())
+	s.answer = nil
+	for range 30 {
+		require.NoError(t, e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a")))))
+	}
+	require.Equal(t, before, e.size.Now(), "the size comes back")
+}
+
+// TestRedirect follows those that repeat the request.
+func TestRedirect(t *testing.T) {
+	s := newSink(t)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, s.server.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer front.Close()
+	e := exporterFor(t, front.URL, "")
+	require.NoError(t, e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a")))))
+	require.Equal(t, []string{"a"}, s.services())
+	require.NoError(t, e.shutdown(t.Context()))
+}
+
+func TestNoAnswer(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	e := exporterFor(t, strings.Replace(server.URL, "http://", "http://me:secret@", 1), "headers: {X-Token: secret}")
+	err := e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
+	require.ErrorContains(t, err, "unavailable")
+	require.NotContains(t, err.Error(), "secret")
+}
+
+// TestReasons reads the words of Pyroscope 1.6.
+func TestReasons(t *testing.T) {
+	f := func(words string, want reason) {
+		t.Helper()
+		require.Equal(t, want, reasonOf(words))
+	}
+	f("push rate limit (4 MiB) exceeded while adding 5 MiB", "rate_limited")
+	f("error at least one label pair is required per profile", "missing_labels")
+	f("invalid labels '{a=\"b\"}' with error: service name is not provided", "missing_labels")
+	f("invalid labels '{a=\"b\"}' with error: invalid metric name", "invalid_labels")
+	f("profile series '{a=\"b\"}' has 31 label names; limit 30", "max_label_names_per_series")
+	f("profile with labels '{a=\"b\"}' has label name too long: 'a'", "label_name_too_long")
+	f("profile with labels '{a=\"b\"}' has label value too long: 'b'", "label_value_too_long")
+	f("profile with labels '{a=\"b\"}' has duplicate label name: 'a'", "duplicate_label_names")
+	f("the profile with labels '{}' exceeds the size limit (max_profile_size_byte, actual: 9, limit: 8)", "profile_size_limit")
+	f("the profile with labels '{}' exceeds the samples count limit (max_profile_stacktrace_samples, actual: 9, limit: 8)", "samples_limit")
+	f("the profile with labels '{}' exceeds the sample labels limit (max_profile_stacktrace_sample_labels, actual: 9, limit: 8)", "sample_labels_limit")
+	f("profile with labels '{}' is outside of ingestion window (profile timestamp: 2023-11-14, the ingestion window starts at 2026-01-01)", "not_in_ingestion_window")
+	f("Maximum active series limit exceeded (9/8), reduce the number of active streams", "series_limit")
+	f("function id is 0", "malformed_profile")
+	f("something else", "unknown")
+}
+
+func TestLongWords(t *testing.T) {
+	s := newSink(t)
+	s.answer = func(http.Header, []received) error {
+		return connect.NewError(connect.CodeUnavailable, fmt.Errorf("busy %s", strings.Repeat("x", 10_000)))
+	}
+	e := exporterFor(t, s.server.URL, "")
+	err := e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
+	require.Len(t, err.Error(), maxWords)
+	require.Equal(t, connect.CodeUnavailable, connect.CodeOf(err))
+}

@@ -1,0 +1,26 @@
+package requestsize
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestLimit(t *testing.T) {
+	l := New(1 << 20)
+	l.Raise()
+	require.Equal(t, 1<<20, l.Now(), "it begins with the most")
+	l.Halve()
+	require.Equal(t, 1<<19, l.Now())
+	for range 20 {
+		l.Halve()
+	}
+	require.Equal(t, least, l.Now())
+	before := l.Now()
+	for range 100 {
+		l.Raise()
+		require.GreaterOrEqual(t, l.Now(), before)
+		before = l.Now()
+	}
+	require.Equal(t, 1<<20, l.Now(), "and comes back to it")
+}

@@ -1,0 +1,156 @@
+package attribution
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/relabel"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+)
+
+// Labels of a process, as relabel_configs see them beside those of its target.
+const (
+	metaPID         = "__meta_process_pid"
+	metaExecutable  = "__meta_process_executable_path"
+	metaName        = "__meta_process_executable_name"
+	metaCommandLine = "__meta_process_command_line"
+	metaUID         = "__meta_process_uid"
+	metaContainer   = "__meta_process_container_id"
+	serviceLabel    = "service_name"
+)
+
+// Attributes are the resource attributes of a process' profiles, without those
+// of the process itself, which Put adds.
+type Attributes map[string]string
+
+// Of tells the attributes of a process, and whether it is to be profiled:
+// whether no rule drops it. A label that the rules leave becomes an attribute of
+// its name, unless the name starts with two underscores; service_name becomes
+// service.name. targets may be nil.
+func Of(p Process, targets *Targets, rules []*relabel.Config) (Attributes, bool) {
+	var target model.LabelSet
+	if targets != nil {
+		target = targets.find(p)
+	}
+	b := labels.NewBuilder(labels.EmptyLabels())
+	for name, value := range target {
+		b.Set(string(name), string(value))
+	}
+	for name, value := range map[string]string{
+		metaPID: strconv.Itoa(p.PID), metaExecutable: p.Executable, metaName: p.Name(), metaCommandLine: p.CommandLine,
+		metaUID: p.UID, metaContainer: p.ContainerID,
+	} {
+		b.Set(name, value)
+	}
+	if !relabel.ProcessBuilder(b, rules...) {
+		return nil, false
+	}
+	out := Attributes{}
+	kubernetes(out, target)
+	docker(out, target)
+	out.set("service.name", serviceName(p, target, out))
+	b.Range(func(l labels.Label) {
+		switch {
+		case strings.HasPrefix(l.Name, model.ReservedLabelPrefix):
+		case l.Name == serviceLabel:
+			out.set("service.name", l.Value)
+		default:
+			out.set(l.Name, l.Value)
+		}
+	})
+	return out, true
+}
+
+func (a Attributes) set(key, value string) {
+	if value != "" {
+		a[key] = value
+	}
+}
+
+// Put writes the attributes of a process to a resource, in a stable order.
+func (a Attributes) Put(to pcommon.Map, p Process) {
+	to.EnsureCapacity(len(a) + 4)
+	to.PutInt("process.pid", int64(p.PID))
+	if p.Executable != "" {
+		to.PutStr("process.executable.path", p.Executable)
+		to.PutStr("process.executable.name", p.Name())
+	}
+	if p.ContainerID != "" {
+		to.PutStr("container.id", p.ContainerID)
+	}
+	for _, key := range slices.Sorted(maps.Keys(a)) {
+		to.PutStr(key, a[key])
+	}
+}
+
+const kubernetesPod = "__meta_kubernetes_pod_"
+
+// kubernetes adds what Prometheus' discovery of pods tells, by the names of the
+// semantic conventions.
+// https://opentelemetry.io/docs/specs/semconv/resource/k8s/
+func kubernetes(out Attributes, target model.LabelSet) {
+	pod := func(label string) string { return string(target[model.LabelName(kubernetesPod+label)]) }
+	out.set("k8s.namespace.name", string(target["__meta_kubernetes_namespace"]))
+	out.set("k8s.pod.name", pod("name"))
+	out.set("k8s.pod.uid", pod("uid"))
+	out.set("k8s.container.name", pod("container_name"))
+	out.set("k8s.node.name", pod("node_name"))
+	name := pod("controller_name")
+	switch kind := pod("controller_kind"); kind {
+	case "ReplicaSet":
+		out.set("k8s.replicaset.name", name)
+		// A Deployment's ReplicaSets are called by its name and by the hash of
+		// their pods, which is a label of the pods.
+		if hash := pod("label_pod_template_hash"); hash != "" {
+			if deployment, ok := strings.CutSuffix(name, "-"+hash); ok {
+				out.set("k8s.deployment.name", deployment)
+			}
+		}
+	case "Job":
+		out.set("k8s.job.name", name)
+		// A CronJob's Jobs are called by its name and the minute they are for.
+		if i := strings.LastIndexByte(name, '-'); i > 0 && len(name)-i > 8 {
+			if _, err := strconv.Atoi(name[i+1:]); err == nil {
+				out.set("k8s.cronjob.name", name[:i])
+			}
+		}
+	case "StatefulSet", "DaemonSet":
+		out.set("k8s."+strings.ToLower(kind)+".name", name)
+	}
+}
+
+// docker adds what Prometheus' discovery of Docker's containers tells.
+func docker(out Attributes, target model.LabelSet) {
+	out.set("container.name", strings.TrimPrefix(string(target["__meta_docker_container_name"]), "/"))
+}
+
+// serviceName is the first that there is of: an annotation of the pod, what the
+// process' environment says, a label of the pod, what owns the pod, the name of
+// the container, the name of the executable.
+// https://opentelemetry.io/docs/specs/semconv/non-normative/k8s-attributes/
+func serviceName(p Process, target model.LabelSet, known Attributes) string {
+	for _, name := range []string{
+		string(target[kubernetesPod+"annotation_resource_opentelemetry_io_service_name"]),
+		string(target[kubernetesPod+"annotation_pyroscope_io_service_name"]),
+		p.ServiceName,
+		string(target[kubernetesPod+"label_app_kubernetes_io_instance"]),
+		string(target[kubernetesPod+"label_app_kubernetes_io_name"]),
+		known["k8s.deployment.name"],
+		known["k8s.replicaset.name"],
+		known["k8s.statefulset.name"],
+		known["k8s.daemonset.name"],
+		known["k8s.cronjob.name"],
+		known["k8s.job.name"],
+		known["k8s.pod.name"],
+		known["container.name"],
+	} {
+		if name != "" {
+			return name
+		}
+	}
+	return p.Name()
+}

@@ -1,0 +1,109 @@
+package privilege
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// host is one that lacks nothing, with some files changed. An empty text
+// removes a file.
+func host(t *testing.T, changes map[string]string) Host {
+	t.Helper()
+	root := t.TempDir()
+	files := map[string]string{
+		"proc/sys/kernel/osrelease":           "6.18.0-generic\n",
+		"proc/sys/kernel/perf_event_paranoid": "2\n",
+		"proc/self/status":                    "Name:\tinvar\nCapEff:\t000001ffffffffff\nCapBnd:\t0000000000000000\n",
+		"proc/self/limits":                    "Limit  Soft Limit  Hard Limit  Units\nMax locked memory  8388608  8388608  bytes\n",
+		"sys/kernel/tracing/events/header":    "x",
+		"sys/kernel/security/lockdown":        "[none] integrity confidentiality\n",
+	}
+	namespace := initPIDNamespace
+	for path, text := range changes {
+		if path == "proc/self/ns/pid" {
+			namespace = text
+			continue
+		}
+		files[path] = text
+	}
+	for path, text := range files {
+		path = filepath.Join(root, path)
+		if text == "" {
+			continue
+		}
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "proc/self/ns"), 0o755))
+	require.NoError(t, os.Symlink(namespace, filepath.Join(root, "proc/self/ns/pid")))
+	return Host{Proc: filepath.Join(root, "proc"), Sys: filepath.Join(root, "sys")}
+}
+
+func TestMissing(t *testing.T) {
+	const ordinary = "CapEff:\t0000000000000000\n"
+	for _, tt := range []struct {
+		name    string
+		changes map[string]string
+		what    []string // one part of each lack, in order
+		fatal   bool
+	}{
+		{"nothing", nil, nil, false},
+		{"old kernel", map[string]string{"proc/sys/kernel/osrelease": "5.4.0-91-generic"}, []string{"Linux 5.4.0-91-generic is too old: use Linux 5.10"}, true},
+		{"kernel 5.10", map[string]string{"proc/sys/kernel/osrelease": "5.10.0"}, nil, false},
+		{
+			"ordinary user", map[string]string{"proc/self/status": ordinary},
+			[]string{"CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_CHECKPOINT_RESTORE", "CAP_SYSLOG", "RLIMIT_MEMLOCK is 8388608 bytes"}, true,
+		},
+		{
+			"the capabilities and no more", map[string]string{"proc/self/status": "CapEff:\t000001c401080000\n"}, nil, false,
+		},
+		{
+			"all but CAP_SYS_RESOURCE", map[string]string{"proc/self/status": "CapEff:\t000001fffeffffff\n"},
+			[]string{"LimitMEMLOCK=infinity"}, true,
+		},
+		{
+			"all but CAP_SYS_RESOURCE, unlimited", map[string]string{
+				"proc/self/status": "CapEff:\t000001fffeffffff\n",
+				"proc/self/limits": "Max locked memory  unlimited  unlimited  bytes\n",
+			}, nil, false,
+		},
+		{"no tracefs", map[string]string{"sys/kernel/tracing/events/header": ""}, []string{"tracefs is not mounted at /sys/kernel/tracing"}, true},
+		{
+			"tracefs in debugfs", map[string]string{
+				"sys/kernel/tracing/events/header": "", "sys/kernel/debug/tracing/events/header": "x",
+			}, nil, false,
+		},
+		{
+			"paranoid", map[string]string{"proc/self/status": "CapEff:\t0000018401080000\n", "proc/sys/kernel/perf_event_paranoid": "3"},
+			[]string{"CAP_PERFMON is missing", "kernel.perf_event_paranoid is 3"}, true,
+		},
+		{"paranoid, privileged", map[string]string{"proc/sys/kernel/perf_event_paranoid": "3"}, nil, false},
+		{"lockdown", map[string]string{"sys/kernel/security/lockdown": "none integrity [confidentiality]"}, []string{"locked down"}, true},
+		{"own PID namespace", map[string]string{"proc/self/ns/pid": "pid:[4026532000]"}, []string{"hostPID: true"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			lacks := host(t, tt.changes).Missing()
+			require.Len(t, lacks, len(tt.what), "%v", lacks)
+			fatal := false
+			for i, l := range lacks {
+				assert.Contains(t, l.String(), tt.what[i])
+				assert.NotEmpty(t, l.Remedy)
+				fatal = fatal || l.Fatal
+			}
+			assert.Equal(t, tt.fatal, fatal)
+		})
+	}
+}
+
+func TestUnreadable(t *testing.T) {
+	for _, l := range (Host{Proc: "/nowhere", Sys: "/nowhere"}).Missing() {
+		assert.Contains(t, l.What, "tracefs")
+	}
+}

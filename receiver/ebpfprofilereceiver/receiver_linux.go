@@ -1,0 +1,248 @@
+//go:build linux && (amd64 || arm64)
+
+package ebpfprofilereceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/prometheus/discovery"
+	"github.com/prometheus/prometheus/discovery/targetgroup"
+	"github.com/prometheus/prometheus/model/relabel"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer/xconsumer"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.opentelemetry.io/collector/receiver/xreceiver"
+	"go.opentelemetry.io/ebpf-profiler/collector"
+	profilerconfig "go.opentelemetry.io/ebpf-profiler/collector/config"
+	"go.opentelemetry.io/ebpf-profiler/reporter"
+	"go.uber.org/zap"
+
+	"github.com/invar-otel/invar/internal/elfsymbols"
+	"github.com/invar-otel/invar/internal/healthstatus"
+	"github.com/invar-otel/invar/internal/promdiscovery"
+	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/attribution"
+	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/executables"
+	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/metadata"
+	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/privilege"
+)
+
+const (
+	procfs = "/proc"
+	sysfs  = "/sys"
+	job    = "targets" // the one job of discovery
+)
+
+// profileReceiver runs the profiler, and sends what it has sampled.
+type profileReceiver struct {
+	set    receiver.Settings
+	cfg    *Config
+	next   xconsumer.Profiles
+	logger *zap.Logger
+	status healthstatus.Reporter
+	obs    *receiverhelper.ObsReport
+	tel    *telemetry
+
+	starting  sync.WaitGroup
+	profiler  xreceiver.Profiles // nil unless it runs
+	started   bool               // as the one receiver of the process
+	stopping  atomic.Bool
+	files     *executables.Files
+	symbols   *symbolizer
+	discovery *promdiscovery.Manager // nil without targets
+	rules     []*relabel.Config
+	targets   atomic.Pointer[attribution.Targets] // nil until discovery has found some
+	known     knownProcesses
+}
+
+func newReceiver(set receiver.Settings, cfg *Config, next xconsumer.Profiles) (xreceiver.Profiles, error) {
+	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
+		ReceiverID: set.ID, Transport: "ebpf", ReceiverCreateSettings: set,
+	})
+	if err != nil {
+		return nil, err
+	}
+	tel, err := newTelemetry(set.TelemetrySettings, set.ID)
+	if err != nil {
+		return nil, err
+	}
+	files := executables.New(procfs)
+	r := &profileReceiver{
+		set: set, cfg: cfg, next: next, logger: set.Logger, obs: obs, tel: tel,
+		files: files,
+		symbols: &symbolizer{
+			cache: elfsymbols.NewCache(int(cfg.Symbols.CacheSize), cfg.Symbols.Demangle), files: files, logger: set.Logger,
+		},
+		rules: cfg.Targets.RelabelConfigs(),
+		known: knownProcesses{},
+	}
+	if !cfg.Targets.Empty() {
+		r.discovery = promdiscovery.NewManager(promdiscovery.Settings{
+			Jobs:   map[string]discovery.Configs{job: cfg.Targets.Configs()},
+			Update: func(groups map[string][]*targetgroup.Group) { r.targets.Store(attribution.NewTargets(groups[job])) },
+			Logger: set.Logger,
+		})
+	}
+	return r, nil
+}
+
+// Start implements component.Component. Where the profiler cannot run, that is
+// the receiver's status, and the collector runs without it.
+func (r *profileReceiver) Start(ctx context.Context, host component.Host) error {
+	if err := theOne.start(r.set.ID); err != nil {
+		return err
+	}
+	r.started = true
+	r.status.Start(host)
+	if r.discovery != nil {
+		if err := r.discovery.Start(); err != nil {
+			return fmt.Errorf("targets: %w", err)
+		}
+	}
+	// The profiler looks at every process before it starts to sample, which may
+	// take seconds on a busy host: the rest of the collector does not wait.
+	ctx = context.WithoutCancel(ctx)
+	r.starting.Go(func() { r.run(ctx, host) })
+	return nil
+}
+
+// run starts the profiler and says so if it cannot.
+func (r *profileReceiver) run(ctx context.Context, host component.Host) {
+	missing := privilege.Host{Proc: procfs, Sys: sysfs}.Missing()
+	if err := r.startProfiler(ctx, host); err != nil {
+		err = fmt.Errorf("the host is not profiled: %w", errors.Join(append([]error{err}, lacks(missing, true)...)...))
+		r.logger.Error("Profiles of the host are missing", zap.Error(err))
+		r.status.Permanent(err)
+		return
+	}
+	for _, lack := range lacks(missing, false) {
+		r.logger.Warn("Some profiles of the host are incomplete", zap.Error(lack))
+	}
+	r.logger.Info("The host is profiled", zap.Int("samples_per_second", r.cfg.SampleRate))
+}
+
+// lacks are what is missing for everything, if fatal, or for a part only.
+func lacks(missing []privilege.Lack, fatal bool) []error {
+	var errs []error
+	for _, l := range missing {
+		if l.Fatal == fatal {
+			errs = append(errs, errors.New(l.String()))
+		}
+	}
+	return errs
+}
+
+// startProfiler makes and starts OpenTelemetry's profiler, which reports to a
+// collector of ours.
+func (r *profileReceiver) startProfiler(ctx context.Context, host component.Host) error {
+	wanted, err := interpreters(r.cfg.Interpreters)
+	if err != nil {
+		return err
+	}
+	cfg, ok := collector.NewFactory().CreateDefaultConfig().(*profilerconfig.Config)
+	if !ok {
+		return errors.New("the profiler has a configuration of an unknown kind")
+	}
+	cfg.SamplesPerSecond = r.cfg.SampleRate
+	cfg.ReporterInterval = r.cfg.Interval
+	cfg.OffCPUThreshold = r.cfg.OffCPU
+	cfg.FilterMinProcessAge = r.cfg.MinProcessAge
+	cfg.MapScaleFactor = r.cfg.MapScale
+	cfg.Interpreters = wanted
+	cfg.IncludeEnvVars = attribution.EnvServiceName + "," + attribution.EnvResourceAttributes
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	create := collector.BuildProfilesReceiver(
+		collector.WithExecutableReporter(r.files),
+		collector.WithReporterFactory(func(*reporter.Config, xconsumer.Profiles) (reporter.Reporter, error) {
+			return &sampleCollector{interval: r.cfg.Interval, flush: r.send, stopped: r.stopped}, nil
+		}))
+	set := r.set
+	// The profiler reports what it does at the level info, which is not what a
+	// user of the collector looks for there.
+	set.Logger = set.Logger.WithOptions(zap.IncreaseLevel(zap.WarnLevel))
+	profiler, err := create(ctx, set, cfg, r.next)
+	if err != nil {
+		return err
+	}
+	// The profiler ends what it runs with the context that it is started with.
+	if err := profiler.Start(ctx, host); err != nil {
+		r.stopping.Store(true) // as intended
+		return errors.Join(err, profiler.Shutdown(ctx))
+	}
+	r.profiler = profiler
+	return nil
+}
+
+// stopped is called when the profiler has stopped the collector of samples. If
+// that was not Shutdown, it has given up.
+func (r *profileReceiver) stopped() {
+	if !r.stopping.Load() {
+		err := errors.New("the host is not profiled any more: the profiler has stopped; its last words are in the log")
+		r.logger.Error("Profiles of the host are missing", zap.Error(err))
+		r.status.Permanent(err)
+	}
+}
+
+// send names and attributes what was sampled in one period, and passes it on.
+func (r *profileReceiver) send(ctx context.Context, p *period) {
+	targets := r.targets.Load()
+	n := newNames()
+	kept := make(map[*sampled]attribution.Attributes, len(p.processes))
+	dropped := 0
+	for key, s := range p.processes {
+		attributes, ok := r.known.attributes(key, s, targets, r.rules)
+		if !ok {
+			dropped += len(s.stacks)
+			continue
+		}
+		kept[s] = attributes
+		for _, st := range s.stacks {
+			for ; st != nil; st = st.next {
+				for _, f := range st.frames {
+					n.want(f.Value(), key.pid)
+				}
+			}
+		}
+	}
+	r.known.forget()
+	r.symbols.resolve(n)
+	b := newBatch(p, r.cfg.SampleRate, n, r.cfg.Symbols.UnknownFrames)
+	for s, attributes := range kept {
+		b.add(s, attributes)
+	}
+	stacks := b.out.SampleCount()
+	r.tel.flushed(len(kept), stacks, dropped, b.unnamed, r.symbols.cache.Stats().Bytes)
+	if stacks == 0 {
+		return
+	}
+	ctx = r.obs.StartProfilesOp(ctx)
+	err := r.next.ConsumeProfiles(ctx, b.out)
+	r.obs.EndProfilesOp(ctx, metadata.Type.String(), stacks, err)
+	if err != nil {
+		r.logger.Error("Profiles of the host were not taken by the pipeline and are lost", zap.Error(err), zap.Int("stacks", stacks))
+	}
+}
+
+// Shutdown implements component.Component. What was sampled last is sent.
+func (r *profileReceiver) Shutdown(ctx context.Context) error {
+	var errs []error
+	r.stopping.Store(true)
+	r.starting.Wait()
+	if r.profiler != nil {
+		errs = append(errs, r.profiler.Shutdown(ctx))
+		r.profiler = nil
+	}
+	if r.discovery != nil {
+		errs = append(errs, r.discovery.Shutdown(ctx))
+	}
+	r.files.Close()
+	theOne.release(r.set.ID, r.started)
+	r.started = false
+	return errors.Join(errs...)
+}

@@ -1,0 +1,55 @@
+package ebpfprofilereceiver
+
+import (
+	"fmt"
+	"sync"
+
+	"go.opentelemetry.io/collector/component"
+)
+
+// theOne is the receiver of this process: two would sample every stack twice,
+// and the profiler keeps state of its own for the whole process.
+var theOne single
+
+// single keeps the name of the one component that may be.
+type single struct {
+	mu      sync.Mutex
+	id      *component.ID
+	running bool
+}
+
+// claim gives the place to a component that is being made. The same component
+// may be made again, as it is when a configuration is tried.
+func (s *single) claim(id component.ID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.id != nil && *s.id != id {
+		return fmt.Errorf("receivers::%s: there is receivers::%s already, and a process can have only one that profiles the host; "+
+			"use one of them in all pipelines", id, s.id)
+	}
+	s.id = &id
+	return nil
+}
+
+// start tells whether the component may start.
+func (s *single) start(id component.ID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running {
+		return fmt.Errorf("receivers::%s: one that profiles the host is running in this process already, and it can have only one", id)
+	}
+	s.id, s.running = &id, true
+	return nil
+}
+
+// release gives the place free. started tells whether start has succeeded.
+func (s *single) release(id component.ID, started bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if started {
+		s.running = false
+	}
+	if !s.running && s.id != nil && *s.id == id {
+		s.id = nil
+	}
+}
