@@ -5,9 +5,13 @@ package main
 import (
 	lokiexporter "github.com/invar-otel/invar/exporter/lokiexporter"
 	prometheuswalexporter "github.com/invar-otel/invar/exporter/prometheuswalexporter"
+	pyroscopeexporter "github.com/invar-otel/invar/exporter/pyroscopeexporter"
 	summaryexporter "github.com/invar-otel/invar/exporter/summaryexporter"
+	ebpfprofilereceiver "github.com/invar-otel/invar/receiver/ebpfprofilereceiver"
 	lokireceiver "github.com/invar-otel/invar/receiver/lokireceiver"
+	pprofscrapereceiver "github.com/invar-otel/invar/receiver/pprofscrapereceiver"
 	prometheusscrapereceiver "github.com/invar-otel/invar/receiver/prometheusscrapereceiver"
+	pyroscopereceiver "github.com/invar-otel/invar/receiver/pyroscopereceiver"
 	countconnector "github.com/open-telemetry/opentelemetry-collector-contrib/connector/countconnector"
 	servicegraphconnector "github.com/open-telemetry/opentelemetry-collector-contrib/connector/servicegraphconnector"
 	spanmetricsconnector "github.com/open-telemetry/opentelemetry-collector-contrib/connector/spanmetricsconnector"
@@ -148,8 +152,11 @@ func components() (otelcol.Factories, error) {
 	})
 
 	factories.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](
+		ebpfprofilereceiver.NewFactory(),
 		lokireceiver.NewFactory(),
+		pprofscrapereceiver.NewFactory(),
 		prometheusscrapereceiver.NewFactory(),
+		pyroscopereceiver.NewFactory(),
 		nopreceiver.NewFactory(),
 		otlpreceiver.NewFactory(),
 		dockerstatsreceiver.NewFactory(),
@@ -178,8 +185,11 @@ func components() (otelcol.Factories, error) {
 		return otelcol.Factories{}, err
 	}
 	factories.ReceiverModules = makeModulesMap(factories.Receivers, map[component.Type]string{
+		ebpfprofilereceiver.NewFactory().Type():      "github.com/invar-otel/invar v0.1.0",
 		lokireceiver.NewFactory().Type():             "github.com/invar-otel/invar v0.1.0",
+		pprofscrapereceiver.NewFactory().Type():      "github.com/invar-otel/invar v0.1.0",
 		prometheusscrapereceiver.NewFactory().Type(): "github.com/invar-otel/invar v0.1.0",
+		pyroscopereceiver.NewFactory().Type():        "github.com/invar-otel/invar v0.1.0",
 		nopreceiver.NewFactory().Type():              "go.opentelemetry.io/collector/receiver/nopreceiver v0.155.0",
 		otlpreceiver.NewFactory().Type():             "go.opentelemetry.io/collector/receiver/otlpreceiver v0.159.0",
 		dockerstatsreceiver.NewFactory().Type():      "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/dockerstatsreceiver v0.149.0",
@@ -208,6 +218,7 @@ func components() (otelcol.Factories, error) {
 	factories.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](
 		lokiexporter.NewFactory(),
 		prometheuswalexporter.NewFactory(),
+		pyroscopeexporter.NewFactory(),
 		summaryexporter.NewFactory(),
 		debugexporter.NewFactory(),
 		nopexporter.NewFactory(),
@@ -228,6 +239,7 @@ func components() (otelcol.Factories, error) {
 	factories.ExporterModules = makeModulesMap(factories.Exporters, map[component.Type]string{
 		lokiexporter.NewFactory().Type():                  "github.com/invar-otel/invar v0.1.0",
 		prometheuswalexporter.NewFactory().Type():         "github.com/invar-otel/invar v0.1.0",
+		pyroscopeexporter.NewFactory().Type():             "github.com/invar-otel/invar v0.1.0",
 		summaryexporter.NewFactory().Type():               "github.com/invar-otel/invar v0.1.0",
 		debugexporter.NewFactory().Type():                 "go.opentelemetry.io/collector/exporter/debugexporter v0.159.0",
 		nopexporter.NewFactory().Type():                   "go.opentelemetry.io/collector/exporter/nopexporter v0.159.0",

@@ -21,48 +21,61 @@ type endless struct {
 }
 
 func (e *endless) ReadAt(p []byte, off int64) (int, error) {
+	repeat := func(piece []byte, off int64) {
+		for n := 0; n < len(p); {
+			n += copy(p[n:], piece[(off+int64(n))%int64(len(piece)):])
+		}
+	}
 	switch {
 	case off < int64(len(e.head)):
 		return copy(p, e.head[off:]), nil
 	case off >= e.namesAt:
 		e.names += int64(len(p))
-		for i := range p {
-			p[i] = 'a' + byte((off+int64(i))/64%26)
-			if (off+int64(i))%64 == 63 {
-				p[i] = 0
-			}
-		}
+		repeat(namePiece, off-e.namesAt)
 	default:
 		e.symbols += int64(len(p)) / symbolSize
-		off -= int64(len(e.head))
-		for n := 0; n < len(p); {
-			n += copy(p[n:], e.piece[(off+int64(n))%int64(len(e.piece)):])
-		}
+		repeat(e.piece, off-int64(len(e.head)))
 	}
 	return len(p), nil
 }
 
-// A file that says that it has 2^60 bytes of symbols takes what the bounds say.
-func TestEndlessSymbols(t *testing.T) {
+// namePiece are names of 63 characters, each of another one.
+var namePiece = func() (piece []byte) {
+	for c := byte('a'); c <= 'z'; c++ {
+		piece = append(append(piece, bytes.Repeat([]byte{c}, 63)...), 0)
+	}
+	return piece
+}()
+
+const endlessNames = 1 << 61
+
+// endlessHead is for so many bytes of symbols.
+func endlessHead(t *testing.T, size uint64) []byte {
+	t.Helper()
 	var head bytes.Buffer
 	h := elf.Header64{Type: uint16(elf.ET_DYN), Machine: uint16(elf.EM_X86_64), Shoff: headerSize, Shentsize: sectionSize, Shnum: 4}
 	copy(h.Ident[:], elf.ELFMAG+"\x02\x01\x01")
 	require.NoError(t, binary.Write(&head, binary.LittleEndian, h))
-	const namesAt = 1 << 61
 	require.NoError(t, binary.Write(&head, binary.LittleEndian, []elf.Section64{
 		{},
 		{Type: uint32(elf.SHT_PROGBITS), Flags: uint64(elf.SHF_ALLOC | elf.SHF_EXECINSTR), Addr: testBase, Size: 1 << 50},
-		{Type: uint32(elf.SHT_SYMTAB), Off: headerSize + 4*sectionSize, Size: 1 << 60, Link: 3, Entsize: symbolSize},
-		{Type: uint32(elf.SHT_STRTAB), Off: namesAt, Size: 1 << 60},
+		{Type: uint32(elf.SHT_SYMTAB), Off: headerSize + 4*sectionSize, Size: size, Link: 3, Entsize: symbolSize},
+		{Type: uint32(elf.SHT_STRTAB), Off: endlessNames, Size: 1 << 60},
 	}))
+	return head.Bytes()
+}
+
+// A file that says that it has 2^60 bytes of symbols, or has many more than there
+// is room for, takes what the bounds say.
+func TestEndlessSymbols(t *testing.T) {
 	const mib = 1 << 20
-	f := func(symbol func(i uint64) elf.Sym64, check func(*Table, error)) {
+	f := func(size uint64, symbol func(i uint64) elf.Sym64, check func(*Table, error)) {
 		t.Helper()
 		var wanted []uint64
 		for i := range uint64(1000) {
 			wanted = append(wanted, testBase+i<<20)
 		}
-		r := &endless{head: head.Bytes(), namesAt: namesAt}
+		r := &endless{head: endlessHead(t, size), namesAt: endlessNames}
 		for i := range uint64(1 << 16) {
 			var err error
 			r.piece, err = binary.Append(r.piece, binary.LittleEndian, symbol(i))
@@ -77,7 +90,7 @@ func TestEndlessSymbols(t *testing.T) {
 		require.LessOrEqual(t, r.names, int64(5*maxStrings))
 		check(table, err)
 	}
-	f(func(uint64) elf.Sym64 { return elf.Sym64{} }, func(_ *Table, err error) {
+	f(1<<60, func(uint64) elf.Sym64 { return elf.Sym64{} }, func(_ *Table, err error) {
 		require.ErrorIs(t, err, ErrNoSymbols)
 	})
 	partial := func(table *Table, err error) {
@@ -87,15 +100,15 @@ func TestEndlessSymbols(t *testing.T) {
 		require.LessOrEqual(t, table.Size(), 4*mib+1024)
 	}
 	// Each within the one before, names all over the table.
-	f(func(i uint64) elf.Sym64 {
-		return elf.Sym64{Name: uint32(1 + i*7919*64), Info: function0, Shndx: 1, Value: testBase + i, Size: 1<<40 - 2*i}
+	f(1<<24, func(i uint64) elf.Sym64 {
+		return elf.Sym64{Name: uint32(1 + i*7919%65536*64), Info: function0, Shndx: 1, Value: testBase + i, Size: 1<<40 - 2*i}
 	}, partial)
 	// All of them at the wanted addresses, without a size.
-	f(func(i uint64) elf.Sym64 {
+	f(1<<24, func(i uint64) elf.Sym64 {
 		return elf.Sym64{Name: uint32(1 + i), Info: local0, Shndx: 1, Value: testBase + i%1000<<20}
 	}, partial)
 	// None at a wanted address.
-	f(func(i uint64) elf.Sym64 {
+	f(1<<24, func(i uint64) elf.Sym64 {
 		return elf.Sym64{Name: 1, Info: local0, Shndx: 1, Value: testBase + 1 + i<<8, Size: 1}
 	}, func(table *Table, err error) {
 		partial(table, err)

@@ -77,22 +77,21 @@ func (t *symbolTable) functions(visit func(symbol) (bool, error)) error {
 
 // function decodes a symbol, an Elf64_Sym, and tells whether it is one of code.
 func (im *image) function(raw []byte) (symbol, bool) {
-	_ = raw[symbolSize-1]
+	section, name := elf.SectionIndex(binary.LittleEndian.Uint16(raw[6:])), binary.LittleEndian.Uint32(raw)
+	if section == elf.SHN_UNDEF || section == elf.SHN_ABS || name == 0 {
+		return symbol{}, false // of another file, or a number which is no address
+	}
 	info := raw[4]
 	kind := elf.ST_TYPE(info)
 	if kind != elf.STT_FUNC && kind != elf.STT_GNU_IFUNC && kind != elf.STT_NOTYPE {
 		return symbol{}, false
 	}
 	s := symbol{
-		name:    binary.LittleEndian.Uint32(raw),
+		name:    name,
 		start:   binary.LittleEndian.Uint64(raw[8:]),
 		size:    binary.LittleEndian.Uint64(raw[16:]),
 		binding: elf.ST_BIND(info),
 		label:   kind == elf.STT_NOTYPE,
-	}
-	section := elf.SectionIndex(binary.LittleEndian.Uint16(raw[6:]))
-	if section == elf.SHN_UNDEF || section == elf.SHN_ABS || s.name == 0 {
-		return symbol{}, false // of another file, or a number which is no address
 	}
 	end, ok := im.codeAt(s.start)
 	if !ok {

@@ -102,15 +102,6 @@ func (j Job) Marshal(conf *confmap.Conf) error {
 	return conf.Merge(confmap.NewFromStringMap(m))
 }
 
-// Validate implements xconfmap.Validator. All that can be wrong with what is
-// there has been found by Unmarshal.
-func (j Job) Validate() error {
-	if j.Empty() && len(j.rules) > 0 {
-		return errors.New("relabel_configs: relabel nothing, as there are neither static_configs nor *_sd_configs; add one of them")
-	}
-	return nil
-}
-
 // Empty tells that there is nothing to discover.
 func (j Job) Empty() bool { return len(j.configs) == 0 }
 

@@ -1,0 +1,128 @@
+package pprofscrapereceiver
+
+import (
+	"net"
+	"regexp"
+	"strings"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/discovery/targetgroup"
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+const (
+	// profileAnnotations begin the labels of the annotations profiles.grafana.com/*.
+	profileAnnotations = podAnnotation + "profiles_grafana_com_"
+
+	podName       = "__meta_kubernetes_pod_name"
+	podPhase      = "__meta_kubernetes_pod_phase"
+	podPortNumber = "__meta_kubernetes_pod_container_port_number"
+	podPortName   = "__meta_kubernetes_pod_container_port_name"
+	podInit       = "__meta_kubernetes_pod_container_init"
+)
+
+// pod tells the targets of a group apart: those of one pod are its ports and
+// its containers without ports.
+type pod struct{ namespace, name string }
+
+// pods are the pods of a group of targets: a pod, or the endpoints of a service.
+type pods struct {
+	targets []podTarget // as in the group
+	of      map[pod][]int
+}
+
+type podTarget struct {
+	pod
+	port string
+	init bool
+}
+
+func podsOf(group *targetgroup.Group) pods {
+	p := pods{targets: make([]podTarget, len(group.Targets)), of: map[pod][]int{}}
+	for i, own := range group.Targets {
+		get := func(name model.LabelName) string {
+			if v, ok := own[name]; ok {
+				return string(v)
+			}
+			return string(group.Labels[name])
+		}
+		t := podTarget{pod: pod{get(podNamespace), get(podName)}, port: get(podPortNumber), init: get(podInit) == "true"}
+		p.targets[i] = t
+		p.of[t.pod] = append(p.of[t.pod], i)
+	}
+	return p
+}
+
+var (
+	notRunning = regexp.MustCompile(`^(Pending|Succeeded|Failed|Completed)$`)
+	schemes    = regexp.MustCompile(`^https?$`)
+	ports      = regexp.MustCompile(`^[0-9]+$`)
+)
+
+// choose tells whether the annotations of the pod of target i want the profile
+// called key, and sets in lb where they say it is. Without annotations on the
+// pod the answer is yes, unless they are required.
+//
+// The annotations are those of Grafana's Kubernetes charts: for each profile
+// scrape, port, port_name, scheme and path.
+func (p pods) choose(lb *labels.Builder, i int, key string, required bool) bool {
+	annotated := false
+	lb.Range(func(l labels.Label) { annotated = annotated || strings.HasPrefix(l.Name, profileAnnotations) })
+	if !annotated {
+		return !required
+	}
+	get := func(what string) string {
+		if key == "process_cpu" {
+			if v := lb.Get(profileAnnotations + "cpu_" + what); v != "" {
+				return v
+			}
+		}
+		return lb.Get(profileAnnotations + key + "_" + what)
+	}
+	if get("scrape") != "true" || notRunning.MatchString(lb.Get(podPhase)) {
+		return false
+	}
+	port, portName := get("port"), get("port_name")
+	switch {
+	case portName != "" && portName != lb.Get(podPortName):
+		return false
+	case portName == "" && ports.MatchString(port) && !p.speaksFor(i, port):
+		return false
+	}
+	if scheme := get("scheme"); schemes.MatchString(scheme) {
+		lb.Set(model.SchemeLabel, scheme)
+	}
+	if path := get("path"); path != "" {
+		lb.Set(labelPath, path)
+	}
+	if ports.MatchString(port) {
+		lb.Set(model.AddressLabel, withPort(lb.Get(model.AddressLabel), port))
+	}
+	return true
+}
+
+// speaksFor tells whether target i is the one of its pod's to stand for a port:
+// that port itself, or the pod's first container if none declares it. Otherwise
+// every port of the pod would become a target for the annotated one.
+func (p pods) speaksFor(i int, port string) bool {
+	first := -1
+	for _, other := range p.of[p.targets[i].pod] {
+		t := p.targets[other]
+		if t.port == port {
+			return other == i
+		}
+		if first < 0 || p.targets[first].init && !t.init {
+			first = other
+		}
+	}
+	return first == i
+}
+
+// withPort is an address with another port, or with one if it has none.
+func withPort(address, port string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = strings.Trim(address, "[]")
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,40 @@
+package pprofscrapereceiver
+
+import (
+	"github.com/google/pprof/profile"
+	"github.com/prometheus/prometheus/model/labels"
+	"go.opentelemetry.io/collector/pdata/pprofile"
+
+	"github.com/invar-otel/invar/internal/pprofconv"
+	"github.com/invar-otel/invar/receiver/pprofscrapereceiver/internal/metadata"
+)
+
+const attributeServiceName = "service.name"
+
+// converter makes of a pprof profile what the pipeline takes.
+type converter struct{ version string }
+
+// convert gives the profile its name, and the labels of the target as resource
+// attributes: service_name is service.name, and the others keep their names.
+func (c converter) convert(p *profile.Profile, t *target) (pprofile.Profiles, error) {
+	pd, err := pprofconv.FromPprof(p)
+	if err != nil {
+		return pd, err
+	}
+	for _, rp := range pd.ResourceProfiles().All() {
+		attributes := rp.Resource().Attributes()
+		attributes.EnsureCapacity(t.labels.Len())
+		t.labels.Range(func(l labels.Label) {
+			if l.Name == labelServiceName {
+				l.Name = attributeServiceName
+			}
+			attributes.PutStr(l.Name, l.Value)
+		})
+		for _, sp := range rp.ScopeProfiles().All() {
+			sp.Scope().SetName(metadata.ScopeName)
+			sp.Scope().SetVersion(c.version)
+			pprofconv.SetName(sp, t.name)
+		}
+	}
+	return pd, nil
+}

@@ -1,0 +1,160 @@
+package pprofscrapereceiver
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+
+	"github.com/google/pprof/profile"
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/invar-otel/invar/internal/bytesize"
+	"github.com/invar-otel/invar/internal/httpanswer"
+)
+
+// reason is why a scrape failed, as the metric failed_scrapes has it.
+type reason string
+
+const (
+	reasonConnection reason = "connection"
+	reasonTimeout    reason = "timeout"
+	reasonStatus     reason = "status"
+	reasonTooLarge   reason = "too_large"
+	reasonInvalid    reason = "invalid"
+	reasonPipeline   reason = "pipeline"
+)
+
+// failure is an error of a scrape with its reason.
+type failure struct {
+	reason reason
+	err    error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// fetcher gets profiles. It may be used concurrently.
+type fetcher struct {
+	client *http.Client
+	limit  int64 // bytes of an answer, as sent and as decompressed
+}
+
+// fetch gets a profile, and tells its size in bytes, decompressed. Errors are a
+// *failure.
+func (f *fetcher) fetch(ctx context.Context, target string) (*profile.Profile, int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
+	if err != nil {
+		return nil, 0, &failure{reasonConnection, err}
+	}
+	resp, err := f.client.Do(req)
+	if err != nil {
+		// The address is in the error as it is in what is logged beside it.
+		var wrapped *url.Error
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
+		return nil, 0, f.broken(ctx, fmt.Errorf("ask the target: %w", err), reasonConnection)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		err := httpanswer.Error(resp)
+		httpanswer.Drain(resp)
+		return nil, 0, &failure{reasonStatus, err}
+	}
+	buf := buffers.Get().(*bytes.Buffer)
+	defer release(buf)
+	if err := f.read(buf, resp.Body); err != nil {
+		why := reasonInvalid
+		if errors.Is(err, io.ErrUnexpectedEOF) && resp.ContentLength > 0 && !resp.Uncompressed {
+			why = reasonConnection
+		}
+		return nil, 0, f.broken(ctx, err, why)
+	}
+	p, err := parse(buf.Bytes())
+	if err != nil {
+		return nil, buf.Len(), &failure{reasonInvalid, err}
+	}
+	return p, buf.Len(), nil
+}
+
+// broken is the failure that err means if nothing more is known than that.
+func (f *fetcher) broken(ctx context.Context, err error, otherwise reason) *failure {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return &failure{reasonTooLarge, fmt.Errorf("the profile is larger than body_size_limit, %s", bytesize.Size(f.limit))}
+	case ctx.Err() != nil:
+		return &failure{reasonTimeout, fmt.Errorf("the target did not answer in time: %w", err)}
+	}
+	return &failure{otherwise, err}
+}
+
+// buffers are for profiles as decompressed. Those that a rare large profile
+// grew are left to the garbage collector.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const keepBuffer = 4 << 20
+
+func release(buf *bytes.Buffer) {
+	if buf.Cap() <= keepBuffer {
+		buf.Reset()
+		buffers.Put(buf)
+	}
+}
+
+// compressions is how many layers of gzip an answer may have: the profile's, and
+// one of a proxy that compresses what passes, as its Content-Encoding says.
+const compressions = 2
+
+// read reads an answer and decompresses it.
+func (f *fetcher) read(buf *bytes.Buffer, body io.Reader) error {
+	limited := func(r io.Reader) *bufio.Reader {
+		return bufio.NewReader(http.MaxBytesReader(nil, io.NopCloser(r), f.limit))
+	}
+	r := limited(body)
+	for layer := 0; isGzip(r); layer++ {
+		if layer == compressions {
+			return fmt.Errorf("the answer is compressed more than %d times", compressions)
+		}
+		decompressed, err := gzip.NewReader(r)
+		if err != nil {
+			return fmt.Errorf("decompress the answer: %w", err)
+		}
+		r = limited(decompressed)
+	}
+	if _, err := buf.ReadFrom(r); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	return nil
+}
+
+func isGzip(r *bufio.Reader) bool {
+	magic, _ := r.Peek(2) // an error is there again for who reads
+	return bytes.Equal(magic, []byte{0x1f, 0x8b})
+}
+
+// parse reads a decompressed pprof profile, in protobuf or one of the older
+// texts. It keeps nothing of data.
+func parse(data []byte) (*profile.Profile, error) {
+	switch {
+	case len(data) == 0:
+		return nil, errors.New("the answer is empty, not a pprof profile")
+	case data[0] == '<' || data[0] == '{': // pprof would only say that it cannot read it
+		return nil, notProfile(data, errors.New("it is text"))
+	}
+	p, err := profile.ParseData(data)
+	if err != nil {
+		return nil, notProfile(data, err)
+	}
+	return p, nil
+}
+
+func notProfile(data []byte, err error) error {
+	return fmt.Errorf("the answer is not a pprof profile: %w; it begins with %q", err, data[:min(len(data), 40)])
+}

@@ -1,0 +1,287 @@
+package delta
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"testing"
+
+	"github.com/google/pprof/profile"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var memory = []string{"alloc_objects", "alloc_space"}
+
+// build makes a profile with the columns alloc_objects and inuse_objects of
+// stacks that are called like their only function. At even times the IDs are
+// numbered from behind, as no process promises to keep them.
+func build(nanos int64, rows ...row) *profile.Profile {
+	p := &profile.Profile{
+		SampleType: []*profile.ValueType{{Type: "alloc_objects", Unit: "count"}, {Type: "inuse_objects", Unit: "count"}},
+		TimeNanos:  nanos,
+	}
+	for i, r := range rows {
+		id := uint64(i + 1)
+		if nanos%2 == 0 {
+			id = uint64(len(rows) - i)
+		}
+		f := &profile.Function{ID: id, Name: r.stack}
+		l := &profile.Location{ID: id, Line: []profile.Line{{Function: f, Line: 1}}}
+		p.Function, p.Location = append(p.Function, f), append(p.Location, l)
+		s := &profile.Sample{Location: []*profile.Location{l}, Value: []int64{r.alloc, r.inuse}}
+		if r.bytes != 0 {
+			s.NumLabel, s.NumUnit = map[string][]int64{"bytes": {r.bytes}}, map[string][]string{"bytes": {"bytes"}}
+		}
+		if r.label != "" {
+			s.Label = map[string][]string{"thread": {r.label}, "other": {"same"}}
+		}
+		p.Sample = append(p.Sample, s)
+	}
+	return p
+}
+
+type row struct {
+	stack        string
+	alloc, inuse int64
+	bytes        int64
+	label        string
+}
+
+// rows are the samples of a profile that build made.
+func rows(p *profile.Profile) []row {
+	var out []row
+	for _, s := range p.Sample {
+		r := row{stack: s.Location[0].Line[0].Function.Name, alloc: s.Value[0], inuse: s.Value[1]}
+		if b := s.NumLabel["bytes"]; len(b) > 0 {
+			r.bytes = b[0]
+		}
+		if v := s.Label["thread"]; len(v) > 0 {
+			r.label = v[0]
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func TestDifferences(t *testing.T) {
+	c := New([]string{"alloc_objects", "alloc_space"})
+	nanos := int64(0)
+	f := func(outcome Outcome, in, want []row) {
+		t.Helper()
+		nanos++
+		p := build(nanos, in...)
+		require.Equal(t, outcome, c.Apply(p))
+		require.Equal(t, want, rows(p))
+		require.NoError(t, p.CheckValid())
+		if outcome == First {
+			require.Zero(t, p.DurationNanos)
+		} else {
+			require.Equal(t, int64(1), p.DurationNanos)
+		}
+		c.Commit()
+	}
+	f(First, []row{{stack: "a", alloc: 10, inuse: 3}}, []row{{stack: "a", inuse: 3}})
+	f(Differences, []row{{stack: "a", alloc: 12, inuse: 1}}, []row{{stack: "a", alloc: 2, inuse: 1}})
+	// Nothing new; a new stack; another order.
+	f(Differences, []row{{stack: "b", alloc: 5}, {stack: "a", alloc: 12, inuse: 1}}, []row{{stack: "b", alloc: 5}, {stack: "a", inuse: 1}})
+	// The same stack with other labels is another row.
+	f(Differences, []row{{stack: "a", alloc: 13}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 2, label: "x"}, {stack: "b", alloc: 6}},
+		[]row{{stack: "a", alloc: 1}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 2, label: "x"}, {stack: "b", alloc: 1}})
+	// Two samples of one row: their sum counts; what is no counter stays.
+	f(Differences, []row{{stack: "a", alloc: 10, inuse: 1}, {stack: "a", alloc: 4, inuse: 2}}, []row{{stack: "a", alloc: 1, inuse: 1}, {stack: "a", inuse: 2}})
+	// One that was away comes back with what it had.
+	f(Differences, []row{{stack: "b", alloc: 7}}, []row{{stack: "b", alloc: 1}})
+	// One value has shrunk: all are as they are.
+	f(Restarted, []row{{stack: "a", alloc: 3}, {stack: "b", alloc: 9}}, []row{{stack: "a", alloc: 3}, {stack: "b", alloc: 9}})
+	f(Differences, []row{{stack: "a", alloc: 4}, {stack: "b", alloc: 9}}, []row{{stack: "a", alloc: 1}, {stack: "b"}})
+	// Rows that a restart has forgotten are new again.
+	f(Differences, []row{{stack: "a", alloc: 4, bytes: 8}}, []row{{stack: "a", alloc: 4, bytes: 8}})
+}
+
+func TestWithoutCommitNothingIsLost(t *testing.T) {
+	c := New(memory)
+	require.Equal(t, First, c.Apply(build(1, row{stack: "a", alloc: 1})))
+	require.Equal(t, First, c.Apply(build(2, row{stack: "a", alloc: 5})))
+	c.Commit()
+	p := build(3, row{stack: "a", alloc: 6}, row{stack: "b", alloc: 1})
+	require.Equal(t, Differences, c.Apply(p))
+	require.Equal(t, []row{{stack: "a", alloc: 1}, {stack: "b", alloc: 1}}, rows(p))
+	p = build(4, row{stack: "a", alloc: 8}, row{stack: "b", alloc: 3})
+	require.Equal(t, Differences, c.Apply(p))
+	require.Equal(t, []row{{stack: "a", alloc: 3}, {stack: "b", alloc: 3}}, rows(p))
+	require.Equal(t, int64(2), p.DurationNanos)
+	c.Commit()
+	c.Commit() // nothing more to take over
+	p = build(5, row{stack: "a", alloc: 8}, row{stack: "b", alloc: 3})
+	require.Equal(t, Differences, c.Apply(p))
+	require.Equal(t, []row{{stack: "a"}, {stack: "b"}}, rows(p))
+}
+
+func TestProfilesWithoutCounters(t *testing.T) {
+	c := New([]string{"contentions"})
+	p := build(1, row{stack: "a", alloc: 10, inuse: 3})
+	require.Equal(t, Unchanged, c.Apply(p))
+	require.Equal(t, []row{{stack: "a", alloc: 10, inuse: 3}}, rows(p))
+	c.Commit()
+	require.Zero(t, c.Rows())
+}
+
+func TestOtherSampleTypesBeginAnew(t *testing.T) {
+	c := New(memory)
+	c.Apply(build(1, row{stack: "a", alloc: 10}))
+	c.Commit()
+	p := build(2, row{stack: "a", alloc: 12})
+	p.SampleType[0].Unit = "thousands"
+	require.Equal(t, First, c.Apply(p))
+}
+
+// A process that makes new stacks all the time does not fill the memory.
+func TestRowsThatAreGoneAreForgotten(t *testing.T) {
+	c := New(memory)
+	for i := range 100 {
+		var in []row
+		for k := range 1000 {
+			in = append(in, row{stack: fmt.Sprint(i, " ", k), alloc: 1})
+		}
+		p := build(int64(i+1), append(in, row{stack: "stays", alloc: int64(10 + i)})...)
+		outcome := c.Apply(p)
+		if i > 0 {
+			require.Equal(t, Differences, outcome)
+			require.Equal(t, row{stack: "stays", alloc: 1}, rows(p)[1000])
+		}
+		c.Commit()
+		require.LessOrEqual(t, c.Rows(), 4000)
+	}
+}
+
+var kept [][]byte
+
+//go:noinline
+func allocate(n int) {
+	for range n {
+		kept = append(kept, make([]byte, 1<<20))
+	}
+}
+
+// heap is the heap profile of this process.
+func heap(t testing.TB) *profile.Profile {
+	t.Helper()
+	runtime.GC()
+	runtime.GC()
+	var buf bytes.Buffer
+	require.NoError(t, pprof.Lookup("allocs").WriteTo(&buf, 0))
+	p, err := profile.Parse(&buf)
+	require.NoError(t, err)
+	return p
+}
+
+// allocated sums a column over the samples of the function allocate.
+func allocated(t *testing.T, p *profile.Profile, sampleType string) int64 {
+	t.Helper()
+	column := slices.IndexFunc(p.SampleType, func(v *profile.ValueType) bool { return v.Type == sampleType })
+	require.GreaterOrEqual(t, column, 0)
+	var sum int64
+	for _, s := range p.Sample {
+		if slices.ContainsFunc(s.Location, func(l *profile.Location) bool {
+			return slices.ContainsFunc(l.Line, func(line profile.Line) bool {
+				return line.Function.Name == "github.com/invar-otel/invar/receiver/pprofscrapereceiver/internal/delta.allocate"
+			})
+		}) {
+			sum += s.Value[column]
+		}
+	}
+	return sum
+}
+
+// Allocations larger than the sampling rate are nearly all sampled.
+func TestHeapProfilesOfThisProcess(t *testing.T) {
+	c := New(memory)
+	allocate(10)
+	require.Equal(t, First, c.Apply(heap(t)))
+	c.Commit()
+	allocate(20)
+	p := heap(t)
+	inuse := allocated(t, p, "inuse_space")
+	require.Equal(t, Differences, c.Apply(p))
+	c.Commit()
+	require.InDelta(t, 20<<20, allocated(t, p, "alloc_space"), 6<<20)
+	require.InDelta(t, 20, allocated(t, p, "alloc_objects"), 6)
+	require.Equal(t, inuse, allocated(t, p, "inuse_space"))
+	p = heap(t)
+	require.Equal(t, Differences, c.Apply(p))
+	require.Zero(t, allocated(t, p, "alloc_space"))
+	runtime.KeepAlive(kept)
+	kept = nil
+}
+
+// big is a heap profile of n stacks of 20 frames.
+func big(n int) *profile.Profile {
+	p := &profile.Profile{SampleType: []*profile.ValueType{
+		{Type: "alloc_objects", Unit: "count"}, {Type: "alloc_space", Unit: "bytes"},
+		{Type: "inuse_objects", Unit: "count"}, {Type: "inuse_space", Unit: "bytes"},
+	}}
+	for i := range n {
+		f := &profile.Function{ID: uint64(i) + 1, Name: fmt.Sprintf("example.com/module/package.function%d", i), Filename: "/src/package/file.go"}
+		l := &profile.Location{ID: uint64(i) + 1, Address: uint64(i) * 16, Line: []profile.Line{{Function: f, Line: 10}}}
+		p.Function, p.Location = append(p.Function, f), append(p.Location, l)
+	}
+	for i := range n {
+		s := &profile.Sample{
+			Value:    []int64{int64(i), int64(i) * 64, 1, 64},
+			NumLabel: map[string][]int64{"bytes": {64}}, NumUnit: map[string][]string{"bytes": {"bytes"}},
+		}
+		for k := range 20 {
+			s.Location = append(s.Location, p.Location[(i+k*k)%n])
+		}
+		p.Sample = append(p.Sample, s)
+	}
+	return p
+}
+
+// What the documentation says a stack costs.
+func TestMemoryOfAStack(t *testing.T) {
+	const n = 20000
+	first, second := big(n), big(n)
+	live := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := live()
+	c := New(memory)
+	c.Apply(first)
+	c.Commit()
+	c.Apply(second)
+	c.Commit()
+	perStack := float64(live()-before) / n
+	runtime.KeepAlive(c)
+	runtime.KeepAlive(first)
+	runtime.KeepAlive(second)
+	t.Logf("%.1f bytes for each stack", perStack)
+	require.InDelta(t, 45, perStack, 15)
+}
+
+func BenchmarkApply(b *testing.B) {
+	p := big(5000)
+	values := make([]int64, 4*len(p.Sample))
+	for i, s := range p.Sample {
+		copy(values[4*i:], s.Value)
+	}
+	c := New(memory)
+	b.ReportAllocs()
+	for b.Loop() {
+		for i, s := range p.Sample {
+			copy(s.Value, values[4*i:])
+		}
+		c.Apply(p)
+		c.Commit()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(p.Sample)), "ns/sample")
+}

@@ -1,0 +1,107 @@
+package pprofscrapereceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/prometheus/discovery"
+	"github.com/prometheus/prometheus/discovery/targetgroup"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer/xconsumer"
+	"go.opentelemetry.io/collector/pdata/pprofile"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+
+	"github.com/invar-otel/invar/internal/promdiscovery"
+)
+
+// scrapeReceiver runs the discoveries and jobs of a configuration.
+type scrapeReceiver struct {
+	cfg       *Config
+	set       receiver.Settings
+	next      xconsumer.Profiles
+	telemetry *telemetry
+	obs       *receiverhelper.ObsReport
+
+	cancel    context.CancelFunc // of the loops; nil before Start
+	discovery *promdiscovery.Manager
+	jobs      map[string]*job
+}
+
+func newReceiver(set receiver.Settings, cfg *Config, next xconsumer.Profiles) (*scrapeReceiver, error) {
+	r := &scrapeReceiver{cfg: cfg, set: set, next: next}
+	var err error
+	if r.telemetry, err = newTelemetry(set.TelemetrySettings, set.ID); err != nil {
+		return nil, fmt.Errorf("make own metrics: %w", err)
+	}
+	r.obs, err = receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: set.ID, Transport: "http", ReceiverCreateSettings: set})
+	if err != nil {
+		return nil, fmt.Errorf("make own metrics: %w", err)
+	}
+	return r, nil
+}
+
+// Start implements component.Component.
+func (r *scrapeReceiver) Start(context.Context, component.Host) error {
+	r.jobs = map[string]*job{}
+	configs := map[string]discovery.Configs{}
+	var errs []error
+	for i := range r.cfg.ScrapeConfigs {
+		cfg := &r.cfg.ScrapeConfigs[i]
+		j, err := newJob(cfg, r)
+		errs = append(errs, err)
+		r.jobs[cfg.JobName], configs[cfg.JobName] = j, cfg.targets.Configs()
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	r.discovery = promdiscovery.NewManager(promdiscovery.Settings{
+		Jobs: configs, Logger: r.set.Logger,
+		Update: func(groups map[string][]*targetgroup.Group) {
+			for name, found := range groups {
+				r.jobs[name].sync(ctx, found)
+			}
+		},
+	})
+	if err := r.discovery.Start(); err != nil {
+		return errors.Join(fmt.Errorf("start service discovery: %w", err), r.Shutdown(context.Background()))
+	}
+	return nil
+}
+
+// Shutdown implements component.Component. Profiles that have been fetched still
+// go into the pipeline; requests under way are given up.
+func (r *scrapeReceiver) Shutdown(ctx context.Context) error {
+	if r.cancel == nil {
+		return nil
+	}
+	r.cancel()
+	if err := r.discovery.Shutdown(ctx); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, j := range r.jobs {
+			j.wait()
+		}
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for scrapes to end: %w", ctx.Err())
+	}
+}
+
+// consume passes profiles on and records what becomes of them.
+func (r *scrapeReceiver) consume(ctx context.Context, pd pprofile.Profiles) error {
+	ctx = r.obs.StartProfilesOp(ctx)
+	n := pd.SampleCount()
+	err := r.next.ConsumeProfiles(ctx, pd)
+	r.obs.EndProfilesOp(ctx, "pprof", n, err)
+	return err
+}

@@ -1,0 +1,65 @@
+package pyroscopereceiver
+
+import (
+	"errors"
+	"fmt"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/config/configoptional"
+
+	"github.com/invar-otel/invar/internal/bytesize"
+)
+
+// Config is what a user writes under receivers::pyroscope.
+type Config struct {
+	Protocols ProtocolsConfig `mapstructure:"protocols"`
+	// MaxProfileSize is the most bytes of one profile, as pprof or JFR without
+	// compression.
+	MaxProfileSize bytesize.Size `mapstructure:"max_profile_size"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// ProtocolsConfig is what is listened for. As with Pyroscope one port takes all:
+// /ingest, and Push by Connect, gRPC and gRPC-Web.
+type ProtocolsConfig struct {
+	HTTP configoptional.Optional[confighttp.ServerConfig] `mapstructure:"http"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+const (
+	// defaultHTTPEndpoint has Pyroscope's port.
+	defaultHTTPEndpoint = "localhost:4040"
+	// defaultBodySize is confighttp's, for the request as sent and as decompressed.
+	defaultBodySize = 20 << 20
+	// defaultProfileSize is four times what Pyroscope takes by default
+	// (validation.max-profile-size-bytes).
+	defaultProfileSize = 16 << 20
+)
+
+func createDefaultConfig() component.Config {
+	http := confighttp.NewDefaultServerConfig()
+	http.NetAddr.Endpoint = defaultHTTPEndpoint
+	http.MaxRequestBodySize = defaultBodySize
+	http.IncludeMetadata = true // the tenant is in a header
+	return &Config{
+		Protocols:      ProtocolsConfig{HTTP: configoptional.Default(http)},
+		MaxProfileSize: defaultProfileSize,
+	}
+}
+
+// Validate implements xconfmap.Validator.
+func (c *Config) Validate() error {
+	var errs error
+	if !c.Protocols.HTTP.HasValue() {
+		errs = errors.New("protocols: has no http; write it like protocols: {http: {endpoint: localhost:4040}}")
+	}
+	if c.MaxProfileSize <= 0 {
+		errs = errors.Join(errs, fmt.Errorf("max_profile_size: %q is not above 0; write it like 16MiB", c.MaxProfileSize))
+	}
+	return errs
+}

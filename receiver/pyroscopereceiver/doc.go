@@ -1,0 +1,16 @@
+// Package pyroscopereceiver implements the pyroscope receiver: it accepts what
+// Pyroscope's SDKs, Alloy and profilecli push to Grafana Pyroscope, on /ingest
+// and on push.v1.PusherService/Push, and names and labels it as Pyroscope would.
+//
+// A request is answered when the pipeline has taken its profiles, so that a
+// client that got 200 need not keep them.
+//
+//	/ingest ──▶ query, body ─┬─ pprof ───────────────▶ pprof.go ─┐
+//	                         ├─ jfr ──▶ jfrcheck ────▶ jfr.go ───┼─▶ pprofconv ─▶ pipeline
+//	                         └─ groups, lines ───────▶ folded.go │
+//	Push (Connect, gRPC, gRPC-Web) ──▶ push.go ──────────────────┘
+//
+// How Pyroscope reads /ingest, and what it makes of it, is in its source:
+// https://github.com/grafana/pyroscope/tree/main/pkg/ingester/pyroscope
+// https://github.com/grafana/pyroscope/tree/main/pkg/og/convert
+package pyroscopereceiver

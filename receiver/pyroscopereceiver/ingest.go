@@ -1,0 +1,236 @@
+package pyroscopereceiver
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/grafana/pyroscope/api/model/labelset"
+	"github.com/klauspost/compress/gzip"
+	"go.opentelemetry.io/collector/pdata/pprofile"
+)
+
+// Pyroscope takes /ingest on both paths.
+const (
+	ingestPath         = "/ingest"
+	prefixedIngestPath = "/pyroscope/ingest"
+)
+
+// Formats of a body, as the query parameter format names them.
+const (
+	formatPprof  = "pprof"
+	formatJFR    = "jfr"
+	formatGroups = "groups"
+	formatLines  = "lines"
+)
+
+// defaultSampleRate is Pyroscope's, in samples per second.
+const defaultSampleRate = 100
+
+var (
+	errTooLarge = errors.New("too large")
+	errFormat   = errors.New("is not supported; use pprof, jfr, groups or lines")
+)
+
+// ingestion is what the query of a request says about its profile.
+type ingestion struct {
+	labels      map[string]string // without the name
+	app         string
+	from, until time.Time
+	sampleRate  int64 // per second; 0 means that values are not scaled
+	spy         string
+}
+
+// ingest answers a push to /ingest.
+func (r *pyroscopeReceiver) ingest(w http.ResponseWriter, req *http.Request) {
+	format, profiles, err := r.decode(req)
+	if err != nil {
+		r.refuse(req.Context(), r.obsHTTP, format, err)
+	} else {
+		err = r.consume(req.Context(), r.obsHTTP, format, profiles)
+	}
+	if err == nil {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	status := http.StatusBadRequest
+	switch {
+	case errors.Is(err, errUnavailable):
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", retryAfter)
+	case errors.Is(err, errTooLarge):
+		status = http.StatusRequestEntityTooLarge
+	case errors.Is(err, errFormat):
+		status = http.StatusUnsupportedMediaType
+	}
+	http.Error(w, err.Error(), status)
+}
+
+// decode reads a request, whose Content-Encoding confighttp has undone.
+func (r *pyroscopeReceiver) decode(req *http.Request) (format string, profiles []pprofile.Profiles, err error) {
+	query := req.URL.Query()
+	content := req.Header.Get("Content-Type")
+	if format, err = formatOf(query.Get("format"), content); err != nil {
+		return format, nil, err
+	}
+	in, err := parseQuery(query, time.Now())
+	if err != nil {
+		return format, nil, err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, req.Body, r.maxBody))
+	if err != nil {
+		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+			err = fmt.Errorf("the request is %w: limit: %d bytes", errTooLarge, tooLarge.Limit)
+		}
+		return format, nil, err
+	}
+	switch format {
+	case formatPprof:
+		profiles, err = in.pprof(body, content, r.maxProfile)
+	case formatJFR:
+		profiles, err = in.jfr(body, content, r.maxProfile)
+	default:
+		profiles, err = in.folded(format, body, r.maxProfile)
+	}
+	if err != nil {
+		err = fmt.Errorf("format %s: %w", format, err)
+	}
+	return format, profiles, err
+}
+
+// formatOf is the format of a body. Like Pyroscope's handler it knows the older
+// formats by the Content-Type too, takes a form for pprof, and everything that
+// nobody gave a name to for groups.
+func formatOf(format, content string) (string, error) {
+	switch {
+	case strings.HasPrefix(content, "binary/octet-stream+"):
+		older := strings.TrimPrefix(content, "binary/octet-stream+")
+		if older == "trie" || older == "tree" {
+			return older, fmt.Errorf("Content-Type %q: format %q %w", content, older, errFormat)
+		}
+	case format == "" && isForm(content):
+		return formatPprof, nil
+	}
+	switch format {
+	case formatPprof, formatJFR, formatLines:
+		return format, nil
+	case "", formatGroups, "folded", "collapsed":
+		return formatGroups, nil
+	}
+	return "unknown", fmt.Errorf("format %q %w", format, errFormat)
+}
+
+// parseQuery reads everything but the format.
+func parseQuery(query url.Values, now time.Time) (*ingestion, error) {
+	name := query.Get("name")
+	set, err := labelset.Parse(name)
+	if err != nil {
+		return nil, fmt.Errorf("name: %q: %w; write it like shop{region=eu}", name, err)
+	}
+	in := &ingestion{
+		app: set.ServiceName(), labels: set.Labels(), from: now, until: now,
+		sampleRate: defaultSampleRate, spy: "unknown",
+	}
+	delete(in.labels, labelset.ReservedLabelNameName)
+	var errs error
+	for key, t := range map[string]*time.Time{"from": &in.from, "until": &in.until} {
+		if v := query.Get(key); v != "" {
+			if *t, err = parseTime(v); err != nil {
+				errs = errors.Join(errs, fmt.Errorf("%s: %w", key, err))
+			}
+		}
+	}
+	if in.until.Before(in.from) {
+		in.until = in.from
+	}
+	// What is not a rate is the default, as with Pyroscope: few formats need it.
+	if v, err := strconv.ParseInt(query.Get("sampleRate"), 10, 64); err == nil && v >= 0 && v <= int64(time.Second) {
+		in.sampleRate = v
+	}
+	if v := query.Get("spyName"); v != "" {
+		in.spy = v
+	}
+	return in, errs
+}
+
+// parseTime reads a Unix time, whose unit Pyroscope tells by the number of
+// digits (pkg/og/util/attime).
+func parseTime(text string) (time.Time, error) {
+	v, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || v < 0 {
+		return time.Time{}, fmt.Errorf("%q is not a Unix time; write it like 1700000000, in seconds, milli-, micro- or nanoseconds", text)
+	}
+	switch len(text) {
+	case 13:
+		return time.UnixMilli(v), nil
+	case 16:
+		return time.UnixMicro(v), nil
+	case 19:
+		return time.Unix(0, v), nil
+	}
+	if v > 1<<33 { // the year 2242; nanoseconds since 1970 end in 2262
+		return time.Time{}, fmt.Errorf("%q is a Unix time in no known unit: seconds have 10 digits, milliseconds 13, microseconds 16, nanoseconds 19", text)
+	}
+	return time.Unix(v, 0), nil
+}
+
+func isForm(content string) bool { return strings.HasPrefix(content, "multipart/form-data") }
+
+// readForm returns the parts of a form by their names. Of several with one name
+// it is the first.
+func readForm(body []byte, content string) (map[string][]byte, error) {
+	_, parameters, err := mime.ParseMediaType(content)
+	if err != nil {
+		return nil, fmt.Errorf("Content-Type %q: %w", content, err)
+	}
+	if parameters["boundary"] == "" {
+		return nil, fmt.Errorf("Content-Type %q has no boundary", content)
+	}
+	parts := map[string][]byte{}
+	for reader := multipart.NewReader(bytes.NewReader(body), parameters["boundary"]); ; {
+		part, err := reader.NextPart()
+		if err == io.EOF { //nolint:errorlint // a form that is cut off ends with another error, around io.EOF
+			return parts, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read form: %w", err)
+		}
+		data, err := io.ReadAll(part)
+		if err != nil {
+			return nil, fmt.Errorf("read form: part %q: %w", part.FormName(), err)
+		}
+		if _, ok := parts[part.FormName()]; !ok {
+			parts[part.FormName()] = data
+		}
+	}
+}
+
+// inflate undoes gzip, if data is gzip. More than limit bytes are errTooLarge.
+func inflate(data []byte, limit int) ([]byte, error) {
+	if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+		z, err := gzip.NewReader(bytes.NewReader(data))
+		if err != nil {
+			return nil, fmt.Errorf("gzip: %w", err)
+		}
+		if data, err = io.ReadAll(io.LimitReader(z, int64(limit)+1)); err != nil {
+			return nil, fmt.Errorf("gzip: %w", err)
+		}
+	}
+	if len(data) > limit {
+		return nil, sizeError(limit)
+	}
+	return data, nil
+}
+
+// sizeError is errTooLarge for a profile.
+func sizeError(limit int) error {
+	return fmt.Errorf("the profile is %w: limit: %d bytes without compression (max_profile_size)", errTooLarge, limit)
+}
