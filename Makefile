@@ -81,6 +81,7 @@ bench: build servers ## Run all benchmarks (docs/performance.md) and print the f
 	go run -C tests ./bench/metricspath -markdown -outage 10m
 	go run -C tests ./bench/logspath -markdown
 	go run -C tests ./bench/logspath -markdown -otlp
+	go run -C tests ./bench/profiles -markdown
 
 .PHONY: bench-build
 bench-build: ## Time a build with an empty build cache (takes minutes)

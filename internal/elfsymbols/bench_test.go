@@ -20,10 +20,10 @@ func bigBinaries(b *testing.B) map[string]string {
 		files["go"] = file
 	}
 	for name, pattern := range map[string]string{
-		"libLLVM":     "/usr/lib/*/libLLVM*.so*",
-		"libpython":   "/usr/lib/*/libpython3*.so*",
-		"librustc":    os.Getenv("HOME") + "/.rustup/toolchains/stable*/lib/librustc_driver*.so",
-		"libc static": strings.TrimSpace(run(b, "", "gcc", "-print-file-name=libc.so.6")),
+		"libLLVM":   "/usr/lib/*/libLLVM*.so*",
+		"libpython": "/usr/lib/*/libpython3*.so*",
+		"librustc":  os.Getenv("HOME") + "/.rustup/toolchains/stable*/lib/librustc_driver*.so",
+		"libc":      strings.TrimSpace(run(b, "", "gcc", "-print-file-name=libc.so.6")),
 	} {
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
 			files[name] = found[0]

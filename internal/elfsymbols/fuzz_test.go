@@ -2,6 +2,7 @@ package elfsymbols
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -37,7 +38,7 @@ func smallPrograms(f *testing.F) [][]byte {
 }
 
 // noFile is closed without an effect.
-type noFile struct{ *bytes.Reader }
+type noFile struct{ io.ReaderAt }
 
 func (noFile) Close() error { return nil }
 

@@ -2,6 +2,7 @@ package elfsymbols
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/binary"
 	"io"
 	"os"
@@ -284,4 +285,76 @@ func (f failing) ReadAt(p []byte, off int64) (int, error) {
 		return 0, io.ErrClosedPipe
 	}
 	return f.r.ReadAt(p, off)
+}
+
+// An error of reading is told as such wherever it happens: the file may be good.
+func TestReadFails(t *testing.T) {
+	file := build(t, "gcc", []string{"-O1", "-shared", "-fPIC", "-Wl,--build-id=sha1"}, map[string]string{"a.c": cSource})
+	dir := filepath.Dir(file)
+	run(t, dir, "objcopy", "--only-keep-debug", "out", "out.debug")
+	run(t, dir, "objcopy", "--strip-all", "--add-gnu-debuglink=out.debug", "out", "stripped")
+	debug, err := os.ReadFile(filepath.Join(dir, "out.debug"))
+	require.NoError(t, err)
+	for _, name := range []string{"out", "stripped"} {
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		for good := 0; ; good++ {
+			left := good
+			table, err := Read(&failsLater{bytes.NewReader(content), &left}, ReadOptions{Path: "/out", Open: func(p string) (File, error) {
+				if strings.Contains(p, ".build-id") {
+					return nil, os.ErrNotExist
+				}
+				return noFile{&failsLater{bytes.NewReader(debug), &left}}, nil
+			}})
+			if err == nil {
+				require.Greater(t, good, 5)
+				requireNames(t, table, nm(t, file))
+				break
+			}
+			require.ErrorIs(t, err, io.ErrClosedPipe)
+			require.NotErrorIs(t, err, ErrFormat)
+			require.NotErrorIs(t, err, ErrNoSymbols)
+		}
+	}
+}
+
+// failsLater reads left times, and not after that.
+type failsLater struct {
+	io.ReaderAt
+	left *int
+}
+
+func (f *failsLater) ReadAt(p []byte, off int64) (int, error) {
+	*f.left--
+	if *f.left < 0 {
+		return 0, io.ErrClosedPipe
+	}
+	return f.ReaderAt.ReadAt(p, off)
+}
+
+func TestDebugLinkName(t *testing.T) {
+	f := func(content, want, wrong string) {
+		t.Helper()
+		im := &image{
+			r: strings.NewReader(content), names: []byte(".gnu_debuglink\x00"),
+			sections: []elf.Section64{{Type: uint32(elf.SHT_PROGBITS), Size: uint64(len(content))}},
+		}
+		name, sum, err := im.debugLink()
+		require.Equal(t, want, name)
+		if wrong != "" {
+			require.ErrorIs(t, err, ErrFormat)
+			require.ErrorContains(t, err, wrong)
+			return
+		}
+		require.NoError(t, err)
+		require.EqualValues(t, 0x04030201, sum)
+	}
+	f("abc\x00\x01\x02\x03\x04", "abc", "")
+	f("a.debug\x00\x01\x02\x03\x04", "a.debug", "")
+	f("ab.debug\x00\x00\x00\x00\x01\x02\x03\x04", "ab.debug", "")
+	f("../../etc/shadow\x00\x00\x00\x00\x01\x02\x03\x04", "", `"../../etc/shadow" is not the name of a file`)
+	f("..\x00\x00\x01\x02\x03\x04", "", `".." is not the name of a file`)
+	f("\x00\x00\x00\x00\x01\x02\x03\x04", "", "no name and checksum in 8 bytes")
+	f("abc\x00\x01\x02\x03", "", "no name and checksum in 7 bytes")
+	f("abc", "", "no name and checksum in 3 bytes")
 }

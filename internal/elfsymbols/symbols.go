@@ -152,7 +152,7 @@ func (t *stringTable) at(i uint64) ([]byte, error) {
 		return name, nil
 	}
 	size := uint64(window)
-	if t.read > 4*t.size {
+	if t.read > 2*t.size {
 		size = 256
 	}
 	for ; ; size = maxName {

@@ -212,7 +212,7 @@ func TestStringTableWindows(t *testing.T) {
 			want := name(i)
 			require.Equal(t, want[:min(len(want), maxName)], string(got))
 		}
-		require.Less(t, r.bytes, 5*strtab.Len()+count*512)
+		require.Less(t, r.bytes, 3*strtab.Len()+count*512)
 		got, err := s.at(s.size - 3)
 		require.NoError(t, err)
 		require.Empty(t, got, "a name without an end")

@@ -13,7 +13,7 @@ import (
 // there and back, whatever else is in it.
 func FuzzFromPprof(f *testing.F) {
 	for seed := range uint64(10) {
-		f.Add(encode(randomProfile(rand.New(rand.NewPCG(seed, 2)))))
+		f.Add(encode(f, randomProfile(rand.New(rand.NewPCG(seed, 2)))))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := profile.ParseUncompressed(data)
@@ -62,7 +62,7 @@ func totalOf(p *profile.Profile, typ, unit string) int64 {
 // valid pprof message.
 func FuzzMessage(f *testing.F) {
 	for seed := range uint64(10) {
-		data, err := (&pprofile.ProtoMarshaler{}).MarshalProfiles(must(FromPprof(randomProfile(rand.New(rand.NewPCG(seed, 3))))))
+		data, err := (&pprofile.ProtoMarshaler{}).MarshalProfiles(converted(f, randomProfile(rand.New(rand.NewPCG(seed, 3)))))
 		require.NoError(f, err)
 		f.Add(data)
 	}
@@ -93,21 +93,21 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
-func must(p pprofile.Profiles, err error) pprofile.Profiles {
-	if err != nil {
-		panic(err)
-	}
-	return p
+// converted is a message in pprofile.
+func converted(tb testing.TB, p *profile.Profile) pprofile.Profiles {
+	tb.Helper()
+	profiles, err := FromPprof(p)
+	require.NoError(tb, err)
+	return profiles
 }
 
-func encode(p *profile.Profile) []byte {
-	m := must(FromPprof(p))
-	sp := m.ResourceProfiles().At(0).ScopeProfiles().At(0)
-	msg := NewMessage(m.Dictionary(), Kind{PeriodType: "cpu", PeriodUnit: "nanoseconds", Period: 1}, Options{})
-	for _, p := range sp.Profiles().All() {
-		if err := msg.Add(p); err != nil {
-			panic(err)
-		}
+// encode writes a message as this package does.
+func encode(tb testing.TB, p *profile.Profile) []byte {
+	tb.Helper()
+	profiles := converted(tb, p)
+	m := NewMessage(profiles.Dictionary(), Kind{PeriodType: "cpu", PeriodUnit: "nanoseconds", Period: 1}, Options{})
+	for _, p := range profiles.ResourceProfiles().At(0).ScopeProfiles().At(0).Profiles().All() {
+		require.NoError(tb, m.Add(p))
 	}
-	return msg.Append(nil)
+	return m.Append(nil)
 }

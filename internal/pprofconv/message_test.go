@@ -179,8 +179,10 @@ func TestBrokenIndices(t *testing.T) {
 		"stack":     func(_ *profiledict.Builder, p pprofile.Profile) { p.Samples().At(0).SetStackIndex(-1) },
 		"link":      func(_ *profiledict.Builder, p pprofile.Profile) { p.Samples().At(0).SetLinkIndex(99) },
 		"attribute": func(_ *profiledict.Builder, p pprofile.Profile) { p.Samples().At(0).AttributeIndices().Append(99) },
-		"location":  func(b *profiledict.Builder, _ pprofile.Profile) { b.Dict.StackTable().At(1).LocationIndices().SetAt(0, 99) },
-		"mapping":   func(b *profiledict.Builder, _ pprofile.Profile) { b.Dict.LocationTable().At(1).SetMappingIndex(99) },
+		"location": func(b *profiledict.Builder, _ pprofile.Profile) {
+			b.Dict.StackTable().At(1).LocationIndices().SetAt(0, 99)
+		},
+		"mapping": func(b *profiledict.Builder, _ pprofile.Profile) { b.Dict.LocationTable().At(1).SetMappingIndex(99) },
 		"function": func(b *profiledict.Builder, _ pprofile.Profile) {
 			b.Dict.LocationTable().At(1).Lines().At(0).SetFunctionIndex(99)
 		},

@@ -25,7 +25,8 @@ func TestTables(t *testing.T) {
 	assert.Zero(t, b.String(""))
 	assert.Zero(t, b.Stack(nil))
 
-	assert.Equal(t, b.String("x"), b.String("x"))
+	x := b.String("x")
+	assert.Equal(t, x, b.String("x"))
 	locations := []int32{1, 2}
 	stack := b.Stack(locations)
 	locations[0] = 9 // the caller's own again
