@@ -29,7 +29,9 @@ func TestAnnotations(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, found(t, cfg, g))
 	}
-	port := func(annotations ...string) []string { return annotated("10.0.0.1:8080", "8080", "http", annotations...) }
+	port := func(annotations ...string) []string {
+		return annotated("10.0.0.1:8080", "8080", "http", annotations...)
+	}
 
 	f(group(port("memory.scrape", "true")), "memory http://10.0.0.1:8080/debug/pprof/allocs")
 	f(group(port("cpu.scrape", "true")), "process_cpu http://10.0.0.1:8080/debug/pprof/profile?seconds=14")

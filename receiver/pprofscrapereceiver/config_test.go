@@ -2,6 +2,7 @@ package pprofscrapereceiver
 
 import (
 	"encoding/json"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -217,4 +218,21 @@ func TestClientKeysAreAllOfPrometheus(t *testing.T) {
 	}
 	walk(reflect.TypeFor[commonconfig.HTTPClientConfig]())
 	require.ElementsMatch(t, keys, clientKeys)
+}
+
+func TestExampleOfTheDocumentation(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, block, found := strings.Cut(string(text), "```yaml\n")
+	require.True(t, found)
+	block, _, _ = strings.Cut(block, "```")
+	var all struct {
+		Receivers struct {
+			Ours Config `mapstructure:"pprof_scrape"`
+		} `mapstructure:"receivers"`
+		Exporters map[string]any `mapstructure:"exporters"`
+		Service   map[string]any `mapstructure:"service"`
+	}
+	require.NoError(t, configtest.Parse(t, block, &all))
+	require.Len(t, all.Receivers.Ours.ScrapeConfigs, 2)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/pprof/profile"
 	"github.com/klauspost/compress/gzip"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/invar-otel/invar/internal/bytesize"
 	"github.com/invar-otel/invar/internal/httpanswer"
@@ -69,18 +70,34 @@ func (f *fetcher) fetch(ctx context.Context, target string) (*profile.Profile, i
 	}
 	buf := buffers.Get().(*bytes.Buffer)
 	defer release(buf)
-	if err := f.read(buf, resp.Body); err != nil {
-		why := reasonInvalid
-		if errors.Is(err, io.ErrUnexpectedEOF) && resp.ContentLength > 0 && !resp.Uncompressed {
-			why = reasonConnection
+	body := &network{Reader: resp.Body}
+	if err := f.read(buf, body); err != nil {
+		if body.broken {
+			return nil, 0, f.broken(ctx, err, reasonConnection)
 		}
-		return nil, 0, f.broken(ctx, err, why)
+		return nil, 0, f.broken(ctx, err, reasonInvalid)
+	}
+	if most := f.limit / elementSize; elements(buf.Bytes()) > most {
+		return nil, buf.Len(), &failure{reasonTooLarge, fmt.Errorf("the profile has more than the %d elements that body_size_limit, %s, has room for", most, bytesize.Size(f.limit))}
 	}
 	p, err := parse(buf.Bytes())
 	if err != nil {
 		return nil, buf.Len(), &failure{reasonInvalid, err}
 	}
 	return p, buf.Len(), nil
+}
+
+// network tells a connection that broke from an answer that is not whole.
+type network struct {
+	io.Reader
+	broken bool
+}
+
+// Read implements io.Reader.
+func (n *network) Read(p []byte) (int, error) {
+	read, err := n.Reader.Read(p)
+	n.broken = n.broken || err != nil && !errors.Is(err, io.EOF)
+	return read, err
 }
 
 // broken is the failure that err means if nothing more is known than that.
@@ -157,4 +174,25 @@ func parse(data []byte) (*profile.Profile, error) {
 
 func notProfile(data []byte, err error) error {
 	return fmt.Errorf("the answer is not a pprof profile: %w; it begins with %q", err, data[:min(len(data), 40)])
+}
+
+// elementSize is what a sample, location, mapping or function of a real profile
+// has at least, in bytes, taken over all of them.
+const elementSize = 16
+
+// elements counts the samples, locations, mappings and functions of a message.
+// An empty one is 2 bytes, and 70 times as many when it is parsed, so that a
+// small answer could fill the memory. It is 0 for what is no message.
+func elements(data []byte) (n int64) {
+	for len(data) > 0 {
+		number, _, size := protowire.ConsumeField(data)
+		if size < 0 {
+			return 0
+		}
+		if number >= 2 && number <= 5 {
+			n++
+		}
+		data = data[size:]
+	}
+	return n
 }

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/receiver/receivertest"
@@ -28,103 +26,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	"github.com/invar-otel/invar/internal/pprofconv"
 	"github.com/invar-otel/invar/receiver/pprofscrapereceiver/internal/metadata"
 )
-
-// sink is the pipeline behind the receiver.
-type sink struct {
-	mu     sync.Mutex
-	got    []pprofile.Profiles
-	refuse error
-	came   chan struct{} // has room for one: something came
-}
-
-func newSink() *sink { return &sink{came: make(chan struct{}, 1)} }
-
-func (*sink) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
-
-func (s *sink) ConsumeProfiles(_ context.Context, pd pprofile.Profiles) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case s.came <- struct{}{}:
-	default:
-	}
-	if s.refuse != nil {
-		return s.refuse
-	}
-	s.got = append(s.got, pd)
-	return nil
-}
-
-// named are the profiles of a name, in the order they came.
-func (s *sink) named(name string) []pprofile.Profiles {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []pprofile.Profiles
-	for _, pd := range s.got {
-		if nameOf(pd) == name {
-			out = append(out, pd)
-		}
-	}
-	return out
-}
-
-// until waits for something to be so, each time something has come.
-func (s *sink) until(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(20 * time.Millisecond) // for what does not come this way
-	defer tick.Stop()
-	for !so() {
-		select {
-		case <-s.came:
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("never: " + what)
-		}
-	}
-}
-
-func nameOf(pd pprofile.Profiles) string {
-	return pprofconv.Name(pd.Dictionary(), pd.ResourceProfiles().At(0).ScopeProfiles().At(0))
-}
-
-// sum adds up the values of a sample type over the stacks with a function whose
-// name ends so.
-func sum(pd pprofile.Profiles, sampleType, function string) int64 {
-	dict := pd.Dictionary()
-	str := func(i int32) string { return dict.StringTable().At(int(i)) }
-	var total int64
-	for _, p := range pd.ResourceProfiles().At(0).ScopeProfiles().At(0).Profiles().All() {
-		if str(p.SampleType().TypeStrindex()) != sampleType {
-			continue
-		}
-		for _, s := range p.Samples().All() {
-			has := false
-			for _, l := range dict.StackTable().At(int(s.StackIndex())).LocationIndices().All() {
-				for _, line := range dict.LocationTable().At(int(l)).Lines().All() {
-					has = has || strings.HasSuffix(str(dict.FunctionTable().At(int(line.FunctionIndex())).NameStrindex()), function)
-				}
-			}
-			if has {
-				total += s.Values().At(0)
-			}
-		}
-	}
-	return total
-}
-
-func has(pd pprofile.Profiles, sampleType string) bool {
-	dict := pd.Dictionary()
-	for _, p := range pd.ResourceProfiles().At(0).ScopeProfiles().At(0).Profiles().All() {
-		if dict.StringTable().At(int(p.SampleType().TypeStrindex())) == sampleType && p.Samples().Len() > 0 {
-			return true
-		}
-	}
-	return false
-}
 
 // goTarget serves net/http/pprof, as Go programs do, behind a check of the
 // request.

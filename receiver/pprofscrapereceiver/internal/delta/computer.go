@@ -10,14 +10,14 @@ import (
 type Outcome int
 
 const (
-	// Unchanged: the profile has no cumulative sample type.
+	// Unchanged means that the profile has no cumulative sample type.
 	Unchanged Outcome = iota
-	// First: there is nothing to subtract, and cumulative values are now 0.
+	// First means that there is nothing to subtract, and cumulative values are now 0.
 	First
-	// Differences: cumulative values are what came since the profile before.
+	// Differences means that cumulative values are what came since the profile before.
 	Differences
-	// Restarted: a value has shrunk, so the counters began anew after the profile
-	// before, and all that the new one has came since.
+	// Restarted means that a value has shrunk: the counters began anew after the
+	// profile before, and all that the new one has came since.
 	Restarted
 )
 
