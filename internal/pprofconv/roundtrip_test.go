@@ -25,8 +25,7 @@ import (
 func TestRoundTripRuntime(t *testing.T) {
 	for name, data := range runtimeProfiles(t) {
 		t.Run(name, func(t *testing.T) {
-			p, err := profile.ParseData(data)
-			require.NoError(t, err)
+			p := parsed(t, data)
 			require.NotEmpty(t, p.Sample)
 			assertSame(t, p, roundTrip(t, p))
 		})
@@ -55,6 +54,13 @@ func TestRoundTripMarshalled(t *testing.T) {
 	read, err := (&pprofile.ProtoUnmarshaler{}).UnmarshalProfiles(data)
 	require.NoError(t, err)
 	assertSame(t, p, back(t, read))
+}
+
+func parsed(tb testing.TB, data []byte) *profile.Profile {
+	tb.Helper()
+	p, err := profile.ParseData(data)
+	require.NoError(tb, err)
+	return p
 }
 
 func roundTrip(t *testing.T, p *profile.Profile) *profile.Profile {

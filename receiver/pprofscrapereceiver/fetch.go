@@ -13,10 +13,10 @@ import (
 
 	"github.com/google/pprof/profile"
 	"github.com/klauspost/compress/gzip"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/invar-otel/invar/internal/bytesize"
 	"github.com/invar-otel/invar/internal/httpanswer"
+	"github.com/invar-otel/invar/internal/pprofconv"
 )
 
 // reason is why a scrape failed, as the metric failed_scrapes has it.
@@ -77,8 +77,9 @@ func (f *fetcher) fetch(ctx context.Context, target string) (*profile.Profile, i
 		}
 		return nil, 0, f.broken(ctx, err, reasonInvalid)
 	}
-	if most := f.limit / elementSize; elements(buf.Bytes()) > most {
-		return nil, buf.Len(), &failure{reasonTooLarge, fmt.Errorf("the profile has more than the %d elements that body_size_limit, %s, has room for", most, bytesize.Size(f.limit))}
+	// What is no message may be one of the older texts, which cannot grow so.
+	if weight, err := pprofconv.Weight(buf.Bytes()); err == nil && int64(weight) > f.limit {
+		return nil, buf.Len(), &failure{reasonTooLarge, fmt.Errorf("the profile has more elements than body_size_limit, %s, has room for", bytesize.Size(f.limit))}
 	}
 	p, err := parse(buf.Bytes())
 	if err != nil {
@@ -174,25 +175,4 @@ func parse(data []byte) (*profile.Profile, error) {
 
 func notProfile(data []byte, err error) error {
 	return fmt.Errorf("the answer is not a pprof profile: %w; it begins with %q", err, data[:min(len(data), 40)])
-}
-
-// elementSize is what a sample, location, mapping or function of a real profile
-// has at least, in bytes, taken over all of them.
-const elementSize = 16
-
-// elements counts the samples, locations, mappings and functions of a message.
-// An empty one is 2 bytes, and 70 times as many when it is parsed, so that a
-// small answer could fill the memory. It is 0 for what is no message.
-func elements(data []byte) (n int64) {
-	for len(data) > 0 {
-		number, _, size := protowire.ConsumeField(data)
-		if size < 0 {
-			return 0
-		}
-		if number >= 2 && number <= 5 {
-			n++
-		}
-		data = data[size:]
-	}
-	return n
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/pprof/profile"
 	"go.opentelemetry.io/collector/pdata/pprofile"
+
+	"github.com/invar-otel/invar/internal/pprofconv"
 )
 
 // foldedType is what the last part of an application's name says about folded
@@ -149,7 +151,7 @@ func (f *foldedProfile) add(stack string, value int64) error {
 	s, ok := f.samples[stack]
 	if !ok {
 		frames := strings.Split(stack, ";")
-		if f.size += minElement + 2*len(frames); f.size > f.limit {
+		if f.size += pprofconv.MinElement + 2*len(frames); f.size > f.limit {
 			return sizeError(f.limit)
 		}
 		s = &profile.Sample{Location: make([]*profile.Location, 0, len(frames)), Value: []int64{0}}
@@ -174,7 +176,7 @@ func (f *foldedProfile) location(function string) (*profile.Location, error) {
 	if l, ok := f.locations[function]; ok {
 		return l, nil
 	}
-	if f.size += 2*minElement + len(function); f.size > f.limit {
+	if f.size += 2*pprofconv.MinElement + len(function); f.size > f.limit {
 		return nil, sizeError(f.limit)
 	}
 	id := uint64(len(f.profile.Function) + 1)

@@ -11,6 +11,7 @@ import (
 	jfr "github.com/grafana/jfr-parser/pprof"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 
+	"github.com/invar-otel/invar/internal/pprofconv"
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/jfrcheck"
 )
 
@@ -46,7 +47,7 @@ func (in *ingestion) jfr(body []byte, content string, limit int) ([]pprofile.Pro
 		return nil, err
 	}
 	// The parser reserves memory for as much as a recording says to contain.
-	expanded := jfrcheck.Cost{Sample: minElement, Frame: 2, Label: minElement, Limit: limit}
+	expanded := jfrcheck.Cost{Sample: pprofconv.MinElement, Frame: 2, Label: pprofconv.MinElement, Limit: limit}
 	if err := jfrcheck.Check(data, expanded, func(context uint64) int {
 		return len(labels.Contexts[int64(context)].GetLabels())
 	}); err != nil {

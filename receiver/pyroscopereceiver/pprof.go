@@ -9,7 +9,8 @@ import (
 	"github.com/google/pprof/profile"
 	googlev1 "github.com/grafana/pyroscope/api/gen/proto/go/google/v1"
 	"go.opentelemetry.io/collector/pdata/pprofile"
-	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/invar-otel/invar/internal/pprofconv"
 )
 
 // Parts of a form with a pprof.
@@ -106,27 +107,15 @@ func parsePprof(data []byte, limit int) (*profile.Profile, error) {
 	return p, nil
 }
 
-// minElement is what a sample, location, mapping or function counts at least
-// against the limit of a profile, in bytes. An empty one is 2 bytes of a message
-// and 50 to 200 in memory.
-const minElement = 16
-
 // checkSize keeps messages of many nearly empty elements from becoming a
 // hundred times their size in memory.
 func checkSize(data []byte, limit int) error {
-	size := 0
-	for len(data) > 0 {
-		number, kind, n := protowire.ConsumeField(data)
-		if n < 0 {
-			return fmt.Errorf("not a pprof message: %w", protowire.ParseError(n))
-		}
-		data = data[n:]
-		if kind == protowire.BytesType && number >= 2 && number <= 5 {
-			n = max(n, minElement)
-		}
-		if size += n; size > limit {
-			return sizeError(limit)
-		}
+	weight, err := pprofconv.Weight(data)
+	if err != nil {
+		return err
+	}
+	if weight > limit {
+		return sizeError(limit)
 	}
 	return nil
 }
