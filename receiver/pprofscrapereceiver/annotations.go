@@ -11,9 +11,11 @@ import (
 )
 
 const (
+	podAnnotation = "__meta_kubernetes_pod_annotation_"
 	// profileAnnotations begin the labels of the annotations profiles.grafana.com/*.
 	profileAnnotations = podAnnotation + "profiles_grafana_com_"
 
+	podNamespace  = "__meta_kubernetes_namespace"
 	podName       = "__meta_kubernetes_pod_name"
 	podPhase      = "__meta_kubernetes_pod_phase"
 	podPortNumber = "__meta_kubernetes_pod_container_port_number"

@@ -12,7 +12,7 @@ import (
 // pair like "memory.scrape", "true". Prometheus makes labels of them so.
 func annotated(address, port, portName string, annotations ...string) []string {
 	labels := []string{
-		"__address__", address, podNamespace, "shop", podName, "web-0", podContainer, "web", podPhase, "Running",
+		"__address__", address, podNamespace, "shop", podName, "web-0", "__meta_kubernetes_pod_container_name", "web", podPhase, "Running",
 		podPortNumber, port, podPortName, portName,
 	}
 	for i := 0; i < len(annotations); i += 2 {

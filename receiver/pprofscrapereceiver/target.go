@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/prometheus/discovery/targetgroup"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
+
+	"github.com/invar-otel/invar/internal/promdiscovery"
 )
 
 // Labels of a target before relabelling that are about profiles; the names are
@@ -123,7 +125,11 @@ func (c *ScrapeConfig) target(lb *labels.Builder, raw labels.Labels, key string,
 		lb.Set(model.InstanceLabel, address)
 	}
 	if lb.Get(labelServiceName) == "" {
-		lb.Set(labelServiceName, serviceName(raw, lb.Get(model.JobLabel)))
+		name := promdiscovery.Service(raw.Get)
+		if name == "" {
+			name = lb.Get(model.JobLabel)
+		}
+		lb.Set(labelServiceName, name)
 	}
 	lb.Range(func(l labels.Label) {
 		if strings.HasPrefix(l.Name, model.ReservedLabelPrefix) {

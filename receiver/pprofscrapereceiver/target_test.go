@@ -158,18 +158,9 @@ func TestServiceNames(t *testing.T) {
 		require.Empty(t, errs)
 		require.Equal(t, want, targets[0].labels.Get("service_name"))
 	}
-	annotation, name, place := podAnnotation, "__meta_kubernetes_pod_label_app_kubernetes_io_name", []string{podNamespace, "shop", podContainer, "web"}
 	f("", "app")
-	f("", "shop/web", place...)
-	f("", "app", podNamespace, "shop")
-	f("", "named", append(place, name, "named")...)
-	f("", "resource", append(place, name, "named", annotation+"resource_opentelemetry_io_service_name", "resource")...)
-	f("", "pyroscope", append(place, name, "named", annotation+"resource_opentelemetry_io_service_name", "resource",
-		annotation+"pyroscope_io_service_name", "pyroscope")...)
-	f("{target_label: service_name, replacement: mine}", "mine", append(place, annotation+"pyroscope_io_service_name", "pyroscope")...)
-	f("", "web", "__meta_docker_container_name", "/web")
-	f("", "stack_web", "__meta_dockerswarm_service_name", "stack_web")
-	f("", "task", "__meta_dockerswarm_service_name", "stack_web", "__meta_dockerswarm_container_label_service_name", "task")
+	f("", "cart", "__meta_kubernetes_pod_label_app_kubernetes_io_name", "cart")
+	f("{target_label: service_name, replacement: mine}", "mine", podAnnotation+"pyroscope_io_service_name", "pyroscope")
 	f("{target_label: job, replacement: other}", "other")
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
 	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/invar-otel/invar/internal/promdiscovery"
 )
 
 // Labels of a process, as relabel_configs see them beside those of its target.
@@ -52,7 +54,7 @@ func Of(p Process, targets *Targets, rules []*relabel.Config) (Attributes, bool)
 	out := Attributes{}
 	kubernetes(out, target)
 	docker(out, target)
-	out.set("service.name", serviceName(p, target, out))
+	out.set("service.name", serviceName(p, target))
 	b.Range(func(l labels.Label) {
 		switch {
 		case strings.HasPrefix(l.Name, model.ReservedLabelPrefix):
@@ -99,28 +101,14 @@ func kubernetes(out Attributes, target model.LabelSet) {
 	out.set("k8s.pod.uid", pod("uid"))
 	out.set("k8s.container.name", pod("container_name"))
 	out.set("k8s.node.name", pod("node_name"))
-	name := pod("controller_name")
-	switch kind := pod("controller_kind"); kind {
-	case "ReplicaSet":
-		out.set("k8s.replicaset.name", name)
-		// A Deployment's ReplicaSets are called by its name and by the hash of
-		// their pods, which is a label of the pods.
-		if hash := pod("label_pod_template_hash"); hash != "" {
-			if deployment, ok := strings.CutSuffix(name, "-"+hash); ok {
-				out.set("k8s.deployment.name", deployment)
-			}
-		}
-	case "Job":
-		out.set("k8s.job.name", name)
-		// A CronJob's Jobs are called by its name and the minute they are for.
-		if i := strings.LastIndexByte(name, '-'); i > 0 && len(name)-i > 8 {
-			if _, err := strconv.Atoi(name[i+1:]); err == nil {
-				out.set("k8s.cronjob.name", name[:i])
-			}
-		}
-	case "StatefulSet", "DaemonSet":
-		out.set("k8s."+strings.ToLower(kind)+".name", name)
+	for _, owner := range promdiscovery.PodOwners(labelOf(target)) {
+		out.set(owner.Attribute, owner.Name)
 	}
+}
+
+// labelOf returns a target's labels by name.
+func labelOf(target model.LabelSet) func(string) string {
+	return func(name string) string { return string(target[model.LabelName(name)]) }
 }
 
 // docker adds what Prometheus' discovery of Docker's containers tells.
@@ -128,26 +116,11 @@ func docker(out Attributes, target model.LabelSet) {
 	out.set("container.name", strings.TrimPrefix(string(target["__meta_docker_container_name"]), "/"))
 }
 
-// serviceName is the first that there is of: an annotation of the pod, what the
-// process' environment says, a label of the pod, what owns the pod, the name of
-// the container, the name of the executable.
-// https://opentelemetry.io/docs/specs/semconv/non-normative/k8s-attributes/
-func serviceName(p Process, target model.LabelSet, known Attributes) string {
-	for _, name := range []string{
-		string(target[kubernetesPod+"annotation_resource_opentelemetry_io_service_name"]),
-		string(target[kubernetesPod+"annotation_pyroscope_io_service_name"]),
-		p.ServiceName,
-		string(target[kubernetesPod+"label_app_kubernetes_io_instance"]),
-		string(target[kubernetesPod+"label_app_kubernetes_io_name"]),
-		known["k8s.deployment.name"],
-		known["k8s.replicaset.name"],
-		known["k8s.statefulset.name"],
-		known["k8s.daemonset.name"],
-		known["k8s.cronjob.name"],
-		known["k8s.job.name"],
-		known["k8s.pod.name"],
-		known["container.name"],
-	} {
+// serviceName is the first that there is of: what annotations of the pod say, what
+// the process' environment says, what else the target tells, the executable.
+func serviceName(p Process, target model.LabelSet) string {
+	label := labelOf(target)
+	for _, name := range []string{promdiscovery.AnnotatedService(label), p.ServiceName, promdiscovery.Service(label)} {
 		if name != "" {
 			return name
 		}
