@@ -16,19 +16,43 @@ import (
 // value of 0 is not a sample of that type. p is neither kept nor changed. A
 // message that contradicts itself is an error.
 func FromPprof(p *profile.Profile) (pprofile.Profiles, error) {
+	b := NewBatch()
+	_, err := b.Add(p)
+	return b.Profiles(), err
+}
+
+// Batch converts several pprof messages to one message of profiles. It must not
+// be used concurrently.
+type Batch struct {
+	out  pprofile.Profiles
+	dict *profiledict.Builder
+}
+
+// NewBatch returns an empty Batch.
+func NewBatch() *Batch {
 	out := pprofile.NewProfiles()
+	return &Batch{out: out, dict: profiledict.New(out)}
+}
+
+// Profiles is what has been added. The Batch must not be used any more.
+func (b *Batch) Profiles() pprofile.Profiles { return b.out }
+
+// Add converts a message as FromPprof does, and returns what it has become. After
+// an error nothing of p is there.
+func (b *Batch) Add(p *profile.Profile) (pprofile.ResourceProfiles, error) {
 	if len(p.SampleType) == 0 {
-		return out, errors.New("the pprof message has no sample type")
+		return pprofile.ResourceProfiles{}, errors.New("the pprof message has no sample type")
 	}
 	if err := p.CheckValid(); err != nil {
-		return out, err
+		return pprofile.ResourceProfiles{}, err
 	}
-	c := reader{Builder: profiledict.New(out)}
+	c := reader{Builder: b.dict}
 	c.mappings(p.Mapping)
 	c.functions(p.Function)
 	c.locations(p.Location)
 
-	sp := out.ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty()
+	rp := b.out.ResourceProfiles().AppendEmpty()
+	sp := rp.ScopeProfiles().AppendEmpty()
 	if p.DefaultSampleType != "" {
 		sp.Scope().Attributes().PutStr(attrDefaultType, p.DefaultSampleType)
 	}
@@ -53,7 +77,7 @@ func FromPprof(p *profile.Profile) (pprofile.Profiles, error) {
 		to.Samples().EnsureCapacity(n)
 	}
 	c.samples(p.Sample, sp.Profiles())
-	return out, nil
+	return rp, nil
 }
 
 // reader puts the parts of a pprof message into a dictionary. Indices are
@@ -74,7 +98,7 @@ func (c *reader) valueType(to pprofile.ValueType, from *profile.ValueType) {
 func (c *reader) mappings(from []*profile.Mapping) {
 	c.mapping = make(map[uint64]int32, len(from))
 	table := c.Dict.MappingTable()
-	table.EnsureCapacity(len(from) + 1)
+	table.EnsureCapacity(table.Len() + len(from))
 	for _, m := range from {
 		c.mapping[m.ID] = int32(table.Len())
 		to := table.AppendEmpty()
@@ -106,7 +130,7 @@ var mappingFlags = []struct {
 func (c *reader) functions(from []*profile.Function) {
 	c.function = make(map[uint64]int32, len(from))
 	table := c.Dict.FunctionTable()
-	table.EnsureCapacity(len(from) + 1)
+	table.EnsureCapacity(table.Len() + len(from))
 	for _, f := range from {
 		c.function[f.ID] = int32(table.Len())
 		to := table.AppendEmpty()
@@ -120,7 +144,7 @@ func (c *reader) functions(from []*profile.Function) {
 func (c *reader) locations(from []*profile.Location) {
 	c.location = make(map[uint64]int32, len(from))
 	table := c.Dict.LocationTable()
-	table.EnsureCapacity(len(from) + 1)
+	table.EnsureCapacity(table.Len() + len(from))
 	for _, l := range from {
 		c.location[l.ID] = int32(table.Len())
 		to := table.AppendEmpty()

@@ -44,6 +44,36 @@ func TestRoundTripRandom(t *testing.T) {
 	}
 }
 
+// TestBatch takes several profiles there in one message, and each back alone.
+func TestBatch(t *testing.T) {
+	b := NewBatch()
+	var want []*profile.Profile
+	for seed := range uint64(20) {
+		p := randomProfile(rand.New(rand.NewPCG(seed, 8)))
+		_, err := b.Add(&profile.Profile{SampleType: p.SampleType, Sample: []*profile.Sample{{Value: nil}}})
+		require.Error(t, err)
+		rp, err := b.Add(p)
+		require.NoError(t, err)
+		rp.Resource().Attributes().PutInt("seed", int64(seed))
+		want = append(want, p)
+	}
+	all := b.Profiles()
+	require.Equal(t, len(want), all.ResourceProfiles().Len())
+	for i, rp := range all.ResourceProfiles().All() {
+		sp := rp.ScopeProfiles().At(0)
+		kind, err := KindOf(all.Dictionary(), sp.Profiles().At(0))
+		require.NoError(t, err)
+		m := NewMessage(all.Dictionary(), kind, Options{})
+		m.Describe(sp.Scope())
+		for _, p := range sp.Profiles().All() {
+			require.NoError(t, m.Add(p))
+		}
+		read, err := profile.ParseUncompressed(m.Append(nil))
+		require.NoError(t, err)
+		assertSame(t, want[i], read)
+	}
+}
+
 // TestRoundTripMarshalled sends the pprofile over the wire on its way.
 func TestRoundTripMarshalled(t *testing.T) {
 	p := randomProfile(rand.New(rand.NewPCG(7, 7)))

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/pprof/profile"
-	"go.opentelemetry.io/collector/pdata/pprofile"
 
 	"github.com/invar-otel/invar/internal/pprofconv"
 )
@@ -54,18 +53,18 @@ var foldedTypes = map[string]foldedType{
 
 // folded reads stacks as text, whose frames are divided by ";" with the outermost
 // first: in groups "a;b;c 10", in lines "a;b;c" as often as it was seen.
-func (in *ingestion) folded(format string, body []byte, limit int) ([]pprofile.Profiles, error) {
+func (in *ingestion) folded(to *pprofconv.Batch, format string, body []byte, limit int) error {
 	app, suffix := in.app, "cpu"
 	if i := strings.LastIndexByte(app, '.'); i >= 0 {
 		app, suffix = app[:i], app[i+1:]
 	}
 	kind, ok := foldedTypes[suffix]
 	if !ok {
-		return nil, fmt.Errorf("name: %q ends in .%s, which is no profile type; write it like %s.cpu", in.app, suffix, in.app)
+		return fmt.Errorf("name: %q ends in .%s, which is no profile type; write it like %s.cpu", in.app, suffix, in.app)
 	}
 	body, err := inflate(body, limit)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	f := newFolded(kind, in.sampleRate, limit)
 	for number := 1; len(body) > 0; number++ {
@@ -76,22 +75,22 @@ func (in *ingestion) folded(format string, body []byte, limit int) ([]pprofile.P
 			continue
 		}
 		if err := f.line(format, string(line)); err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
+			return fmt.Errorf("line %d: %w", number, err)
 		}
 	}
 	if len(f.profile.Sample) == 0 {
-		return nil, nil
+		return nil
 	}
 	f.profile.TimeNanos = in.from.UnixNano()
 	f.profile.DurationNanos = in.until.Sub(in.from).Nanoseconds()
-	pd, attributes, err := convert(f.profile, kind.name)
+	attributes, err := convert(to, f.profile, kind.name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	named := *in
 	named.app = app
 	named.resource(attributes, true)
-	return []pprofile.Profiles{pd}, nil
+	return nil
 }
 
 // foldedProfile gathers folded stacks.

@@ -12,19 +12,19 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/invar-otel/invar/internal/pprofconv"
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/jfrtest"
 )
 
 const fuzzLimit = 1 << 16
 
 // check reads profiles back, each of which has a service or a name.
-func check(t *testing.T, all []pprofile.Profiles, err error) {
+func check(t *testing.T, batch *pprofconv.Batch, err error) {
 	if err != nil {
-		require.Empty(t, all)
 		require.Less(t, len(err.Error()), 4096)
+		return // what is in the batch is not used
 	}
-	for _, pd := range all {
-		got := read(t, pd)
+	for _, got := range read(t, batch.Profiles()) {
 		require.NotEmpty(t, got.attributes["service.name"])
 	}
 }
@@ -62,8 +62,9 @@ func FuzzFolded(f *testing.F) {
 			format = formatLines
 		}
 		in := ingestion{app: "shop", sampleRate: 100, from: time.Unix(1, 0), until: time.Unix(2, 0)}
-		all, err := in.folded(format, body, fuzzLimit)
-		check(t, all, err)
+		batch := pprofconv.NewBatch()
+		err := in.folded(batch, format, body, fuzzLimit)
+		check(t, batch, err)
 	})
 }
 
@@ -74,8 +75,9 @@ func FuzzPprof(f *testing.F) {
 	f.Add([]byte("--x\r\nContent-Disposition: form-data; name=\"profile\"; filename=\"p\"\r\n\r\n\r\n--x--"), "multipart/form-data; boundary=x", "dotnetspy")
 	f.Fuzz(func(t *testing.T, body []byte, content, spy string) {
 		in := ingestion{app: "shop", spy: spy, from: time.Unix(1, 0)}
-		all, err := in.pprof(body, content, fuzzLimit)
-		check(t, all, err)
+		batch := pprofconv.NewBatch()
+		err := in.pprof(batch, body, content, fuzzLimit)
+		check(t, batch, err)
 	})
 }
 
@@ -92,8 +94,9 @@ func FuzzJFR(f *testing.F) {
 	f.Fuzz(func(t *testing.T, recording, labels []byte) {
 		body, content := form(t, map[string][]byte{"jfr": recording, "labels": labels})
 		in := ingestion{app: "shop", sampleRate: 100, from: time.Unix(1, 0), until: time.Unix(2, 0)}
-		all, err := in.jfr(body, content, fuzzLimit)
-		check(t, all, err)
+		batch := pprofconv.NewBatch()
+		err := in.jfr(batch, body, content, fuzzLimit)
+		check(t, batch, err)
 	})
 }
 
@@ -107,9 +110,10 @@ func FuzzPush(f *testing.F) {
 		if proto.Unmarshal(data, &req) != nil {
 			return
 		}
-		all, _ := readPush(&req, fuzzLimit, time.Unix(1, 0))
-		for _, pd := range all {
-			require.NotEmpty(t, read(t, pd).name)
+		batch := pprofconv.NewBatch()
+		_ = readPush(batch, &req, fuzzLimit, time.Unix(1, 0))
+		for _, got := range read(t, batch.Profiles()) {
+			require.NotEmpty(t, got.name)
 		}
 	})
 }
@@ -120,7 +124,7 @@ func BenchmarkPprof(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := in.pprof(body, "", 1<<20); err != nil {
+		if err := in.pprof(pprofconv.NewBatch(), body, "", 1<<20); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -132,7 +136,7 @@ func BenchmarkJFR(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := in.jfr(body, "", 16<<20); err != nil {
+		if err := in.jfr(pprofconv.NewBatch(), body, "", 16<<20); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -144,7 +148,7 @@ func BenchmarkFolded(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := in.folded(formatGroups, body, 16<<20); err != nil {
+		if err := in.folded(pprofconv.NewBatch(), formatGroups, body, 16<<20); err != nil {
 			b.Fatal(err)
 		}
 	}

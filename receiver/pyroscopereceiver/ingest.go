@@ -16,6 +16,8 @@ import (
 	"github.com/grafana/pyroscope/api/model/labelset"
 	"github.com/klauspost/compress/gzip"
 	"go.opentelemetry.io/collector/pdata/pprofile"
+
+	"github.com/invar-otel/invar/internal/pprofconv"
 )
 
 // Pyroscope takes /ingest on both paths.
@@ -75,35 +77,36 @@ func (r *pyroscopeReceiver) ingest(w http.ResponseWriter, req *http.Request) {
 }
 
 // decode reads a request, whose Content-Encoding confighttp has undone.
-func (r *pyroscopeReceiver) decode(req *http.Request) (format string, profiles []pprofile.Profiles, err error) {
+func (r *pyroscopeReceiver) decode(req *http.Request) (format string, profiles pprofile.Profiles, err error) {
 	query := req.URL.Query()
 	content := req.Header.Get("Content-Type")
 	if format, err = formatOf(query.Get("format"), content); err != nil {
-		return format, nil, err
+		return format, profiles, err
 	}
 	in, err := parseQuery(query, time.Now())
 	if err != nil {
-		return format, nil, err
+		return format, profiles, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(nil, req.Body, r.maxBody))
 	if err != nil {
 		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 			err = fmt.Errorf("the request is %w: limit: %d bytes", errTooLarge, tooLarge.Limit)
 		}
-		return format, nil, err
+		return format, profiles, err
 	}
+	batch := pprofconv.NewBatch()
 	switch format {
 	case formatPprof:
-		profiles, err = in.pprof(body, content, r.maxProfile)
+		err = in.pprof(batch, body, content, r.maxProfile)
 	case formatJFR:
-		profiles, err = in.jfr(body, content, r.maxProfile)
+		err = in.jfr(batch, body, content, r.maxProfile)
 	default:
-		profiles, err = in.folded(format, body, r.maxProfile)
+		err = in.folded(batch, format, body, r.maxProfile)
 	}
 	if err != nil {
 		err = fmt.Errorf("format %s: %w", format, err)
 	}
-	return format, profiles, err
+	return format, batch.Profiles(), err
 }
 
 // formatOf is the format of a body. Like Pyroscope's handler it knows the older

@@ -17,6 +17,7 @@ import (
 	googlev1 "github.com/grafana/pyroscope/api/gen/proto/go/google/v1"
 	"github.com/stretchr/testify/require"
 
+	"github.com/invar-otel/invar/internal/pprofconv"
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/jfrtest"
 )
 
@@ -147,9 +148,9 @@ func TestIngestDotnet(t *testing.T) {
 	data, err := message.MarshalVT()
 	require.NoError(t, err)
 	in := ingestion{app: "shop", spy: "dotnetspy", from: time.Unix(1, 0)}
-	all, err := in.pprof(data, "", 1<<20)
-	require.NoError(t, err)
-	got := read(t, all[0])
+	batch := pprofconv.NewBatch()
+	require.NoError(t, in.pprof(batch, data, "", 1<<20))
+	got := read(t, batch.Profiles())[0]
 	require.Equal(t, "inuse_objects/count inuse_space/bytes", got.types())
 	require.Equal(t, "memory", got.name)
 	require.Contains(t, got.stacks(), "main;pay")

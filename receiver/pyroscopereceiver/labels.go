@@ -5,7 +5,6 @@ import (
 
 	"github.com/google/pprof/profile"
 	"go.opentelemetry.io/collector/pdata/pcommon"
-	"go.opentelemetry.io/collector/pdata/pprofile"
 
 	"github.com/invar-otel/invar/internal/pprofconv"
 )
@@ -62,13 +61,13 @@ func (in *ingestion) resource(attributes pcommon.Map, keepApp bool) {
 	}
 }
 
-// convert makes a profile of the pipeline, with a name and without a resource.
-func convert(p *profile.Profile, name string) (pprofile.Profiles, pcommon.Map, error) {
-	pd, err := pprofconv.FromPprof(p)
+// convert adds a profile to a batch, with a name. The resource attributes it returns
+// are the caller's to fill.
+func convert(to *pprofconv.Batch, p *profile.Profile, name string) (pcommon.Map, error) {
+	rp, err := to.Add(p)
 	if err != nil {
-		return pd, pcommon.Map{}, err
+		return pcommon.Map{}, err
 	}
-	rp := pd.ResourceProfiles().At(0)
 	pprofconv.SetName(rp.ScopeProfiles().At(0), name)
-	return pd, rp.Resource().Attributes(), nil
+	return rp.Resource().Attributes(), nil
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/pprof/profile"
 	googlev1 "github.com/grafana/pyroscope/api/gen/proto/go/google/v1"
-	"go.opentelemetry.io/collector/pdata/pprofile"
 
 	"github.com/invar-otel/invar/internal/pprofconv"
 )
@@ -38,44 +37,44 @@ var usualSampleTypes = map[string]*sampleType{
 
 // pprof reads a body that is a pprof message, perhaps in gzip, or a form with
 // one. An empty message is no profile.
-func (in *ingestion) pprof(body []byte, content string, limit int) ([]pprofile.Profiles, error) {
+func (in *ingestion) pprof(to *pprofconv.Batch, body []byte, content string, limit int) error {
 	types := usualSampleTypes
 	if isForm(content) {
 		parts, err := readForm(body, content)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if len(parts[partPrevious]) > 0 {
-			return nil, fmt.Errorf("part %s: profiles to be subtracted here are not supported; update the client to one that sends the difference, as pyroscope-go does", partPrevious)
+			return fmt.Errorf("part %s: profiles to be subtracted here are not supported; update the client to one that sends the difference, as pyroscope-go does", partPrevious)
 		}
 		if config := parts[partSampleTypes]; len(config) > 0 {
 			types = nil
 			if err := json.Unmarshal(config, &types); err != nil {
-				return nil, fmt.Errorf("part %s: %w", partSampleTypes, err)
+				return fmt.Errorf("part %s: %w", partSampleTypes, err)
 			}
 		}
 		var ok bool
 		if body, ok = parts[partProfile]; !ok {
-			return nil, fmt.Errorf("part %s is missing", partProfile)
+			return fmt.Errorf("part %s is missing", partProfile)
 		}
 	}
 	if len(body) == 0 {
-		return nil, nil
+		return nil
 	}
 	data, err := inflate(body, limit)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// What .NET's profiler sent before it named itself is known by its "-".
 	dotnet := in.spy == "dotnetspy" || in.spy == "unknown" && types["inuse-space"] != nil
 	if dotnet {
 		if data, err = numberFunctions(data, limit); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	p, err := parsePprof(data, limit)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// Some clients give the time in microseconds or not at all.
 	if time.Unix(0, p.TimeNanos).UTC().Year() <= 1970 {
@@ -87,12 +86,12 @@ func (in *ingestion) pprof(body []byte, content string, limit int) ([]pprofile.P
 			t.Type = strings.ReplaceAll(t.Type, "-", "_")
 		}
 	}
-	pd, attributes, err := convert(p, nameOf(p, types))
+	attributes, err := convert(to, p, nameOf(p, types))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	in.resource(attributes, false)
-	return []pprofile.Profiles{pd}, nil
+	return nil
 }
 
 // parsePprof reads a message without compression.

@@ -11,7 +11,8 @@ import (
 	pushv1 "github.com/grafana/pyroscope/api/gen/proto/go/push/v1"
 	typesv1 "github.com/grafana/pyroscope/api/gen/proto/go/types/v1"
 	"github.com/prometheus/common/model"
-	"go.opentelemetry.io/collector/pdata/pprofile"
+
+	"github.com/invar-otel/invar/internal/pprofconv"
 )
 
 // Errors of pushes, in Pyroscope's words.
@@ -27,8 +28,10 @@ func (r *pyroscopeReceiver) Push(ctx context.Context, req *connect.Request[pushv
 	if req.Peer().Protocol == connect.ProtocolConnect {
 		obs = r.obsHTTP
 	}
-	profiles, invalid := readPush(req.Msg, r.maxProfile, time.Now())
-	if len(profiles) == 0 && invalid == nil {
+	batch := pprofconv.NewBatch()
+	invalid := readPush(batch, req.Msg, r.maxProfile, time.Now())
+	profiles := batch.Profiles()
+	if profiles.ResourceProfiles().Len() == 0 && invalid == nil {
 		invalid = errNoProfiles
 	}
 	if invalid != nil {
@@ -46,10 +49,9 @@ func (r *pyroscopeReceiver) Push(ctx context.Context, req *connect.Request[pushv
 	return connect.NewResponse(&pushv1.PushResponse{}), nil
 }
 
-// readPush returns the profiles of a request, and what is wrong with those that
-// are left out.
-func readPush(req *pushv1.PushRequest, limit int, now time.Time) ([]pprofile.Profiles, error) {
-	var profiles []pprofile.Profiles
+// readPush adds the profiles of a request to a batch, and returns what is wrong
+// with those that are left out.
+func readPush(to *pprofconv.Batch, req *pushv1.PushRequest, limit int, now time.Time) error {
 	var errs error
 	for i, series := range req.Series {
 		if err := checkLabels(series.GetLabels()); err != nil {
@@ -57,15 +59,12 @@ func readPush(req *pushv1.PushRequest, limit int, now time.Time) ([]pprofile.Pro
 			continue
 		}
 		for j, sample := range series.Samples {
-			pd, err := readSample(sample.GetRawProfile(), series.Labels, limit, now)
-			if err != nil {
+			if err := readSample(to, sample.GetRawProfile(), series.Labels, limit, now); err != nil {
 				errs = errors.Join(errs, fmt.Errorf("series %d: profile %d: %w", i, j, err))
-				continue
 			}
-			profiles = append(profiles, pd)
 		}
 	}
-	return profiles, errs
+	return errs
 }
 
 // checkLabels tells what is wrong with the labels of a series. Like Pyroscope's,
@@ -98,14 +97,14 @@ func isLabelName(name string) bool {
 	return model.LegacyValidation.IsValidLabelName(strings.ReplaceAll(name, ".", "_"))
 }
 
-func readSample(raw []byte, labels []*typesv1.LabelPair, limit int, now time.Time) (pprofile.Profiles, error) {
+func readSample(to *pprofconv.Batch, raw []byte, labels []*typesv1.LabelPair, limit int, now time.Time) error {
 	data, err := inflate(raw, limit)
 	if err != nil {
-		return pprofile.Profiles{}, err
+		return err
 	}
 	p, err := parsePprof(data, limit)
 	if err != nil {
-		return pprofile.Profiles{}, err
+		return err
 	}
 	if p.TimeNanos <= 0 {
 		p.TimeNanos = now.UnixNano()
@@ -116,9 +115,9 @@ func readSample(raw []byte, labels []*typesv1.LabelPair, limit int, now time.Tim
 			name = l.Value
 		}
 	}
-	pd, attributes, err := convert(p, name)
+	attributes, err := convert(to, p, name)
 	if err != nil {
-		return pd, err
+		return err
 	}
 	attributes.EnsureCapacity(len(labels))
 	for _, l := range labels {
@@ -126,5 +125,5 @@ func readSample(raw []byte, labels []*typesv1.LabelPair, limit int, now time.Tim
 			attributes.PutStr(attributeOf(l.Name), l.Value)
 		}
 	}
-	return pd, nil
+	return nil
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"golang.org/x/net/http2"
+
+	"github.com/invar-otel/invar/internal/pprofconv"
 )
 
 // labelPairs reads name=value.
@@ -133,7 +135,8 @@ func TestPushTime(t *testing.T) {
 	late := shop()
 	late.TimeNanos = 0
 	now := time.Unix(1_700_000_000, 5)
-	all, err := readPush(&pushv1.PushRequest{Series: []*pushv1.RawProfileSeries{series(encode(t, late, true), "__name__=x")}}, 1<<20, now)
+	batch := pprofconv.NewBatch()
+	err := readPush(batch, &pushv1.PushRequest{Series: []*pushv1.RawProfileSeries{series(encode(t, late, true), "__name__=x")}}, 1<<20, now)
 	require.NoError(t, err)
-	require.Equal(t, now.UnixNano(), read(t, all[0]).pprof.TimeNanos)
+	require.Equal(t, now.UnixNano(), read(t, batch.Profiles())[0].pprof.TimeNanos)
 }

@@ -100,23 +100,20 @@ func (r *pyroscopeReceiver) Shutdown(ctx context.Context) error {
 // errUnavailable is why a request may be sent again as it is.
 var errUnavailable = errors.New("the profiles cannot be taken now")
 
-// consume passes profiles on one by one: each has a dictionary of its own. At
-// the first that is not taken it stops; the error is errUnavailable, or the
-// pipeline refuses the profile for good.
-func (r *pyroscopeReceiver) consume(ctx context.Context, obs *receiverhelper.ObsReport, format string, all []pprofile.Profiles) error {
-	for _, pd := range all {
-		n := pd.SampleCount() // the pipeline owns pd then
-		ctx := obs.StartProfilesOp(ctx)
-		err := r.next.ConsumeProfiles(ctx, pd)
-		obs.EndProfilesOp(ctx, format, n, err)
-		switch {
-		case err != nil && consumererror.IsPermanent(err):
-			return err
-		case err != nil:
-			return fmt.Errorf("%w: %w", errUnavailable, err)
-		}
+// consume passes the profiles of a request on, all of them or none. The error is
+// errUnavailable, or the pipeline refuses them for good.
+func (r *pyroscopeReceiver) consume(ctx context.Context, obs *receiverhelper.ObsReport, format string, all pprofile.Profiles) error {
+	n := all.SampleCount() // the pipeline owns them then
+	if all.ResourceProfiles().Len() == 0 {
+		return nil
 	}
-	return nil
+	ctx = obs.StartProfilesOp(ctx)
+	err := r.next.ConsumeProfiles(ctx, all)
+	obs.EndProfilesOp(ctx, format, n, err)
+	if err != nil && !consumererror.IsPermanent(err) {
+		return fmt.Errorf("%w: %w", errUnavailable, err)
+	}
+	return err
 }
 
 // refuse counts a request that cannot be read, which has no samples to count.

@@ -59,18 +59,25 @@ type taken struct {
 // read turns what the pipeline got back into pprof, as the exporter does.
 func (p *pipeline) read(t testing.TB) []taken {
 	t.Helper()
-	all := make([]taken, 0, len(p.got))
+	var all []taken
 	for _, pd := range p.got {
-		all = append(all, read(t, pd))
+		all = append(all, read(t, pd)...)
 	}
 	return all
 }
 
-func read(t testing.TB, pd pprofile.Profiles) taken {
+// read reads the profiles of a message.
+func read(t testing.TB, pd pprofile.Profiles) []taken {
 	t.Helper()
-	dict := pd.Dictionary()
-	require.Equal(t, 1, pd.ResourceProfiles().Len())
-	rp := pd.ResourceProfiles().At(0)
+	var all []taken
+	for _, rp := range pd.ResourceProfiles().All() {
+		all = append(all, readOne(t, pd.Dictionary(), rp))
+	}
+	return all
+}
+
+func readOne(t testing.TB, dict pprofile.ProfilesDictionary, rp pprofile.ResourceProfiles) taken {
+	t.Helper()
 	require.Equal(t, 1, rp.ScopeProfiles().Len())
 	sp := rp.ScopeProfiles().At(0)
 	require.Positive(t, sp.Profiles().Len())
