@@ -1,0 +1,340 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/google/pprof/profile"
+	"github.com/grafana/pyroscope/api/gen/proto/go/push/v1/pushv1connect"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/invar-otel/invar/tests/harness"
+	"github.com/invar-otel/invar/tests/pyroscopesink"
+)
+
+// pyroscopeRelay receives at PUSH what Pyroscope's clients send, and sends it to
+// PYROSCOPE.
+const pyroscopeRelay = `
+receivers:
+  pyroscope: {protocols: {http: {endpoint: "${env:PUSH}"}}}
+exporters:
+  pyroscope:
+    endpoint: ${env:PYROSCOPE}
+    tenant: {header: X-Scope-OrgID}
+    sending_queue: {batch: {flush_timeout: 100ms}}
+service: {pipelines: {profiles: {receivers: [pyroscope], exporters: [pyroscope]}}}
+`
+
+// TestPyroscopeRelay pushes to the pyroscope receiver as Pyroscope's clients do,
+// and finds at Pyroscope's API behind it what they pushed.
+func TestPyroscopeRelay(t *testing.T) {
+	t.Parallel()
+	sink := startPyroscope(t)
+	addr := harness.FreeAddr(t)
+	invar := harness.Invar(t, harness.Options{Config: pyroscopeRelay, Env: map[string]string{"PUSH": addr, "PYROSCOPE": sink.URL}})
+
+	t.Run("push", func(t *testing.T) {
+		want := everythingInPprof()
+		for _, c := range []struct {
+			name    string
+			client  *http.Client
+			options []connect.ClientOption
+		}{
+			{"connect", http.DefaultClient, nil},
+			{"connect_gzip", http.DefaultClient, []connect.ClientOption{connect.WithSendGzip()}},
+			{"connect_json", http.DefaultClient, []connect.ClientOption{connect.WithProtoJSON()}},
+			{"grpc", cleartextHTTP2(t), []connect.ClientOption{connect.WithGRPC()}},
+			{"grpc_web", http.DefaultClient, []connect.ClientOption{connect.WithGRPCWeb()}},
+		} {
+			client := pushv1connect.NewPusherServiceClient(c.client, "http://"+addr, c.options...)
+			require.NoError(t, pushProfile(t.Context(), client, "team-"+c.name, want, map[string]string{
+				"__name__": "process_cpu", "service_name": c.name, "k8s.namespace": "shop", "__session_id__": "1f", "region": "eu/ä",
+			}), c.name)
+			got := arrived(t, sink, map[string]string{"service_name": c.name}, 1)[0]
+			require.Equal(t, "team-"+c.name, got.Tenant)
+			require.Equal(t, map[string]string{"__name__": "process_cpu", "service_name": c.name, "k8s_namespace": "shop", "region": "eu/ä"}, got.Labels, c.name)
+			require.Equal(t, pyroscopesink.Canonical(want), pyroscopesink.Canonical(got.Pprof), c.name)
+		}
+	})
+
+	t.Run("folded", func(t *testing.T) {
+		query := "?name=shop.cpu%7Bregion%3Deu%7D&from=1700000000&until=1700000010&sampleRate=100"
+		status, answer := ingest(t, "http://"+addr+"/ingest"+query, "", []byte("main;pay;encrypt 60\nmain;pay 40\nmain;pay;encrypt 1\n"))
+		require.Equal(t, http.StatusOK, status, answer)
+		got := arrived(t, sink, map[string]string{"service_name": "shop"}, 1)[0]
+		require.Empty(t, got.Tenant)
+		require.Equal(t, map[string]string{
+			"__name__": "process_cpu", "__delta__": "false", "service_name": "shop", "region": "eu", "pyroscope_spy": "unknown",
+		}, got.Labels)
+		require.ElementsMatch(t, []pyroscopesink.Stack{
+			{Functions: []string{"main", "pay", "encrypt"}, Value: 610_000_000}, {Functions: []string{"main", "pay"}, Value: 400_000_000},
+		}, pyroscopesink.Stacks([]pyroscopesink.Profile{got}, "cpu"))
+		require.Equal(t, int64(1_700_000_000_000_000_000), got.Pprof.TimeNanos)
+		require.Equal(t, int64(10*time.Second), got.Pprof.DurationNanos)
+		require.Equal(t, int64(10*time.Millisecond), got.Pprof.Period)
+	})
+
+	t.Run("jfr", func(t *testing.T) {
+		recording, err := os.ReadFile(filepath.Join(harness.Root(t), "receiver", "pyroscopereceiver", "testdata", "shop.jfr.gz"))
+		require.NoError(t, err)
+		status, answer := ingest(t, "http://"+addr+"/ingest?name=java-shop%7Bregion%3Deu%7D&format=jfr&spyName=javaspy&sampleRate=50&from=1700000000&until=1700000003", "jvm", recording)
+		require.Equal(t, http.StatusOK, status, answer)
+		got := arrived(t, sink, map[string]string{"service_name": "java-shop"}, 3)
+		names := map[string][]pyroscopesink.Profile{}
+		for _, p := range got {
+			require.Equal(t, "jvm", p.Tenant)
+			require.Equal(t, "eu", p.Labels["region"])
+			require.Equal(t, "javaspy", p.Labels["pyroscope_spy"])
+			names[p.Labels["__name__"]] = append(names[p.Labels["__name__"]], p)
+		}
+		// What `jfr summary` says is in it.
+		pay := func(s pyroscopesink.Stack) bool { return s.Has("Shop.main", "Shop.pay") }
+		for _, want := range []struct {
+			name, sampleType string
+			events           int64
+		}{{"process_cpu", "cpu", 3 * int64(20*time.Millisecond)}, {"memory", "alloc_sample_objects", 49}, {"mutex", "contentions", 72}} {
+			share, total := pyroscopesink.Share(pyroscopesink.Stacks(names[want.name], want.sampleType), pay)
+			require.Equal(t, want.events, total, want.name)
+			require.Greater(t, share, 0.9, want.name)
+		}
+	})
+
+	t.Run("wrong", func(t *testing.T) {
+		before := len(sink.Profiles(nil))
+		whole := encodePprof(t, everythingInPprof())
+		for _, c := range []struct {
+			path string
+			body string
+			want int
+			text string
+		}{
+			{"/ingest?name=shop&format=pprof", "not a profile", 400, "not a pprof message"},
+			{"/ingest?name=shop&format=pprof", string(whole[:len(whole)/2]), 400, "gzip"},
+			{"/ingest?name=shop&format=jfr", "not a recording", 400, "jfr"},
+			{"/ingest?name=shop&format=speedscope", "{}", 415, "use pprof, jfr, groups or lines"},
+			{"/ingest?name=shop%7Bthe+region=eu%7D", "a 1", 400, "write it like shop{region=eu}"},
+			{"/ingest", "a 1", 400, "name"},
+			{"/ingest?name=shop&from=yesterday", "a 1", 400, "yesterday"},
+			{"/ingest?name=shop", "a;b", 400, "line 1"},
+			{"/ingest?name=shop.teapots", "a 1", 400, "no profile type"},
+			{"/ingest?name=shop&format=pprof", strings.Repeat("x", 20<<20+1), 413, "20971520"},
+			{"/push.v1.PusherService/Push", "{}", 415, ""},
+			{"/elsewhere", "", 404, ""},
+		} {
+			status, answer := ingest(t, "http://"+addr+c.path, "", []byte(c.body))
+			assert.Equal(t, c.want, status, "%s: %s", c.path, answer)
+			assert.Contains(t, answer, c.text, c.path)
+		}
+		client := pushv1connect.NewPusherServiceClient(http.DefaultClient, "http://"+addr)
+		for _, c := range []struct {
+			labels map[string]string
+			text   string
+		}{
+			{map[string]string{"service_name": "x"}, "__name__ is missing"},
+			{map[string]string{"__name__": "x", "a b": "c"}, "is not a label's name"},
+			{nil, "at least one label"},
+		} {
+			err := pushProfile(t.Context(), client, "x", everythingInPprof(), c.labels)
+			assert.Equal(t, connect.CodeInvalidArgument, connect.CodeOf(err))
+			require.ErrorContains(t, err, c.text)
+		}
+		// Whatever of it were passed on would be there before this.
+		require.NoError(t, pushProfile(t.Context(), client, "", everythingInPprof(), map[string]string{"__name__": "x", "service_name": "after"}))
+		arrived(t, sink, map[string]string{"service_name": "after"}, 1)
+		require.Equal(t, before+1, len(sink.Profiles(nil))) //nolint:testifylint // whole profiles would be printed
+	})
+	require.NoError(t, invar.Stop())
+}
+
+// TestPyroscopeOutage has nobody where profiles go. They wait on disk while the
+// collector is killed, until Pyroscope is there; it goes away once more in the
+// middle of it, without an answer. What a client was told is taken arrives, whole
+// and for its tenant.
+func TestPyroscopeOutage(t *testing.T) {
+	t.Parallel()
+	addr, pyroscope := harness.FreeAddr(t), harness.FreeAddr(t)
+	options := harness.Options{Config: `
+receivers:
+  pyroscope: {protocols: {http: {endpoint: "${env:PUSH}"}}}
+exporters:
+  pyroscope:
+    endpoint: http://${env:PYROSCOPE}
+    tenant: {header: X-Scope-OrgID}
+    max_request_size: 16KiB
+    retry_on_failure: {initial_interval: 50ms, max_interval: 200ms}
+    sending_queue: {storage: file_storage, queue_size: 100000, batch: {flush_timeout: 50ms}}
+extensions: {file_storage: {directory: "${env:STATE_DIR}"}}
+service:
+  extensions: [file_storage]
+  pipelines: {profiles: {receivers: [pyroscope], exporters: [pyroscope]}}
+`, Env: map[string]string{"PUSH": addr, "PYROSCOPE": pyroscope, "STATE_DIR": t.TempDir()}}
+
+	const services = 150 // in each of the two lives
+	shared := everythingInPprof()
+	pushed := func(i int) *profile.Profile {
+		p := shared.Copy()
+		p.TimeNanos += int64(i)
+		p.Sample[0].Value[1] += int64(i)
+		return p
+	}
+	service := func(i int) string { return fmt.Sprintf("service-%03d", i) }
+	tenant := func(i int) string { return []string{"even", "odd"}[i%2] }
+	client := pushv1connect.NewPusherServiceClient(http.DefaultClient, "http://"+addr)
+	var mu sync.Mutex
+	var taken []int
+	got := map[string][]pyroscopesink.Profile{}
+	// life pushes from several clients. If asked to, it kills the collector in the
+	// middle of that.
+	life := func(first int, kill bool) {
+		invar := harness.Invar(t, options)
+		next := make(chan int)
+		var pushing sync.WaitGroup
+		for range 4 {
+			pushing.Go(func() {
+				for i := range next {
+					err := pushProfile(t.Context(), client, tenant(i), pushed(i), map[string]string{"__name__": "process_cpu", "service_name": service(i)})
+					mu.Lock()
+					if err == nil {
+						taken = append(taken, i)
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		for i := first; i < first+services; i++ {
+			if kill && i == first+services/2 {
+				invar.Signal(syscall.SIGKILL)
+			}
+			next <- i
+		}
+		close(next)
+		pushing.Wait()
+		if kill {
+			require.Error(t, invar.Wait(10*time.Second))
+		}
+	}
+	life(0, true)
+	t.Logf("%d taken until the kill", len(taken))
+	require.GreaterOrEqual(t, len(taken), services/2-4, "those before the kill")
+	before := len(taken)
+	life(services, false)
+	require.Len(t, taken, before+services, "all of the second life")
+
+	record := func(p pyroscopesink.Profile) {
+		mu.Lock()
+		defer mu.Unlock()
+		got[p.Labels["service_name"]] = append(got[p.Labels["service_name"]], p)
+	}
+	var arrives sync.Once
+	arrived, left := make(chan struct{}), make(chan struct{})
+	leaving, err := pyroscopesink.Start(pyroscope, func(p pyroscopesink.Profile) {
+		record(p)
+		arrives.Do(func() { close(arrived) })
+		<-left
+	})
+	require.NoError(t, err)
+	select {
+	case <-arrived:
+	case <-time.After(30 * time.Second):
+		t.Error("nothing arrives")
+	}
+	require.NoError(t, leaving.Close())
+	close(left)
+	mu.Lock()
+	require.Less(t, len(got), len(taken), "it goes away in the middle")
+	mu.Unlock()
+	returned, err := pyroscopesink.Start(pyroscope, record)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = returned.Close() })
+
+	harness.Eventually(t, time.Minute, func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		missing := 0
+		for _, i := range taken {
+			if len(got[service(i)]) == 0 {
+				missing++
+			}
+		}
+		if missing > 0 {
+			return fmt.Errorf("%d of %d are missing", missing, len(taken))
+		}
+		return nil
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	times := 0
+	for i := range 2 * services {
+		for _, p := range got[service(i)] {
+			times++
+			require.Equal(t, tenant(i), p.Tenant)
+			require.Equal(t, pyroscopesink.Canonical(pushed(i)), pyroscopesink.Canonical(p.Pprof))
+		}
+	}
+	t.Logf("%d profiles taken, %d arrived, %d times", len(taken), len(got), times)
+}
+
+// TestPyroscopeOverOTLP takes profiles from one collector to the next by OTLP, as
+// agents do with a gateway, and they stay what they are.
+func TestPyroscopeOverOTLP(t *testing.T) {
+	t.Parallel()
+	sink := startPyroscope(t)
+	grpc, web := harness.FreeAddr(t), harness.FreeAddr(t)
+	harness.Invar(t, harness.Options{Config: `
+receivers:
+  otlp: {protocols: {grpc: {endpoint: "${env:OTLP_GRPC}"}, http: {endpoint: "${env:OTLP_HTTP}"}}}
+exporters:
+  pyroscope:
+    endpoint: ${env:PYROSCOPE}
+    tenant: {attribute: team}
+    sending_queue: {batch: {flush_timeout: 100ms}}
+service: {pipelines: {profiles: {receivers: [otlp], exporters: [pyroscope]}}}
+`, Env: map[string]string{"OTLP_GRPC": grpc, "OTLP_HTTP": web, "PYROSCOPE": sink.URL}})
+	byGRPC, byHTTP := harness.FreeAddr(t), harness.FreeAddr(t)
+	harness.Invar(t, harness.Options{Config: `
+receivers:
+  pyroscope/grpc: {protocols: {http: {endpoint: "${env:BY_GRPC}"}}}
+  pyroscope/http: {protocols: {http: {endpoint: "${env:BY_HTTP}"}}}
+exporters:
+  otlp_grpc: {endpoint: "${env:OTLP_GRPC}", tls: {insecure: true}, sending_queue: {batch: {flush_timeout: 100ms, min_size: 1000}}}
+  otlp_http: {endpoint: "http://${env:OTLP_HTTP}"}
+service:
+  pipelines:
+    profiles/grpc: {receivers: [pyroscope/grpc], exporters: [otlp_grpc]}
+    profiles/http: {receivers: [pyroscope/http], exporters: [otlp_http]}
+`, Env: map[string]string{"OTLP_GRPC": grpc, "OTLP_HTTP": web, "BY_GRPC": byGRPC, "BY_HTTP": byHTTP}})
+	for path, addr := range map[string]string{"grpc": byGRPC, "http": byHTTP} {
+		client := pushv1connect.NewPusherServiceClient(http.DefaultClient, "http://"+addr)
+		// Several, so that the exporter's batch brings their dictionaries together.
+		const n = 3
+		for i := range n {
+			p := everythingInPprof()
+			p.Sample[0].Value[1] += int64(i)
+			p.Function[0].Name += fmt.Sprint(i)
+			require.NoError(t, pushProfile(t.Context(), client, "", p, map[string]string{
+				"__name__": "wall", "service_name": path, "team": "shop", "replica": fmt.Sprint(i),
+			}))
+		}
+		got := arrived(t, sink, map[string]string{"service_name": path}, n)
+		for i := range n {
+			want := everythingInPprof()
+			want.Sample[0].Value[1] += int64(i)
+			want.Function[0].Name += fmt.Sprint(i)
+			at := slices.IndexFunc(got, func(p pyroscopesink.Profile) bool { return p.Labels["replica"] == fmt.Sprint(i) })
+			require.GreaterOrEqual(t, at, 0, path)
+			require.Equal(t, map[string]string{"__name__": "wall", "service_name": path, "replica": fmt.Sprint(i)}, got[at].Labels)
+			require.Equal(t, "shop", got[at].Tenant)
+			require.Equal(t, pyroscopesink.Canonical(want), pyroscopesink.Canonical(got[at].Pprof), path)
+		}
+	}
+}
