@@ -190,8 +190,8 @@ func (b *batch) function(f function) int32 {
 	}
 	i := int32(b.Dict.FunctionTable().Len())
 	to := b.Dict.FunctionTable().AppendEmpty()
-	to.SetNameStrindex(b.String(f.name))
-	to.SetFilenameStrindex(b.String(f.file))
+	to.SetNameStrindex(b.String(validUTF8(f.name)))
+	to.SetFilenameStrindex(b.String(validUTF8(f.file)))
 	b.functions[f] = i
 	return i
 }
@@ -210,14 +210,14 @@ func (b *batch) mapping(m libpf.FrameMapping) int32 {
 	to.SetMemoryStart(uint64(from.Start))
 	to.SetMemoryLimit(uint64(from.End))
 	to.SetFileOffset(from.FileOffset)
-	to.SetFilenameStrindex(b.String(file.FileName.String()))
+	to.SetFilenameStrindex(b.String(validUTF8(file.FileName.String())))
 	for _, id := range []struct{ key, value string }{
 		{attrBuildIDGNU, file.GnuBuildID},
 		{attrBuildIDGo, file.GoBuildID},
 		{attrBuildIDHash, file.FileID.StringNoQuotes()},
 	} {
 		if id.value != "" {
-			to.AttributeIndices().Append(b.StringAttribute(id.key, id.value))
+			to.AttributeIndices().Append(b.StringAttribute(id.key, validUTF8(id.value)))
 		}
 	}
 	b.mappings[m] = i

@@ -94,7 +94,7 @@ func (c *Config) Validate() error {
 	if c.Interval < minInterval {
 		bad("interval: %s is shorter than %s", c.Interval, minInterval)
 	}
-	if c.OffCPU < 0 || c.OffCPU > 1 {
+	if !(c.OffCPU >= 0 && c.OffCPU <= 1) { // so that NaN is none of it
 		bad("off_cpu: %g is not from 0, which records nothing, to 1, which records all", c.OffCPU)
 	}
 	if c.MinProcessAge < 0 {

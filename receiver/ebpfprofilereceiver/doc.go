@@ -3,7 +3,7 @@
 // profiler of OpenTelemetry (go.opentelemetry.io/ebpf-profiler).
 //
 //	kernel ─▶ profiler ─▶ collector: counts by process and stack
-//	                          │ every interval
+//	                          │ every interval, or when it is full
 //	                          ▼
 //	     symbolizer (native names) ─▶ batch ─▶ pipeline
 //	     attribution (targets, relabelling) ─┘

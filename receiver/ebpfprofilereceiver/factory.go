@@ -24,5 +24,10 @@ func createProfiles(_ context.Context, set receiver.Settings, cfg component.Conf
 	if err := theOne.claim(set.ID); err != nil {
 		return nil, err
 	}
-	return newReceiver(set, cfg.(*Config), next)
+	r, err := newReceiver(set, cfg.(*Config), next)
+	if err != nil {
+		theOne.release(set.ID, false)
+		return nil, err
+	}
+	return r, nil
 }

@@ -11,12 +11,12 @@ import (
 )
 
 // switches are the interpreters that can be turned off, by the profiler's names.
+// Its LuaJIT is not among them: there is nothing behind it yet.
 var switches = map[string]func(*interpreterconfig.Config) *bool{
 	"beam":    func(c *interpreterconfig.Config) *bool { return &c.BEAM.Disabled },
 	"dotnet":  func(c *interpreterconfig.Config) *bool { return &c.Dotnet.Disabled },
 	"go":      func(c *interpreterconfig.Config) *bool { return &c.Go.Disabled },
 	"hotspot": func(c *interpreterconfig.Config) *bool { return &c.Hotspot.Disabled },
-	"luajit":  func(c *interpreterconfig.Config) *bool { return &c.LuaJIT.Disabled },
 	"perl":    func(c *interpreterconfig.Config) *bool { return &c.Perl.Disabled },
 	"php":     func(c *interpreterconfig.Config) *bool { return &c.PHP.Disabled },
 	"python":  func(c *interpreterconfig.Config) *bool { return &c.Python.Disabled },

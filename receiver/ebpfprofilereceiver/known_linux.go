@@ -3,6 +3,8 @@
 package ebpfprofilereceiver
 
 import (
+	"cmp"
+
 	"github.com/prometheus/prometheus/model/relabel"
 
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/attribution"
@@ -12,9 +14,13 @@ import (
 // sampled.
 const forgetAfter = 4
 
-// knownProcesses remembers processes, so that each is looked at once. It is used
-// by one goroutine.
-type knownProcesses map[processKey]*knownProcess
+// knownProcesses remembers processes, so that each is relabelled once, and has its
+// command line also after it has ended. It is used by one goroutine.
+type knownProcesses struct {
+	procfs string
+	rules  []*relabel.Config
+	of     map[processKey]*knownProcess
+}
 
 type knownProcess struct {
 	process    attribution.Process
@@ -24,21 +30,30 @@ type knownProcess struct {
 	idle       int // periods
 }
 
+func newKnownProcesses(procfs string, rules []*relabel.Config) knownProcesses {
+	return knownProcesses{procfs: procfs, rules: rules, of: map[processKey]*knownProcess{}}
+}
+
 // attributes tells the attributes of a process' profiles, and whether it is to be
-// profiled. They are found again when there are other targets.
-func (k knownProcesses) attributes(key processKey, s *sampled, targets *attribution.Targets, rules []*relabel.Config) (attribution.Attributes, bool) {
-	p := k[key]
+// profiled. They are found again when something of the process has changed, or
+// when there are other targets.
+func (k knownProcesses) attributes(key processKey, now attribution.Process, targets *attribution.Targets) (attribution.Attributes, bool) {
+	p := k.of[key]
 	isNew := p == nil
 	if isNew {
-		p = &knownProcess{process: s.process}
-		if len(rules) > 0 {
-			p.process.ReadCommand(procfs)
-		}
-		k[key] = p
+		p = &knownProcess{}
+		k.of[key] = p
 	}
-	if isNew || p.targets != targets {
-		p.targets = targets
-		p.attributes, p.keep = attribution.Of(p.process, targets, rules)
+	if len(k.rules) > 0 {
+		// Every time: a process may start another program of the same executable,
+		// change its user or write its command line anew, as PostgreSQL does.
+		now.ReadCommand(k.procfs)
+		now.CommandLine = cmp.Or(now.CommandLine, p.process.CommandLine)
+		now.UID = cmp.Or(now.UID, p.process.UID)
+	}
+	if isNew || p.process != now || p.targets != targets {
+		p.process, p.targets = now, targets
+		p.attributes, p.keep = attribution.Of(now, targets, k.rules)
 	}
 	p.idle = 0
 	return p.attributes, p.keep
@@ -46,9 +61,9 @@ func (k knownProcesses) attributes(key processKey, s *sampled, targets *attribut
 
 // forget ends a period.
 func (k knownProcesses) forget() {
-	for key, p := range k {
+	for key, p := range k.of {
 		if p.idle++; p.idle > forgetAfter {
-			delete(k, key)
+			delete(k.of, key)
 		}
 	}
 }

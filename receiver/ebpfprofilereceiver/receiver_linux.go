@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/prometheus/discovery"
 	"github.com/prometheus/prometheus/discovery/targetgroup"
-	"github.com/prometheus/prometheus/model/relabel"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer/xconsumer"
 	"go.opentelemetry.io/collector/receiver"
@@ -47,14 +46,20 @@ type profileReceiver struct {
 	obs    *receiverhelper.ObsReport
 	tel    *telemetry
 
-	starting  sync.WaitGroup
-	profiler  xreceiver.Profiles // nil unless it runs
-	started   bool               // as the one receiver of the process
-	stopping  atomic.Bool
+	started  bool // as the one receiver of the process
+	stopping atomic.Bool
+	starting sync.WaitGroup
+	hurry    context.CancelFunc // ends the start of the profiler; nil before Start
+	// The next two are for those who have waited for starting; nil unless they run.
+	profiler xreceiver.Profiles
+	samples  *sampleCollector
+	stopOnce sync.Once
+	stopped  chan struct{} // closed when stopErr is set
+	stopErr  error
+
 	files     *executables.Files
 	symbols   *symbolizer
-	discovery *promdiscovery.Manager // nil without targets
-	rules     []*relabel.Config
+	discovery *promdiscovery.Manager              // nil without targets
 	targets   atomic.Pointer[attribution.Targets] // nil until discovery has found some
 	known     knownProcesses
 }
@@ -77,8 +82,8 @@ func newReceiver(set receiver.Settings, cfg *Config, next xconsumer.Profiles) (x
 		symbols: &symbolizer{
 			cache: elfsymbols.NewCache(int(cfg.Symbols.CacheSize), cfg.Symbols.Demangle), files: files, logger: set.Logger,
 		},
-		rules: cfg.Targets.RelabelConfigs(),
-		known: knownProcesses{},
+		known:   newKnownProcesses(procfs, cfg.Targets.RelabelConfigs()),
+		stopped: make(chan struct{}),
 	}
 	if !cfg.Targets.Empty() {
 		r.discovery = promdiscovery.NewManager(promdiscovery.Settings{
@@ -105,7 +110,7 @@ func (r *profileReceiver) Start(ctx context.Context, host component.Host) error 
 	}
 	// The profiler looks at every process before it starts to sample, which may
 	// take seconds on a busy host: the rest of the collector does not wait.
-	ctx = context.WithoutCancel(ctx)
+	ctx, r.hurry = context.WithCancel(context.WithoutCancel(ctx))
 	r.starting.Go(func() { r.run(ctx, host) })
 	return nil
 }
@@ -113,7 +118,11 @@ func (r *profileReceiver) Start(ctx context.Context, host component.Host) error 
 // run starts the profiler and says so if it cannot.
 func (r *profileReceiver) run(ctx context.Context, host component.Host) {
 	missing := privilege.Host{Proc: procfs, Sys: sysfs}.Missing()
-	if err := r.startProfiler(ctx, host); err != nil {
+	err := r.startProfiler(ctx, host)
+	if ctx.Err() != nil {
+		return // Shutdown did not wait for it
+	}
+	if err != nil {
 		err = fmt.Errorf("the host is not profiled: %w", errors.Join(append([]error{err}, lacks(missing, true)...)...))
 		r.logger.Error("Profiles of the host are missing", zap.Error(err))
 		r.status.Permanent(err)
@@ -136,36 +145,43 @@ func lacks(missing []privilege.Lack, fatal bool) []error {
 	return errs
 }
 
-// startProfiler makes and starts OpenTelemetry's profiler, which reports to a
-// collector of ours.
-func (r *profileReceiver) startProfiler(ctx context.Context, host component.Host) error {
-	wanted, err := interpreters(r.cfg.Interpreters)
+// profilerConfig is the configuration of OpenTelemetry's profiler.
+func (c *Config) profilerConfig() (*profilerconfig.Config, error) {
+	wanted, err := interpreters(c.Interpreters)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cfg, ok := collector.NewFactory().CreateDefaultConfig().(*profilerconfig.Config)
 	if !ok {
-		return errors.New("the profiler has a configuration of an unknown kind")
+		return nil, errors.New("the profiler has a configuration of an unknown kind")
 	}
-	cfg.SamplesPerSecond = r.cfg.SampleRate
-	cfg.ReporterInterval = r.cfg.Interval
-	cfg.OffCPUThreshold = r.cfg.OffCPU
-	cfg.FilterMinProcessAge = r.cfg.MinProcessAge
-	cfg.MapScaleFactor = r.cfg.MapScale
+	cfg.SamplesPerSecond = c.SampleRate
+	cfg.ReporterInterval = c.Interval
+	cfg.OffCPUThreshold = c.OffCPU
+	cfg.FilterMinProcessAge = c.MinProcessAge
+	cfg.MapScaleFactor = c.MapScale
 	cfg.Interpreters = wanted
 	cfg.IncludeEnvVars = attribution.EnvServiceName + "," + attribution.EnvResourceAttributes
-	if err := cfg.Validate(); err != nil {
+	return cfg, cfg.Validate()
+}
+
+// startProfiler makes and starts OpenTelemetry's profiler, which reports to a
+// collector of ours.
+func (r *profileReceiver) startProfiler(ctx context.Context, host component.Host) error {
+	cfg, err := r.cfg.profilerConfig()
+	if err != nil {
 		return err
 	}
+	samples := newSampleCollector(r.cfg.Interval, r.send, r.ended)
 	create := collector.BuildProfilesReceiver(
 		collector.WithExecutableReporter(r.files),
 		collector.WithReporterFactory(func(*reporter.Config, xconsumer.Profiles) (reporter.Reporter, error) {
-			return &sampleCollector{interval: r.cfg.Interval, flush: r.send, stopped: r.stopped}, nil
+			return samples, nil
 		}))
 	set := r.set
 	// The profiler reports what it does at the level info, which is not what a
 	// user of the collector looks for there.
-	set.Logger = set.Logger.WithOptions(zap.IncreaseLevel(zap.WarnLevel))
+	set.Logger = set.Logger.WithOptions(zap.IncreaseLevel(max(zap.WarnLevel, set.Logger.Level())))
 	profiler, err := create(ctx, set, cfg, r.next)
 	if err != nil {
 		return err
@@ -175,13 +191,13 @@ func (r *profileReceiver) startProfiler(ctx context.Context, host component.Host
 		r.stopping.Store(true) // as intended
 		return errors.Join(err, profiler.Shutdown(ctx))
 	}
-	r.profiler = profiler
+	r.profiler, r.samples = profiler, samples
 	return nil
 }
 
-// stopped is called when the profiler has stopped the collector of samples. If
+// ended is called when the profiler has stopped the collector of samples. If
 // that was not Shutdown, it has given up.
-func (r *profileReceiver) stopped() {
+func (r *profileReceiver) ended() {
 	if !r.stopping.Load() {
 		err := errors.New("the host is not profiled any more: the profiler has stopped; its last words are in the log")
 		r.logger.Error("Profiles of the host are missing", zap.Error(err))
@@ -191,14 +207,18 @@ func (r *profileReceiver) stopped() {
 
 // send names and attributes what was sampled in one period, and passes it on.
 func (r *profileReceiver) send(ctx context.Context, p *period) {
+	if p.lost > 0 {
+		r.logger.Warn("Samples were lost: the pipeline did not take the profile before", zap.Int("samples", p.lost))
+	}
+	p.settle()
 	targets := r.targets.Load()
 	n := newNames()
 	kept := make(map[*sampled]attribution.Attributes, len(p.processes))
 	dropped := 0
 	for key, s := range p.processes {
-		attributes, ok := r.known.attributes(key, s, targets, r.rules)
+		attributes, ok := r.known.attributes(key, s.process, targets)
 		if !ok {
-			dropped += len(s.stacks)
+			dropped += s.len()
 			continue
 		}
 		kept[s] = attributes
@@ -217,7 +237,9 @@ func (r *profileReceiver) send(ctx context.Context, p *period) {
 		b.add(s, attributes)
 	}
 	stacks := b.out.SampleCount()
-	r.tel.flushed(len(kept), stacks, dropped, b.unnamed, r.symbols.cache.Stats().Bytes)
+	r.tel.flushed(flush{
+		processes: len(kept), stacks: stacks, dropped: dropped, lost: p.lost, unnamed: b.unnamed, symbols: r.symbols.cache.Stats().Bytes,
+	})
 	if stacks == 0 {
 		return
 	}
@@ -229,20 +251,45 @@ func (r *profileReceiver) send(ctx context.Context, p *period) {
 	}
 }
 
-// Shutdown implements component.Component. What was sampled last is sent.
+// Shutdown implements component.Component. What was sampled last is sent. When
+// ctx ends before that is done, it is given up; the profiler may then take a
+// while to stop, and another receiver cannot start in this process until it has.
 func (r *profileReceiver) Shutdown(ctx context.Context) error {
-	var errs []error
 	r.stopping.Store(true)
+	r.stopOnce.Do(func() {
+		go func() {
+			defer close(r.stopped)
+			r.stopErr = r.stop(ctx)
+		}()
+	})
+	select {
+	case <-r.stopped:
+		return r.stopErr
+	case <-ctx.Done():
+	}
+	select {
+	case <-r.stopped: // at the same time
+		return r.stopErr
+	default:
+		return fmt.Errorf("wait for the profiler to stop: %w", ctx.Err())
+	}
+}
+
+func (r *profileReceiver) stop(ctx context.Context) error {
+	if r.hurry != nil {
+		r.hurry()
+	}
 	r.starting.Wait()
+	var errs []error
 	if r.profiler != nil {
+		giveUp := context.AfterFunc(ctx, r.samples.abort)
 		errs = append(errs, r.profiler.Shutdown(ctx))
-		r.profiler = nil
+		giveUp()
 	}
 	if r.discovery != nil {
 		errs = append(errs, r.discovery.Shutdown(ctx))
 	}
 	r.files.Close()
 	theOne.release(r.set.ID, r.started)
-	r.started = false
 	return errors.Join(errs...)
 }

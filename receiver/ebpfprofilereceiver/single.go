@@ -11,11 +11,12 @@ import (
 // and the profiler keeps state of its own for the whole process.
 var theOne single
 
-// single keeps the name of the one component that may be.
+// single keeps the name of the one component that may be. Its methods may be
+// called concurrently.
 type single struct {
 	mu      sync.Mutex
 	id      *component.ID
-	running bool
+	running bool // whose name is id
 }
 
 // claim gives the place to a component that is being made. The same component
@@ -36,7 +37,8 @@ func (s *single) start(id component.ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running {
-		return fmt.Errorf("receivers::%s: one that profiles the host is running in this process already, and it can have only one", id)
+		return fmt.Errorf("receivers::%s: receivers::%s profiles the host already, and a process can have only one that does; "+
+			"use one of them in all pipelines", id, s.id)
 	}
 	s.id, s.running = &id, true
 	return nil

@@ -16,8 +16,9 @@ import (
 type telemetry struct {
 	self metric.MeasurementOption // the attribute receiver
 
-	samples   metric.Int64Counter
+	stacks    metric.Int64Counter
 	dropped   metric.Int64Counter
+	lost      metric.Int64Counter
 	unnamed   metric.Int64Counter
 	processes metric.Int64Gauge
 	symbols   metric.Int64Gauge
@@ -39,20 +40,27 @@ func newTelemetry(set component.TelemetrySettings, id component.ID) (*telemetry,
 		errs = append(errs, err)
 		return g
 	}
-	t.samples = counter("stacks", "{stacks}", "Different stacks of processes that were passed on.")
+	t.stacks = counter("stacks", "{stacks}", "Different stacks of processes that were passed on.")
 	t.dropped = counter("dropped_stacks", "{stacks}", "Different stacks of processes that relabel_configs drop.")
+	t.lost = counter("lost_samples", "{samples}", "Samples for which there was no room, as the pipeline did not take the profile before.")
 	t.unnamed = counter("unnamed_frames", "{frames}", "Different frames for which no name was found.")
 	t.processes = gauge("processes", "{processes}", "Processes in the last profile.")
 	t.symbols = gauge("symbol_cache_size", "By", "Memory that symbols of executables take.")
 	return t, errors.Join(errs...)
 }
 
-// flushed counts what one period had.
-func (t *telemetry) flushed(processes, stacks, dropped, unnamed, symbolBytes int) {
+// flush is what one period had.
+type flush struct {
+	processes, stacks, dropped, lost, unnamed int
+	symbols                                   int // bytes
+}
+
+func (t *telemetry) flushed(f flush) {
 	ctx := context.Background()
-	t.samples.Add(ctx, int64(stacks), t.self)
-	t.dropped.Add(ctx, int64(dropped), t.self)
-	t.unnamed.Add(ctx, int64(unnamed), t.self)
-	t.processes.Record(ctx, int64(processes), t.self)
-	t.symbols.Record(ctx, int64(symbolBytes), t.self)
+	t.stacks.Add(ctx, int64(f.stacks), t.self)
+	t.dropped.Add(ctx, int64(f.dropped), t.self)
+	t.lost.Add(ctx, int64(f.lost), t.self)
+	t.unnamed.Add(ctx, int64(f.unnamed), t.self)
+	t.processes.Record(ctx, int64(f.processes), t.self)
+	t.symbols.Record(ctx, int64(f.symbols), t.self)
 }

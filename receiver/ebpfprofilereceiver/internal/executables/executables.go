@@ -10,9 +10,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +31,9 @@ const (
 	heldPeriods = 2
 	// maxVDSO bounds the copy of a vDSO, in bytes. They have 8 KiB.
 	maxVDSO = 1 << 20
+	// maxSameName is how many mappings of one name are opened in one process: it
+	// has a few, unless it wants to be a burden.
+	maxSameName = 16
 )
 
 // ErrGone tells that no process has the file mapped any more.
@@ -44,7 +47,7 @@ type Files struct {
 
 	mu     sync.Mutex
 	held   map[libpf.FileID]*held
-	order  []libpf.FileID // of held, the oldest first; may name some that have left
+	order  []libpf.FileID // of held, the oldest first
 	vdso   map[libpf.FileID][]byte
 	closed bool
 }
@@ -99,20 +102,19 @@ func (f *Files) hold(id libpf.FileID, h *held) {
 		_ = h.file.Close()
 		return
 	}
-	for len(f.held) >= maxHeld {
-		f.drop(f.order[0])
+	if len(f.order) >= maxHeld {
+		f.dropOldest()
 	}
 	f.held[id] = h
 	f.order = append(f.order, id)
 }
 
-// drop closes the oldest that is held.
-func (f *Files) drop(id libpf.FileID) {
+// dropOldest closes the file that has been held for the longest. mu is held.
+func (f *Files) dropOldest() {
+	id := f.order[0]
 	f.order = f.order[1:]
-	if h := f.held[id]; h != nil {
-		_ = h.file.Close()
-		delete(f.held, id)
-	}
+	_ = f.held[id].file.Close()
+	delete(f.held, id)
 }
 
 // Open opens a file. pids are processes in which it was sampled, mapped by the
@@ -143,6 +145,7 @@ func (f *Files) take(id libpf.FileID) (elfsymbols.Object, bool) {
 		return elfsymbols.Object{}, false
 	}
 	delete(f.held, id)
+	f.order = slices.DeleteFunc(f.order, func(other libpf.FileID) bool { return other == id })
 	return elfsymbols.Object{File: h.file, Path: h.path, Open: f.debugFiles(h.pid)}, true
 }
 
@@ -155,42 +158,41 @@ func (f *Files) find(id libpf.FileID, fileName string, pid libpf.PID) (elfsymbol
 		return elfsymbols.Object{}, err
 	}
 	defer maps.Close()
+	var errs []error
 	lines := bufio.NewScanner(maps)
-	for lines.Scan() {
-		addresses, path, ok := executable(lines.Text())
-		if !ok || filepath.Base(strings.TrimSuffix(path, " (deleted)")) != fileName {
+	for len(errs) < maxSameName && lines.Scan() {
+		m, ok := readMapping(lines.Text())
+		if !ok || filepath.Base(m.path) != fileName {
 			continue
 		}
-		file, err := os.Open(filepath.Join(dir, "map_files", addresses))
+		file, err := openIf(filepath.Join(dir, "map_files", m.addresses()), id)
 		if err != nil {
-			return elfsymbols.Object{}, err
-		}
-		if got, err := libpf.FileIDFromExecutableReader(file); err != nil || got != id {
-			_ = file.Close()
+			errs = append(errs, err)
 			continue
 		}
-		if _, err := file.Seek(0, io.SeekStart); err != nil {
-			_ = file.Close()
-			return elfsymbols.Object{}, err
-		}
-		return elfsymbols.Object{File: file, Path: path, Open: f.debugFiles(pid)}, nil
+		return elfsymbols.Object{File: file, Path: m.path, Open: f.debugFiles(pid)}, nil
 	}
-	if err := lines.Err(); err != nil {
+	if err := errors.Join(append(errs, lines.Err())...); err != nil {
 		return elfsymbols.Object{}, err
 	}
 	return elfsymbols.Object{}, fmt.Errorf("process %d does not have %s mapped", pid, fileName)
 }
 
-// executable reads a line of /proc/<pid>/maps: its range of addresses and its
-// path, if it is of a file and executable.
-func executable(line string) (addresses, path string, ok bool) {
-	addresses, rest, _ := strings.Cut(line, " ")
-	permissions, rest, _ := strings.Cut(rest, " ")
-	i := strings.IndexByte(rest, '/')
-	if i < 0 || len(permissions) != 4 || permissions[2] != 'x' {
-		return "", "", false
+// openIf opens an executable if it is the one with this ID.
+func openIf(path string, id libpf.FileID) (*os.File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	return addresses, rest[i:], true
+	got, err := libpf.FileIDFromExecutableReader(file)
+	if err == nil && got != id {
+		err = errors.New("is another file of the same name")
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return file, nil
 }
 
 // debugFiles opens debug files where the process sees them, or else where this
@@ -214,9 +216,6 @@ func (f *Files) Release() {
 	left := f.order[:0]
 	for _, id := range f.order {
 		h := f.held[id]
-		if h == nil {
-			continue
-		}
 		if h.periods++; h.periods < heldPeriods {
 			left = append(left, id)
 			continue
@@ -233,7 +232,7 @@ func (f *Files) Close() {
 	defer f.mu.Unlock()
 	f.closed = true
 	for len(f.order) > 0 {
-		f.drop(f.order[0])
+		f.dropOldest()
 	}
 }
 

@@ -3,7 +3,9 @@
 package privilege
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -30,6 +32,8 @@ func (l Lack) String() string { return l.What + ": " + l.Remedy }
 
 // Capabilities by their numbers in <linux/capability.h>.
 const (
+	capDACOverride       = 1
+	capDACReadSearch     = 2
 	capSysPtrace         = 19
 	capSysAdmin          = 21
 	capSysResource       = 24
@@ -60,20 +64,21 @@ func (h Host) Missing() []Lack {
 	for _, c := range []struct {
 		number int
 		name   string
-		admin  bool // CAP_SYS_ADMIN includes it
+		within int // a capability that includes it, or the same
 		fatal  bool
-		whatIs string
+		needed string
 	}{
-		{capBPF, "CAP_BPF", true, true, "load eBPF programs"},
-		{capPerfmon, "CAP_PERFMON", true, true, "sample all CPUs"},
-		{capSysPtrace, "CAP_SYS_PTRACE", false, false, "read the memory of other processes, which interpreters and stacks need"},
-		{capCheckpointRestore, "CAP_CHECKPOINT_RESTORE", true, false, "open the executables of other processes, which names need"},
-		{capSyslog, "CAP_SYSLOG", false, false, "read the addresses of kernel functions, which their names need"},
+		{capBPF, "CAP_BPF", capSysAdmin, true, "load eBPF programs"},
+		{capPerfmon, "CAP_PERFMON", capSysAdmin, true, "sample all CPUs"},
+		{capSyslog, "CAP_SYSLOG", capSyslog, true, "read the addresses of kernel functions"},
+		{capSysPtrace, "CAP_SYS_PTRACE", capSysPtrace, false, "see the mappings and the memory of other processes, which have no user frames without it"},
+		{capCheckpointRestore, "CAP_CHECKPOINT_RESTORE", capSysAdmin, false, "open the executables of other processes, which have no user frames without it"},
+		{capDACReadSearch, "CAP_DAC_READ_SEARCH", capDACOverride, false, "look at the processes of other users, which have no user frames without it"},
 	} {
-		if has(c.number) || c.admin && has(capSysAdmin) {
+		if has(c.number) || has(c.within) {
 			continue
 		}
-		lack(c.fatal, c.name+" is missing", "it is needed to "+c.whatIs+
+		lack(c.fatal, c.name+" is missing", "it is needed to "+c.needed+
 			"; run as root, add AmbientCapabilities="+c.name+" to the systemd unit, or "+strings.TrimPrefix(c.name, "CAP_")+
 			" to securityContext.capabilities.add in Kubernetes")
 	}
@@ -81,19 +86,28 @@ func (h Host) Missing() []Lack {
 		lack(true, "RLIMIT_MEMLOCK is "+limit+" bytes and CAP_SYS_RESOURCE, which could raise it, is missing",
 			"run with `ulimit -l unlimited`, set LimitMEMLOCK=infinity in the systemd unit, or add SYS_RESOURCE to securityContext.capabilities.add in Kubernetes")
 	}
-	if !h.exists(h.Sys, "kernel/tracing/events") && !h.exists(h.Sys, "kernel/debug/tracing/events") {
+	switch h.tracefs() {
+	case missing:
 		lack(true, "tracefs is not mounted at /sys/kernel/tracing",
 			"run `mount -t tracefs none /sys/kernel/tracing`, or mount the host's /sys/kernel/tracing into the container")
+	case forbidden:
+		lack(true, "/sys/kernel/tracing cannot be read",
+			"run as root, or grant CAP_DAC_READ_SEARCH")
 	}
-	if paranoid, err := strconv.Atoi(h.read(h.Proc, "sys/kernel/perf_event_paranoid")); err == nil && paranoid > 2 && !has(capPerfmon) && !has(capSysAdmin) {
-		lack(true, fmt.Sprintf("kernel.perf_event_paranoid is %d", paranoid), "grant CAP_PERFMON, or run `sysctl kernel.perf_event_paranoid=2`")
+	if h.read(h.Proc, "sys/kernel/kptr_restrict") == "2" {
+		lack(true, "kernel.kptr_restrict is 2, which hides the addresses of kernel functions from everyone",
+			"run `sysctl kernel.kptr_restrict=1`")
+	}
+	if paranoid, err := strconv.Atoi(h.read(h.Proc, "sys/kernel/perf_event_paranoid")); err == nil && paranoid > 2 && !has(capSysAdmin) {
+		lack(!has(capPerfmon), fmt.Sprintf("kernel.perf_event_paranoid is %d", paranoid),
+			"some distributions' kernels want CAP_SYS_ADMIN then; grant it, or run `sysctl kernel.perf_event_paranoid=2`")
 	}
 	if strings.Contains(h.read(h.Sys, "kernel/security/lockdown"), "[confidentiality]") {
 		lack(true, "the kernel is locked down for confidentiality, which forbids eBPF programs to read memory",
 			"boot with lockdown=integrity or without lockdown")
 	}
 	if ns, err := os.Readlink(filepath.Join(h.Proc, "self/ns/pid")); err == nil && ns != initPIDNamespace {
-		lack(false, "this process is not in the host's PID namespace, so that other processes cannot be told",
+		lack(true, "this process is not in the host's PID namespace, so that other processes cannot be told",
 			"set hostPID: true in the pod, or run the container with --pid=host")
 	}
 	return lacks
@@ -107,9 +121,25 @@ func (h Host) read(root, path string) string {
 	return strings.TrimSpace(string(data))
 }
 
-func (h Host) exists(root, path string) bool {
-	_, err := os.Stat(filepath.Join(root, path))
-	return err == nil
+// What became of a look at something.
+const (
+	there = iota
+	missing
+	forbidden
+)
+
+// tracefs tells whether it is mounted, in one of the places where it usually is.
+func (h Host) tracefs() int {
+	found := missing
+	for _, path := range []string{"kernel/tracing/events", "kernel/debug/tracing/events"} {
+		switch _, err := os.Stat(filepath.Join(h.Sys, path)); {
+		case err == nil:
+			return there
+		case errors.Is(err, fs.ErrPermission):
+			found = forbidden
+		}
+	}
+	return found
 }
 
 // capabilities tells which the process has in effect.

@@ -59,10 +59,13 @@ func TestMissing(t *testing.T) {
 		{"kernel 5.10", map[string]string{"proc/sys/kernel/osrelease": "5.10.0"}, nil, false},
 		{
 			"ordinary user", map[string]string{"proc/self/status": ordinary},
-			[]string{"CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_CHECKPOINT_RESTORE", "CAP_SYSLOG", "RLIMIT_MEMLOCK is 8388608 bytes"}, true,
+			[]string{
+				"CAP_BPF", "CAP_PERFMON", "CAP_SYSLOG", "CAP_SYS_PTRACE", "CAP_CHECKPOINT_RESTORE", "CAP_DAC_READ_SEARCH",
+				"RLIMIT_MEMLOCK is 8388608 bytes",
+			}, true,
 		},
 		{
-			"the capabilities and no more", map[string]string{"proc/self/status": "CapEff:\t000001c401080000\n"}, nil, false,
+			"the capabilities and no more", map[string]string{"proc/self/status": "CapEff:\t000001c401080004\n"}, nil, false,
 		},
 		{
 			"all but CAP_SYS_RESOURCE", map[string]string{"proc/self/status": "CapEff:\t000001fffeffffff\n"},
@@ -81,12 +84,19 @@ func TestMissing(t *testing.T) {
 			}, nil, false,
 		},
 		{
-			"paranoid", map[string]string{"proc/self/status": "CapEff:\t0000018401080000\n", "proc/sys/kernel/perf_event_paranoid": "3"},
+			"paranoid", map[string]string{"proc/self/status": "CapEff:\t0000018401080004\n", "proc/sys/kernel/perf_event_paranoid": "3"},
 			[]string{"CAP_PERFMON is missing", "kernel.perf_event_paranoid is 3"}, true,
 		},
+		{
+			"paranoid, with CAP_PERFMON", map[string]string{"proc/self/status": "CapEff:\t000001c401080004\n", "proc/sys/kernel/perf_event_paranoid": "4"},
+			[]string{"kernel.perf_event_paranoid is 4"}, false,
+		},
+		{"hidden addresses", map[string]string{"proc/sys/kernel/kptr_restrict": "2"}, []string{"sysctl kernel.kptr_restrict=1"}, true},
+		{"no DAC capability", map[string]string{"proc/self/status": "CapEff:\t000001fffffffff9\n"}, []string{"CAP_DAC_READ_SEARCH"}, false},
+		{"CAP_DAC_OVERRIDE instead", map[string]string{"proc/self/status": "CapEff:\t000001fffffffffb\n"}, nil, false},
 		{"paranoid, privileged", map[string]string{"proc/sys/kernel/perf_event_paranoid": "3"}, nil, false},
 		{"lockdown", map[string]string{"sys/kernel/security/lockdown": "none integrity [confidentiality]"}, []string{"locked down"}, true},
-		{"own PID namespace", map[string]string{"proc/self/ns/pid": "pid:[4026532000]"}, []string{"hostPID: true"}, false},
+		{"own PID namespace", map[string]string{"proc/self/ns/pid": "pid:[4026532000]"}, []string{"hostPID: true"}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			lacks := host(t, tt.changes).Missing()

@@ -1,0 +1,96 @@
+package ebpfprofilereceiver
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.opentelemetry.io/collector/receiver/xreceiver"
+
+	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/metadata"
+)
+
+var (
+	first  = component.NewIDWithName(metadata.Type, "first")
+	second = component.NewIDWithName(metadata.Type, "second")
+)
+
+// TestSingle does one step after the other, written like "claim first: ok".
+func TestSingle(t *testing.T) {
+	f := func(steps ...string) {
+		t.Helper()
+		var s single
+		for i, step := range steps {
+			what, want, _ := strings.Cut(step, ": ")
+			action, name, _ := strings.Cut(what, " ")
+			id := map[string]component.ID{"first": first, "second": second}[name]
+			var err error
+			switch action {
+			case "claim":
+				err = s.claim(id)
+			case "start":
+				err = s.start(id)
+			case "stop":
+				s.release(id, true)
+			case "discard": // what was not started
+				s.release(id, false)
+			}
+			if want == "no" {
+				require.ErrorContains(t, err, "receivers::"+id.String()+": ", "step %d: %s", i, step)
+				require.ErrorContains(t, err, "can have only one")
+				require.ErrorContains(t, err, "use one of them in all pipelines")
+			} else {
+				require.NoError(t, err, "step %d: %s", i, step)
+			}
+		}
+	}
+	// An ordinary life, and a new configuration with another name.
+	f("claim first: ok", "start first: ok", "stop first", "claim second: ok", "start second: ok", "stop second")
+	// Two of them.
+	f("claim first: ok", "claim second: no", "start first: ok", "claim second: no", "stop first", "claim second: ok")
+	// A configuration that is tried, before and while another runs.
+	f("claim first: ok", "discard first", "claim second: ok")
+	f("claim first: ok", "claim first: ok", "discard first", "start first: ok", "claim second: no")
+	f("claim first: ok", "start first: ok", "claim first: ok", "discard first", "claim second: no", "stop first", "claim second: ok")
+	// One that is made while the one before it still runs.
+	f("claim first: ok", "start first: ok", "claim first: ok", "start first: no", "discard first", "claim second: no",
+		"stop first", "claim first: ok", "start first: ok")
+	// One that was made, and starts after a trial has given its place to another.
+	f("claim first: ok", "claim first: ok", "discard first", "claim second: ok", "start first: ok", "start second: no",
+		"discard second", "stop first", "claim second: ok")
+	// Stopped twice, and by somebody else.
+	f("claim first: ok", "start first: ok", "discard second", "claim second: no", "stop first", "discard first", "claim second: ok")
+}
+
+func TestSingleNamesTheOther(t *testing.T) {
+	var s single
+	require.NoError(t, s.claim(first))
+	require.EqualError(t, s.claim(second), "receivers::ebpf_profile/second: there is receivers::ebpf_profile/first already, "+
+		"and a process can have only one that profiles the host; use one of them in all pipelines")
+	require.NoError(t, s.start(first))
+	require.EqualError(t, s.start(second), "receivers::ebpf_profile/second: receivers::ebpf_profile/first profiles the host already, "+
+		"and a process can have only one that does; use one of them in all pipelines")
+}
+
+// TestFactory: the second receiver of a process cannot be made until the first is
+// shut down, which needs no start.
+func TestFactory(t *testing.T) {
+	factory := NewFactory().(xreceiver.Factory)
+	set := receivertest.NewNopSettings(metadata.Type)
+	set.ID = first
+	one, err := factory.CreateProfiles(t.Context(), set, createDefaultConfig(), consumertest.NewNop())
+	require.NoError(t, err)
+	set.ID = second
+	_, err = factory.CreateProfiles(t.Context(), set, createDefaultConfig(), consumertest.NewNop())
+	require.ErrorContains(t, err, "receivers::ebpf_profile/first")
+	require.NoError(t, one.Shutdown(t.Context()))
+	require.NoError(t, one.Shutdown(t.Context()))
+	two, err := factory.CreateProfiles(t.Context(), set, createDefaultConfig(), consumertest.NewNop())
+	require.NoError(t, err)
+	require.NoError(t, two.Shutdown(t.Context()))
+	assert.Nil(t, theOne.id)
+}
