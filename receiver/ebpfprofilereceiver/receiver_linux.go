@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -123,7 +124,7 @@ func (r *profileReceiver) run(ctx context.Context, host component.Host) {
 		return // Shutdown did not wait for it
 	}
 	if err != nil {
-		err = fmt.Errorf("the host is not profiled: %w", errors.Join(append([]error{err}, lacks(missing, true)...)...))
+		err = fmt.Errorf("the host is not profiled: %w", errors.Join(slices.Concat([]error{err}, lacks(missing, true), lacks(missing, false))...))
 		r.logger.Error("Profiles of the host are missing", zap.Error(err))
 		r.status.Permanent(err)
 		return
