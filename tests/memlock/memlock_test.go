@@ -22,7 +22,9 @@ func TestMain(m *testing.M) {
 		if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 2, Max: 1}); err == nil {
 			os.Exit(3)
 		}
-		os.Stdout.WriteString(strings.Join(os.Args[1:], " "))
+		if _, err := os.Stdout.WriteString(strings.Join(os.Args[1:], " ")); err != nil {
+			os.Exit(4)
+		}
 		os.Exit(0)
 	}
 	os.Exit(m.Run())

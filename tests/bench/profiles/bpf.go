@@ -1,0 +1,80 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// countBPF has the kernel measure the time of eBPF programs until the file is
+// closed.
+func countBPF() (*os.File, error) {
+	attr := struct{ kind uint32 }{unix.BPF_STATS_RUN_TIME}
+	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_ENABLE_STATS, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	if errno != 0 {
+		return nil, fmt.Errorf("have eBPF programs measured, as root can: %w", errno)
+	}
+	return os.NewFile(fd, "bpf-stats"), nil
+}
+
+// bpf is what eBPF programs and maps of a process take.
+type bpf struct {
+	time     time.Duration
+	mapBytes int64
+}
+
+// readBPF adds up what the kernel tells of the programs and maps that a process
+// holds open (proc_pid_fdinfo(5)).
+func readBPF(pid int) (bpf, error) {
+	var b bpf
+	dir := fmt.Sprintf("/proc/%d/fdinfo", pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return b, err
+	}
+	seen := map[string]bool{} // one may be open twice
+	for _, entry := range entries {
+		text, err := os.ReadFile(filepath.Join(dir, entry.Name()))
+		if errors.Is(err, fs.ErrNotExist) { // closed meanwhile
+			continue
+		}
+		if err != nil {
+			return b, err
+		}
+		values := fdinfo(text)
+		for id, add := range map[string]func(int64){
+			"prog_id": func(int64) { b.time += time.Duration(values["run_time_ns"]) },
+			"map_id":  func(int64) { b.mapBytes += values["memlock"] },
+		} {
+			number, ok := values[id]
+			if key := fmt.Sprint(id, number); ok && !seen[key] {
+				seen[key] = true
+				add(number)
+			}
+		}
+	}
+	return b, nil
+}
+
+// fdinfo reads the lines that have a number, as "run_time_ns:	123".
+func fdinfo(text []byte) map[string]int64 {
+	values := map[string]int64{}
+	for line := range bytes.Lines(text) {
+		key, value, _ := strings.Cut(string(line), ":")
+		if n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64); err == nil {
+			values[key] = n
+		}
+	}
+	return values
+}
