@@ -147,7 +147,9 @@ receivers:
           kubeconfig_file: ${env:KUBECONFIG}
           selectors: [{role: pod, field: spec.nodeName=worker-1}]
       relabel_configs:
-        - {source_labels: [__meta_process_command_line], regex: '.*burn[-.].*', action: keep}
+        - source_labels: [__meta_process_executable_name, __meta_process_command_line]
+          regex: 'burn-.*|python.*;\S+ testdata/burn/python/burn\.py'
+          action: keep
         - {source_labels: [__meta_kubernetes_namespace], target_label: team}
 exporters:
   pyroscope:

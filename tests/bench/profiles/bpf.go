@@ -43,7 +43,7 @@ func readBPF(pid int) (bpf, error) {
 	if err != nil {
 		return b, err
 	}
-	seen := map[string]bool{} // one may be open twice
+	programs, maps := map[int64]bool{}, map[int64]bool{} // by ID: one may be open twice
 	for _, entry := range entries {
 		text, err := os.ReadFile(filepath.Join(dir, entry.Name()))
 		if errors.Is(err, fs.ErrNotExist) { // closed meanwhile
@@ -53,15 +53,13 @@ func readBPF(pid int) (bpf, error) {
 			return b, err
 		}
 		values := fdinfo(text)
-		for id, add := range map[string]func(int64){
-			"prog_id": func(int64) { b.time += time.Duration(values["run_time_ns"]) },
-			"map_id":  func(int64) { b.mapBytes += values["memlock"] },
-		} {
-			number, ok := values[id]
-			if key := fmt.Sprint(id, number); ok && !seen[key] {
-				seen[key] = true
-				add(number)
-			}
+		if id, ok := values["prog_id"]; ok && !programs[id] {
+			programs[id] = true
+			b.time += time.Duration(values["run_time_ns"])
+		}
+		if id, ok := values["map_id"]; ok && !maps[id] {
+			maps[id] = true
+			b.mapBytes += values["memlock"]
 		}
 	}
 	return b, nil

@@ -138,9 +138,12 @@ func waitFor(ctx context.Context, child *peerprocess.Child, done func() bool) er
 
 // saveProfiles takes a CPU profile for some seconds and then one of the heap.
 func (c *collector) saveProfiles(ctx context.Context, dir, name string, d time.Duration) error {
-	for kind, query := range map[string]string{"cpu": fmt.Sprintf("profile?seconds=%d", int(d.Seconds())), "heap": "heap?gc=1"} {
-		if err := c.saveProfile(ctx, query, filepath.Join(dir, name+"."+kind+".pprof")); err != nil {
-			return fmt.Errorf("%s profile: %w", kind, err)
+	for _, p := range []struct{ kind, query string }{
+		{"cpu", fmt.Sprintf("profile?seconds=%d", int(d.Seconds()))},
+		{"heap", "heap?gc=1"},
+	} {
+		if err := c.saveProfile(ctx, p.query, filepath.Join(dir, name+"."+p.kind+".pprof")); err != nil {
+			return fmt.Errorf("%s profile: %w", p.kind, err)
 		}
 	}
 	return nil

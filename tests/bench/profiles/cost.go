@@ -14,7 +14,7 @@ import (
 	"github.com/invar-otel/invar/tests/bench/report"
 )
 
-// run is a load, and whether it is profiled.
+// loadRun is a load, and whether it is profiled.
 type loadRun struct {
 	name     string // of the load
 	title    string
