@@ -4,13 +4,17 @@ package pprofconv
 // profile: what Pyroscope keeps as the label __name__.
 const NameAttribute = "pyroscope.profile.name"
 
-// Attributes of OpenTelemetry's semantic conventions. Mappings have the build
-// IDs, profiles the comments, scopes the default sample type.
+// Attributes of mappings that hold a build ID, by OpenTelemetry's semantic
+// conventions. The first that there is becomes the build ID of a pprof mapping.
 const (
-	attrBuildIDGNU  = "process.executable.build_id.gnu"
-	attrBuildIDGo   = "process.executable.build_id.go"
-	attrBuildIDHash = "process.executable.build_id.htlhash"
+	AttrBuildIDGNU  = "process.executable.build_id.gnu"
+	AttrBuildIDGo   = "process.executable.build_id.go"
+	AttrBuildIDHash = "process.executable.build_id.htlhash"
+)
 
+// Other attributes of the conventions: of mappings and locations, of profiles, and
+// of scopes the default sample type.
+const (
 	attrHasFunctions    = "pprof.mapping.has_functions"
 	attrHasFilenames    = "pprof.mapping.has_filenames"
 	attrHasLineNumbers  = "pprof.mapping.has_line_numbers"

@@ -68,7 +68,7 @@ func (e *encoder) mapping(id uint64, m pprofile.Mapping, named bool) {
 	sub = appendInt(sub, fieldMappingLimit, int64(m.MemoryLimit()))
 	sub = appendInt(sub, fieldMappingOffset, int64(m.FileOffset()))
 	sub = appendInt(sub, fieldMappingFile, e.dictString(m.FilenameStrindex()))
-	for _, key := range []string{attrBuildIDGNU, attrBuildIDGo, attrBuildIDHash} {
+	for _, key := range []string{AttrBuildIDGNU, AttrBuildIDGo, AttrBuildIDHash} {
 		if v, ok := e.find(m.AttributeIndices(), key); ok {
 			sub = appendInt(sub, fieldMappingBuild, e.string(v.AsString()))
 			break

@@ -108,7 +108,7 @@ func (c *reader) mappings(from []*profile.Mapping) {
 		to.SetFilenameStrindex(c.String(m.File))
 		attributes := to.AttributeIndices()
 		if m.BuildID != "" {
-			attributes.Append(c.StringAttribute(attrBuildIDGNU, m.BuildID))
+			attributes.Append(c.StringAttribute(AttrBuildIDGNU, m.BuildID))
 		}
 		for _, has := range mappingFlags {
 			attributes.Append(c.BoolAttribute(has.key, *has.field(m)))

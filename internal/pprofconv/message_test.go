@@ -121,9 +121,9 @@ func TestBuildID(t *testing.T) {
 		attrs map[string]string
 		want  string
 	}{
-		{"GNU first", map[string]string{attrBuildIDGo: "go", attrBuildIDGNU: "gnu", attrBuildIDHash: "hash"}, "gnu"},
-		{"Go", map[string]string{attrBuildIDGo: "go", attrBuildIDHash: "hash"}, "go"},
-		{"hash", map[string]string{attrBuildIDHash: "hash"}, "hash"},
+		{"GNU first", map[string]string{AttrBuildIDGo: "go", AttrBuildIDGNU: "gnu", AttrBuildIDHash: "hash"}, "gnu"},
+		{"Go", map[string]string{AttrBuildIDGo: "go", AttrBuildIDHash: "hash"}, "go"},
+		{"hash", map[string]string{AttrBuildIDHash: "hash"}, "hash"},
 		{"none", nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

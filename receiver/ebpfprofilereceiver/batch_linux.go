@@ -18,14 +18,11 @@ import (
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/metadata"
 )
 
-// Attributes of mappings and locations, by the semantic conventions.
+// Attributes of locations and samples, by the semantic conventions.
 // https://opentelemetry.io/docs/specs/semconv/registry/attributes/profile/
 const (
-	attrBuildIDGNU  = "process.executable.build_id.gnu"
-	attrBuildIDGo   = "process.executable.build_id.go"
-	attrBuildIDHash = "process.executable.build_id.htlhash"
-	attrFrameType   = "profile.frame.type"
-	attrLabel       = "process.context.label." // and the label's name
+	attrFrameType = "profile.frame.type"
+	attrLabel     = "process.context.label." // and the label's name
 )
 
 // batch builds the profiles of one period.
@@ -212,9 +209,9 @@ func (b *batch) mapping(m libpf.FrameMapping) int32 {
 	to.SetFileOffset(from.FileOffset)
 	to.SetFilenameStrindex(b.String(validUTF8(file.FileName.String())))
 	for _, id := range []struct{ key, value string }{
-		{attrBuildIDGNU, file.GnuBuildID},
-		{attrBuildIDGo, file.GoBuildID},
-		{attrBuildIDHash, file.FileID.StringNoQuotes()},
+		{pprofconv.AttrBuildIDGNU, file.GnuBuildID},
+		{pprofconv.AttrBuildIDGo, file.GoBuildID},
+		{pprofconv.AttrBuildIDHash, file.FileID.StringNoQuotes()},
 	} {
 		if id.value != "" {
 			to.AttributeIndices().Append(b.StringAttribute(id.key, validUTF8(id.value)))
