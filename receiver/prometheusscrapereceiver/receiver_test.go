@@ -175,7 +175,7 @@ func TestNativeLane(t *testing.T) {
 lane: native
 native_exporters: [prometheus_wal]
 config:
-  global: {scrape_interval: 50ms, scrape_timeout: 50ms, external_labels: {cluster: c}}
+  global: {scrape_interval: 500ms, scrape_timeout: 500ms, external_labels: {cluster: c}}
   scrape_configs: [{job_name: j, static_configs: [{targets: ['%s']}]}]
 `, addr))
 	name := func(metric, more string) string {
@@ -217,7 +217,7 @@ func TestRefusedIsCounted(t *testing.T) {
 	start(t, set, newHost(refusing), fmt.Sprintf(`
 lane: native
 native_exporters: [prometheus_wal]
-config: {scrape_configs: [{job_name: j, scrape_interval: 50ms, scrape_timeout: 50ms, static_configs: [{targets: ['%s']}]}]}
+config: {scrape_configs: [{job_name: j, scrape_interval: 500ms, scrape_timeout: 500ms, static_configs: [{targets: ['%s']}]}]}
 `, addr))
 	require.Eventually(t, func() bool {
 		m, err := tel.GetMetric("otelcol_receiver_refused_metric_points")
@@ -237,7 +237,7 @@ func TestNativeLaneNeedsItsExporters(t *testing.T) {
 
 func TestPdataLane(t *testing.T) {
 	addr := target(t, func() string { return "# TYPE x gauge\nx 1\n" })
-	cfg, err := parseConfig(t, fmt.Sprintf(`config: {scrape_configs: [{job_name: j, scrape_interval: 50ms, scrape_timeout: 50ms, static_configs: [{targets: ['%s']}]}]}`, addr))
+	cfg, err := parseConfig(t, fmt.Sprintf(`config: {scrape_configs: [{job_name: j, scrape_interval: 500ms, scrape_timeout: 500ms, static_configs: [{targets: ['%s']}]}]}`, addr))
 	require.NoError(t, err)
 	next := new(consumertest.MetricsSink)
 	r, err := NewFactory().CreateMetrics(context.Background(), receivertest.NewNopSettings(metadata.Type), cfg, next)
@@ -270,7 +270,7 @@ func TestFilesAreFollowed(t *testing.T) {
 		require.NoError(t, os.Rename(filepath.Join(dir, "tmp"), filepath.Join(dir, name)))
 	}
 	job := func(name string) string {
-		return fmt.Sprintf("scrape_configs: [{job_name: %s, scrape_interval: 50ms, scrape_timeout: 50ms, file_sd_configs: [{files: ['%s/targets.json']}]}]", name, dir)
+		return fmt.Sprintf("scrape_configs: [{job_name: %s, scrape_interval: 500ms, scrape_timeout: 500ms, file_sd_configs: [{files: ['%s/targets.json']}]}]", name, dir)
 	}
 	write("jobs.yml", job("one"))
 	write("targets.json", fmt.Sprintf(`[{"targets": ["%s"], "labels": {"v": "1"}}]`, addr))
