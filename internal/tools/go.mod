@@ -6,9 +6,11 @@ tool go.opentelemetry.io/collector/cmd/builder
 
 require (
 	github.com/CycloneDX/cyclonedx-go v0.9.3
+	github.com/bufbuild/protocompile v0.14.1
 	github.com/stretchr/testify v1.11.1
 	go.yaml.in/yaml/v3 v3.0.5
 	golang.org/x/mod v0.39.0
+	google.golang.org/protobuf v1.36.12
 )
 
 require (
@@ -30,6 +32,7 @@ require (
 	go.opentelemetry.io/collector/cmd/builder v0.159.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	go.uber.org/zap v1.28.0 // indirect
+	golang.org/x/sync v0.8.0 // indirect
 	golang.org/x/sys v0.41.0 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )

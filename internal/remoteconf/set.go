@@ -1,0 +1,230 @@
+// Package remoteconf is what a server of configurations gives to a collector: a
+// set of named pipelines, each a collector configuration of its own.
+//
+// A content is either one plain collector configuration, which becomes the only
+// pipeline and is named DefaultName, or a map with the single key "pipelines":
+//
+//	pipelines:
+//	  host_metrics:
+//	    receivers: {host_metrics: {scrapers: {cpu: }}}
+//	    exporters: {otlp_http: {endpoint: "https://otlp.example.org"}}
+//	    service: {pipelines: {metrics: {receivers: [host_metrics], exporters: [otlp_http]}}}
+//	  orders:
+//	    …
+//
+// A content without anything in it is the empty set.
+package remoteconf
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// DefaultName is the name of the pipeline that a plain configuration becomes.
+const DefaultName = "remote"
+
+// MaxSize is the largest content that is taken, in bytes. Answers of servers
+// are read no further.
+const MaxSize = 8 << 20
+
+// Set is what a collector should run besides its local configuration, as YAML
+// by the names of the pipelines. It is not changed after it was made, and may be
+// shared.
+type Set map[string][]byte
+
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
+
+// ValidName returns an error that says what is right if name cannot be the name
+// of a pipeline.
+func ValidName(name string) error {
+	if !validName.MatchString(name) {
+		return fmt.Errorf("pipeline name %q: use letters, digits, '_', '-' and '.', beginning with a letter or digit, at most 128", name)
+	}
+	return nil
+}
+
+// Parse reads a content. The Set does not refer to it.
+func Parse(content []byte) (Set, error) {
+	if len(content) > MaxSize {
+		return nil, fmt.Errorf("the configuration has %d bytes; at most %d are taken", len(content), MaxSize)
+	}
+	var document yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	if err := decoder.Decode(&document); err != nil {
+		if strings.TrimSpace(withoutComments(content)) == "" {
+			return Set{}, nil
+		}
+		return nil, fmt.Errorf("the configuration is not YAML: %w", err)
+	}
+	if decoder.Decode(new(yaml.Node)) == nil {
+		return nil, errors.New("the configuration has several YAML documents; write one, with the pipelines below the key \"pipelines\"")
+	}
+	root := document.Content[0]
+	if isNull(root) {
+		return Set{}, nil
+	}
+	if root.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("the configuration is a %s; it has to be a map, of collector sections or with the key \"pipelines\"", kind(root))
+	}
+	if len(root.Content) == 0 {
+		return Set{}, nil
+	}
+	named := find(root, "pipelines")
+	if named == nil {
+		if !hasAlias(root) {
+			return Set{DefaultName: slices.Clone(content)}, nil // so that errors have its line numbers
+		}
+		body, err := standalone(root)
+		if err != nil {
+			return nil, fmt.Errorf("the configuration is not YAML: %w", err)
+		}
+		return Set{DefaultName: body}, nil
+	}
+	if len(root.Content) != 2 {
+		return nil, errors.New("the configuration has the key \"pipelines\" and others beside it; put each pipeline's sections below pipelines::<name>")
+	}
+	return parseNamed(named)
+}
+
+func parseNamed(pipelines *yaml.Node) (Set, error) {
+	if isNull(pipelines) {
+		return Set{}, nil
+	}
+	if pipelines.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("pipelines is a %s; it has to be a map of collector configurations by name", kind(pipelines))
+	}
+	set := make(Set, len(pipelines.Content)/2)
+	var errs []error
+	for i := 0; i < len(pipelines.Content); i += 2 {
+		name, config := pipelines.Content[i].Value, pipelines.Content[i+1]
+		if err := ValidName(name); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if _, twice := set[name]; twice {
+			errs = append(errs, fmt.Errorf("pipelines::%s is there twice", name))
+			continue
+		}
+		if config.Kind == yaml.AliasNode {
+			config = config.Alias
+		}
+		if config.Kind != yaml.MappingNode {
+			errs = append(errs, fmt.Errorf("pipelines::%s is a %s; it has to be a collector configuration, a map", name, kind(config)))
+			continue
+		}
+		body, err := standalone(config)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("pipelines::%s: %w", name, err))
+			continue
+		}
+		set[name] = body
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return set, nil
+}
+
+// standalone writes a pipeline's part of a document. Where it has aliases they
+// are resolved, as their anchors may be in another pipeline.
+func standalone(config *yaml.Node) ([]byte, error) {
+	if !hasAlias(config) {
+		return yaml.Marshal(config)
+	}
+	var resolved map[string]any
+	if err := config.Decode(&resolved); err != nil {
+		return nil, err
+	}
+	return yaml.Marshal(resolved)
+}
+
+func hasAlias(n *yaml.Node) bool {
+	return n.Kind == yaml.AliasNode || slices.ContainsFunc(n.Content, hasAlias)
+}
+
+// Names returns the names of the pipelines in order.
+func (s Set) Names() []string { return slices.Sorted(maps.Keys(s)) }
+
+// Equal tells whether both sets have the same pipelines with the same bytes.
+func (s Set) Equal(other Set) bool { return maps.EqualFunc(s, other, bytes.Equal) }
+
+// Hash identifies the set: equal sets have equal hashes. It is 64 hexadecimal
+// digits, or "" for the empty set.
+func (s Set) Hash() string {
+	if len(s) == 0 {
+		return ""
+	}
+	h := sha256.New()
+	for _, name := range s.Names() {
+		_, _ = fmt.Fprintf(h, "%d %s %d ", len(name), name, len(s[name]))
+		h.Write(s[name])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Content writes the set as Parse reads it. The bodies must be YAML maps.
+func (s Set) Content() ([]byte, error) {
+	if len(s) == 0 {
+		return nil, nil
+	}
+	pipelines := &yaml.Node{Kind: yaml.MappingNode}
+	for _, name := range s.Names() {
+		var body yaml.Node
+		if err := yaml.Unmarshal(s[name], &body); err != nil {
+			return nil, fmt.Errorf("pipelines::%s: %w", name, err)
+		}
+		if len(body.Content) != 1 || body.Content[0].Kind != yaml.MappingNode {
+			return nil, fmt.Errorf("pipelines::%s is not a map", name)
+		}
+		pipelines.Content = append(pipelines.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name}, body.Content[0])
+	}
+	return yaml.Marshal(&yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{
+		{Kind: yaml.ScalarNode, Value: "pipelines"}, pipelines,
+	}})
+}
+
+func find(m *yaml.Node, key string) *yaml.Node {
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == key {
+			return m.Content[i+1]
+		}
+	}
+	return nil
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+
+func kind(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.SequenceNode:
+		return "list"
+	case yaml.ScalarNode:
+		if isNull(n) {
+			return "null"
+		}
+		return "single value"
+	default:
+		return "map"
+	}
+}
+
+// withoutComments drops the lines that are comments, for telling an empty
+// content from a broken one.
+func withoutComments(content []byte) string {
+	var kept []string
+	for line := range strings.Lines(string(content)) {
+		if !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
+}
