@@ -7,6 +7,7 @@ import (
 	prometheuswalexporter "github.com/invar-otel/invar/exporter/prometheuswalexporter"
 	pyroscopeexporter "github.com/invar-otel/invar/exporter/pyroscopeexporter"
 	summaryexporter "github.com/invar-otel/invar/exporter/summaryexporter"
+	reloadextension "github.com/invar-otel/invar/extension/reloadextension"
 	ebpfprofilereceiver "github.com/invar-otel/invar/receiver/ebpfprofilereceiver"
 	lokireceiver "github.com/invar-otel/invar/receiver/lokireceiver"
 	pprofscrapereceiver "github.com/invar-otel/invar/receiver/pprofscrapereceiver"
@@ -118,6 +119,7 @@ func components() (otelcol.Factories, error) {
 	}
 
 	factories.Extensions, err = otelcol.MakeFactoryMap[extension.Factory](
+		reloadextension.NewFactory(),
 		zpagesextension.NewFactory(),
 		basicauthextension.NewFactory(),
 		bearertokenauthextension.NewFactory(),
@@ -136,6 +138,7 @@ func components() (otelcol.Factories, error) {
 		return otelcol.Factories{}, err
 	}
 	factories.ExtensionModules = makeModulesMap(factories.Extensions, map[component.Type]string{
+		reloadextension.NewFactory().Type():           "github.com/invar-otel/invar v0.1.0",
 		zpagesextension.NewFactory().Type():           "go.opentelemetry.io/collector/extension/zpagesextension v0.159.0",
 		basicauthextension.NewFactory().Type():        "github.com/open-telemetry/opentelemetry-collector-contrib/extension/basicauthextension v0.158.0",
 		bearertokenauthextension.NewFactory().Type():  "github.com/open-telemetry/opentelemetry-collector-contrib/extension/bearertokenauthextension v0.159.0",

@@ -1,0 +1,350 @@
+package confinement
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/confmap"
+)
+
+const (
+	// maxDepth bounds the nesting of a configuration; real ones have about 12.
+	maxDepth = 64
+	// maxFindings bounds an error's length: a fleet server shows it to people.
+	maxFindings = 20
+)
+
+// Keys that the checks below know.
+const (
+	serviceKey        = "service"
+	telemetryKey      = "telemetry"
+	scrapersKey       = "scrapers"
+	detectorsKey      = "detectors"
+	resolverKey       = "resolver"
+	saslKey           = "sasl"
+	mechanismKey      = "mechanism"
+	operatorsKey      = "operators"
+	metadataOperators = "metadata_operators"
+	externalLabelsKey = "external_labels"
+	discoverySuffix   = "_sd_configs"
+)
+
+// expressionStart begins an expression in a value of a log operator.
+const expressionStart = "EXPR("
+
+var (
+	// unixAddress finds a Unix socket in an address. gRPC takes it behind other
+	// schemes too, as in passthrough:///unix:///run/x.
+	unixAddress = regexp.MustCompile(`(?i)(?:^|[/:@,])(unix|unix-abstract|unixgram|unixpacket|npipe|vsock):(.*)$`)
+	// readsEnv finds ways of a log operator's expression to the environment:
+	// env("X"), the variable behind it, and all variables as a map. A member or
+	// key of that name, as in attributes.env or attributes["env"], is none.
+	readsEnv = regexp.MustCompile("(^|[^.\\w\"'`])env\\b|\\.\\.\\s*env\\b|\\$env\\b|os_env_func")
+)
+
+// checker walks one configuration and collects what it must not contain.
+type checker struct {
+	rules    *Rules
+	raw      bool // before ${…} is expanded
+	findings []error
+	left     int // findings beyond the limit
+}
+
+// place is where in a configuration the checker is.
+type place struct {
+	path  string // as the user knows it: receivers::otlp::protocols
+	id    string // kind/type of the component, current type
+	key   string // last named key in lower case; items of a list have the list's
+	under string // the key above it
+	free  bool   // the key is the user's, not the component's
+	item  bool   // an item of a list
+	depth int
+}
+
+func (p place) down(name string) place {
+	return place{
+		path: p.path + confmap.KeyDelimiter + name, id: p.id,
+		key: strings.ToLower(name), under: p.key, depth: p.depth + 1,
+	}
+}
+
+func (c *checker) find(path, format string, args ...any) {
+	if len(c.findings) == maxFindings {
+		c.left++
+		return
+	}
+	c.findings = append(c.findings, fmt.Errorf("%s: %w", path, fmt.Errorf(format, args...)))
+}
+
+func (c *checker) err() error {
+	if c.left > 0 {
+		return errors.Join(append(c.findings, fmt.Errorf("and %d more", c.left))...)
+	}
+	return errors.Join(c.findings...)
+}
+
+// config looks at a whole configuration.
+func (c *checker) config(m map[string]any) {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		value := m[name]
+		kind, isSection := sections[name]
+		switch {
+		case isSection:
+			if of, ok := c.asMap(name, value); ok {
+				for _, id := range slices.Sorted(maps.Keys(of)) {
+					c.component(name, kind, id, of[id])
+				}
+			}
+		case name == serviceKey:
+			if service, ok := c.asMap(name, value); ok && service[telemetryKey] != nil {
+				c.find(serviceKey+confmap.KeyDelimiter+telemetryKey,
+					"is the host's, not a remote configuration's; leave it out")
+			}
+			c.value(place{path: name, key: name}, value)
+		default:
+			c.find(name, "is not a section of a configuration; use receivers, processors, exporters, connectors, extensions and service")
+		}
+	}
+}
+
+// asMap reads a map whose values are looked into one by one. A string that
+// something else is expanded from has its say when it is.
+func (c *checker) asMap(path string, value any) (map[string]any, bool) {
+	switch m := value.(type) {
+	case nil:
+		return nil, false
+	case map[string]any:
+		return m, true
+	case string:
+		c.expansions(path, m)
+		if !c.raw || !strings.Contains(m, "${") {
+			c.find(path, "is not a map of components")
+		}
+	default:
+		c.find(path, "is not a map of components with names")
+	}
+	return nil, false
+}
+
+func (c *checker) component(section, kind, rawID string, value any) {
+	path := section + confmap.KeyDelimiter + rawID
+	// The collector would split such a key, and see another component in it.
+	if name, _, split := strings.Cut(rawID, confmap.KeyDelimiter); split {
+		c.find(path, "is not the name of a component; write %s and its keys below each other", name)
+		return
+	}
+	var id component.ID
+	if err := id.UnmarshalText([]byte(rawID)); err != nil {
+		c.find(path, "is not the name of a component: %w", err)
+		return
+	}
+	name := canonical(kind, id.Type().String())
+	if ok, why := c.rules.allows(kind, name); !ok {
+		c.find(path, "%s %q is not allowed to remote configurations: %s", kind, name, why)
+		return
+	}
+	p := place{path: path, id: kind + "/" + name}
+	c.value(p, value)
+	if c.raw {
+		return
+	}
+	m, _ := value.(map[string]any)
+	if f, writes := folders[p.id]; writes && (f.always || m[f.parent] != nil) && !hasText(m[f.parent], f.name) {
+		c.find(path+confmap.KeyDelimiter+f.parent+confmap.KeyDelimiter+f.name,
+			"is not set, and its default is a folder of this host; name one below allowed_paths")
+	}
+	if p.id == kindProcessor+"/resource_detection" && m[detectorsKey] == nil {
+		// Its default reads OTEL_RESOURCE_ATTRIBUTES.
+		c.part(path+confmap.KeyDelimiter+detectorsKey, partDetector, schemeEnv)
+	}
+}
+
+func hasText(parent any, name string) bool {
+	m, _ := parent.(map[string]any)
+	text, _ := m[name].(string)
+	return text != ""
+}
+
+// part looks at a part of a component, such as a scraper.
+func (c *checker) part(path, kind, name string) {
+	if kind == partDetector && name == schemeEnv && c.rules.allowsProvider(schemeEnv) {
+		return
+	}
+	if ok, why := c.rules.allows(kind, name); !ok {
+		c.find(path, "%s %q is not allowed to remote configurations: %s; the administrator can add %s/%s to allowed_components",
+			kind, name, why, kind, name)
+	}
+}
+
+// value looks at what is below a place.
+func (c *checker) value(p place, value any) {
+	if p.depth > maxDepth {
+		c.find(p.path, "is nested deeper than %d", maxDepth)
+		return
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			c.entry(p, name, v[name])
+		}
+	case map[any]any:
+		byName := make(map[string]any, len(v))
+		for k, inner := range v {
+			byName[fmt.Sprint(k)] = inner
+		}
+		c.value(p, byName)
+	case []any:
+		for i, inner := range v {
+			item := p
+			item.path = fmt.Sprintf("%s::%d", p.path, i)
+			item.item = true
+			item.depth++
+			c.value(item, inner)
+		}
+	case string:
+		c.text(p, v)
+	case nil, bool, int, int64, uint64, float64, time.Time:
+	default:
+		c.find(p.path, "has the type %T, which YAML does not have", value)
+	}
+}
+
+// entry looks at one key of a map and what it holds.
+func (c *checker) entry(p place, name string, value any) {
+	at := p.down(name)
+	c.expansions(at.path, name)
+	// What reads a list's items may split their keys, as the collector does.
+	if i := strings.LastIndex(at.key, confmap.KeyDelimiter); i >= 0 {
+		c.find(at.path, "is a key in parts; write them below each other")
+		return
+	}
+	_, nested := value.(map[string]any)
+	at.free = freeKeys[p.key] && !userKeys[p.under] && !p.item && !p.free && !nested
+	if value != nil && p.id != "" {
+		c.special(p, at, name, value)
+	}
+	c.value(at, value)
+}
+
+// special looks at keys that stand for a part of a component, or for a way
+// around the rules.
+func (c *checker) special(p, at place, name string, value any) {
+	if k := classify(at.id, at.key); k.class == classBack && !at.free {
+		c.find(at.path, "%s; no rule permits it", k.reason)
+	}
+	if discovery, is := strings.CutSuffix(at.key, discoverySuffix); is {
+		c.part(at.path, partDiscovery, discovery)
+	}
+	switch p.key {
+	case scrapersKey:
+		c.part(at.path, partScraper, name)
+	case resolverKey:
+		if p.id == kindExporter+"/load_balancing" {
+			c.part(at.path, partResolver, name)
+		}
+	case operatorsKey, metadataOperators:
+		if text, ok := value.(string); ok && at.key == "type" && !c.pending(text) {
+			c.part(at.path, partOperator, text)
+		}
+	case saslKey:
+		if text, ok := value.(string); ok && at.key == mechanismKey && text != "" && !c.pending(text) {
+			c.part(at.path, partSASL, strings.ToLower(text))
+		}
+	}
+}
+
+// pending tells whether a text is yet to be expanded, and so is looked at then.
+func (c *checker) pending(text string) bool { return c.raw && strings.Contains(text, "$") }
+
+// text looks at one value.
+func (c *checker) text(p place, text string) {
+	c.expansions(p.path, text)
+	if (p.under == externalLabelsKey || p.key == externalLabelsKey) && strings.Contains(text, "$") && !c.rules.allowsProvider(schemeEnv) {
+		c.find(p.path, "Prometheus replaces $ in it with a variable of the environment, which is not among allowed_providers")
+	}
+	if strings.HasPrefix(p.id, kindReceiver+"/") && (expressions[p.key] || strings.Contains(text, expressionStart)) &&
+		readsEnv.MatchString(text) && !c.rules.allowsProvider(schemeEnv) {
+		c.find(p.path, "reads the environment with env, which is not among allowed_providers")
+	}
+	if p.free || p.id == "" || c.pending(text) {
+		return
+	}
+	if p.id == kindProcessor+"/resource_detection" && p.key == detectorsKey {
+		for name := range strings.SplitSeq(text, ",") {
+			c.part(p.path, partDetector, strings.TrimSpace(name))
+		}
+		return
+	}
+	switch classify(p.id, p.key).class {
+	case classFile:
+		c.files(p.path, text)
+		return
+	case classEnv:
+		if text != "" && !c.rules.allowsProvider(schemeEnv) {
+			c.find(p.path, "%q is a variable of the environment, and env is not among allowed_providers", text)
+		}
+		return
+	}
+	c.socket(p.path, text)
+}
+
+// files looks at a path or a list of paths: the collector splits a text at
+// commas if a list is wanted.
+func (c *checker) files(path, text string) {
+	if text == "" || text == "stdout" || text == "stderr" {
+		return
+	}
+	pieces := strings.Split(text, ",")
+	if len(pieces) > 1 {
+		pieces = append(pieces, text)
+	}
+	for _, piece := range pieces {
+		if err := c.rules.checkPath(piece); err != nil {
+			c.find(path, "%w", err)
+			return
+		}
+	}
+}
+
+// socket looks for the path of a Unix socket in an address.
+func (c *checker) socket(path, text string) {
+	if !strings.Contains(text, ":") && !strings.Contains(text, "%") {
+		return
+	}
+	for _, form := range forms(text) {
+		if address := unixAddress.FindStringSubmatch(form); address != nil {
+			c.unixSocket(path, strings.ToLower(address[1]), address[2])
+			return
+		}
+	}
+}
+
+// forms are a text as it is and as a URL's path or an address list is read.
+func forms(text string) []string {
+	all := []string{text}
+	if decoded, err := url.PathUnescape(text); err == nil && decoded != text {
+		all = append(all, decoded)
+	}
+	return all
+}
+
+func (c *checker) unixSocket(path, scheme, rest string) {
+	file := rest
+	if after, found := strings.CutPrefix(rest, "//"); found {
+		file = after
+	}
+	if scheme == "unix-abstract" || scheme == "npipe" || scheme == "vsock" || strings.HasPrefix(file, "@") {
+		c.find(path, "an address of %s leads to other programs of this host, which no rule permits", scheme)
+		return
+	}
+	if err := c.rules.checkPath(file); err != nil {
+		c.find(path, "%w", err)
+	}
+}

@@ -1,0 +1,115 @@
+package confinement
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// States of a socket in /proc/net, from the kernel's include/net/tcp_states.h.
+const (
+	stateClosed = 0x07 // of UDP: bound, and connected to nobody
+	stateListen = 0x0A
+)
+
+// ListenersNow reads the sockets of this process that listen beyond loopback
+// from /proc/self. It fails if /proc is not mounted. It may be called concurrently.
+func ListenersNow() (Listeners, error) {
+	return listenersIn("/proc/self")
+}
+
+func listenersIn(proc string) (Listeners, error) {
+	inodes, err := sockets(filepath.Join(proc, "fd"))
+	if err != nil {
+		return nil, fmt.Errorf("list sockets of the process: %w", err)
+	}
+	found := Listeners{}
+	for table, state := range map[string]uint64{
+		"tcp": stateListen, "tcp6": stateListen, "udp": stateClosed, "udp6": stateClosed,
+	} {
+		file, err := os.Open(filepath.Join(proc, "net", table))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // without IPv6
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list sockets of the host: %w", err)
+		}
+		err = readSockets(file, strings.TrimSuffix(table, "6"), state, inodes, found)
+		_ = file.Close()
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", file.Name(), err)
+		}
+	}
+	return found, nil
+}
+
+// sockets are the inodes of the process' sockets.
+func sockets(dir string) (map[string]bool, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	inodes := map[string]bool{}
+	for _, entry := range entries {
+		target, err := os.Readlink(filepath.Join(dir, entry.Name()))
+		if err != nil {
+			continue // closed in the meantime
+		}
+		if inode, is := strings.CutPrefix(target, "socket:["); is {
+			inodes[strings.TrimSuffix(inode, "]")] = true
+		}
+	}
+	return inodes, nil
+}
+
+// readSockets adds the sockets of one table of /proc/net to found. The fields
+// of a line are: slot, local address, remote address, state, queues, timers,
+// retransmits, user, timeout, inode. Source: proc_pid_net(5).
+func readSockets(r io.Reader, network string, state uint64, inodes map[string]bool, found Listeners) error {
+	lines := bufio.NewScanner(r)
+	for first := true; lines.Scan(); first = false {
+		fields := strings.Fields(lines.Text())
+		if first || len(fields) < 10 || !inodes[fields[9]] {
+			continue
+		}
+		if got, err := strconv.ParseUint(fields[3], 16, 8); err != nil || got != state {
+			continue
+		}
+		address, err := parseAddress(fields[1])
+		if err != nil {
+			return err
+		}
+		if !address.Addr().IsLoopback() {
+			found[Listener{network, address}] = struct{}{}
+		}
+	}
+	return lines.Err()
+}
+
+// parseAddress reads an address of /proc/net: 32-bit words in the order of the
+// machine's bytes, in hexadecimal, and the port.
+func parseAddress(text string) (netip.AddrPort, error) {
+	ip, port, _ := strings.Cut(text, ":")
+	raw, err := hex.DecodeString(ip)
+	if err != nil || len(raw) != 4 && len(raw) != 16 {
+		return netip.AddrPort{}, fmt.Errorf("%q is not an address", text)
+	}
+	number, err := strconv.ParseUint(port, 16, 16)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%q has no port", text)
+	}
+	for i := 0; i < len(raw); i += 4 {
+		binary.NativeEndian.PutUint32(raw[i:], binary.BigEndian.Uint32(raw[i:]))
+	}
+	address, _ := netip.AddrFromSlice(raw)
+	return netip.AddrPortFrom(address.Unmap(), uint16(number)), nil
+}
