@@ -9,10 +9,11 @@
 //	        │ command.Execute(set)
 //	internal/command              upstream's command tree (otelcol.NewCommand)
 //	                              + our defaults, flags and subcommands
+//	        │ without a subcommand: collector.New(set).Run
+//	internal/collector            runs and reloads the service
 //
-// Everything upstream's command does stays as it is. What a later feature
-// needs to add, such as a subcommand or another way to run the service, is
-// added to the tree in New.
+// Everything else that upstream's command does stays as it is. What a later
+// feature needs to add, such as a subcommand, is added to the tree in New.
 package command
 
 import (
@@ -94,18 +95,22 @@ func New(set otelcol.CollectorSettings) *cobra.Command {
 		}
 		return fmt.Errorf("unknown command %q; to run a configuration file: %s --config %[1]s", args[0], set.BuildInfo.Command)
 	}
-	runCollector := root.RunE
-	root.RunE = func(cmd *cobra.Command, args []string) error {
+	var given uris
+	listenErr := given.listen(root)
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().NFlag() == 0 {
 			_, err := fmt.Fprint(cmd.OutOrStdout(), guide(set.BuildInfo.Command, set.BuildInfo.Version))
 			return errors.Join(err, errNoConfig)
+		}
+		if listenErr != nil {
+			return listenErr
 		}
 		settled := time.AfterFunc(settleTime, func() {
 			debug.FreeOSMemory()          // the garbage of parsing and building
 			_, _ = startuppages.Release() // the code that did it
 		})
 		defer settled.Stop()
-		return runCollector(cmd, args)
+		return given.run(cmd, set)
 	}
 	return root
 }

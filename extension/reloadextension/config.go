@@ -1,0 +1,92 @@
+package reloadextension
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/config/configoptional"
+)
+
+// Config is what a user writes under extensions::reload.
+type Config struct {
+	// HTTP is where reloads can be asked for; on by default.
+	HTTP configoptional.Optional[confighttp.ServerConfig] `mapstructure:"http"`
+	// AllowUnauthenticated accepts an HTTP endpoint that other hosts can reach
+	// and that asks nobody who they are.
+	AllowUnauthenticated bool `mapstructure:"allow_unauthenticated"`
+	// Watch looks after the configuration files; off by default.
+	Watch configoptional.Optional[WatchConfig] `mapstructure:"watch"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// WatchConfig is how the configuration files are looked after.
+type WatchConfig struct {
+	// Interval is the time between two looks. A change has to be there for two
+	// of them in a row, so that a file that is being written is left alone.
+	Interval time.Duration `mapstructure:"interval"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+const (
+	defaultEndpoint = "127.0.0.1:12346"
+	defaultInterval = 5 * time.Second
+	minInterval     = 100 * time.Millisecond
+)
+
+func createDefaultConfig() component.Config {
+	http := confighttp.NewDefaultServerConfig()
+	http.NetAddr.Endpoint = defaultEndpoint
+	http.WriteTimeout = 0 // an answer waits for the reload, and that for data on its way
+	return &Config{
+		HTTP:  configoptional.Some(http),
+		Watch: configoptional.Default(WatchConfig{Interval: defaultInterval}),
+	}
+}
+
+// Validate implements xconfmap.Validator.
+func (c *Config) Validate() error {
+	var errs []error
+	if !c.HTTP.HasValue() && !c.Watch.HasValue() {
+		errs = append(errs, errors.New("http and watch are both off; turn one on, such as watch: {interval: 5s}"))
+	}
+	if c.HTTP.HasValue() && !c.AllowUnauthenticated && !c.HTTP.Get().Auth.HasValue() && !c.localOnly() {
+		errs = append(errs, fmt.Errorf("http::endpoint: %q is neither loopback nor authenticated; "+
+			"use %s, add http::auth, or say allow_unauthenticated: true", c.HTTP.Get().NetAddr.Endpoint, defaultEndpoint))
+	}
+	return errors.Join(errs...)
+}
+
+// localOnly says that only processes of this host can reach the endpoint.
+func (c *Config) localOnly() bool {
+	addr := c.HTTP.Get().NetAddr
+	if !strings.HasPrefix(string(addr.Transport), "tcp") {
+		return true // a socket file or a named pipe
+	}
+	host, _, err := net.SplitHostPort(addr.Endpoint)
+	if err != nil {
+		return true // confignet's error is the better one
+	}
+	return isLoopback(host)
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Validate implements xconfmap.Validator.
+func (c *WatchConfig) Validate() error {
+	if c.Interval < minInterval {
+		return fmt.Errorf("interval: %q is too short; use %s or more, such as %s", c.Interval, minInterval, defaultInterval)
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/invar-otel/invar/internal/reloading"
+)
+
+// reload serves the waiting requests.
+func (c *Collector) reload(ctx, life context.Context) {
+	trigger, requests := c.controller.take()
+	if len(requests) == 0 {
+		return
+	}
+	a := reloading.Attempt{Time: time.Now(), Trigger: trigger}
+	log := c.log.With(zap.String("trigger", string(trigger)))
+	log.Info("Reloading the configuration")
+	c.change(ctx, life, &a)
+	var p *panicError
+	if errors.As(a.Err, &p) {
+		log = log.With(zap.ByteString("panic", p.stack))
+	}
+	switch a.Result {
+	case reloading.Applied:
+		log.Info("The new configuration runs", zap.String("hash", a.Hash))
+	case reloading.Unchanged:
+		log.Info("The configuration has not changed", zap.String("hash", a.Hash))
+	case reloading.Rejected:
+		log.Error("The new configuration is rejected; nothing was changed", zap.Error(a.Err))
+	case reloading.RolledBack:
+		log.Error("The new configuration did not start and was rolled back", zap.Error(a.Err))
+	default: // the process is ending
+		reply(requests, outcome{err: reloading.ErrEnding})
+		return
+	}
+	c.controller.decided(a, requests)
+}
+
+// change does one reload and fills in what became of it.
+func (c *Collector) change(ctx, life context.Context, a *reloading.Attempt) {
+	next, err := c.prepare(ctx, life, a)
+	if life.Err() != nil {
+		return
+	}
+	if err != nil {
+		a.Result, a.Err = reloading.Rejected, err
+		return
+	}
+	if next == nil {
+		a.Result = reloading.Unchanged
+		return
+	}
+	if c.running != nil {
+		c.retire(ctx) // from here to the start of next nothing is received
+	}
+	if life.Err() != nil {
+		return
+	}
+	err = c.begin(ctx, life, next)
+	if err == nil {
+		err = c.settle(ctx, life)
+	}
+	if life.Err() != nil {
+		return
+	}
+	if err == nil {
+		c.proven(next)
+		a.Result = reloading.Applied
+		return
+	}
+	a.Result, a.Err, c.delay = reloading.RolledBack, err, c.minDelay
+	if err := c.restore(ctx, life); err != nil {
+		a.Err = fmt.Errorf("%w; the previous configuration does not start either and is tried again: %w", a.Err, err)
+	}
+}
+
+// prepare does all of a reload that can be done while the old service runs. It
+// returns nil if there is nothing to do.
+func (c *Collector) prepare(ctx, life context.Context, a *reloading.Attempt) (*generation, error) {
+	var g *generation
+	err := recovered("reading the configuration", func() error {
+		s, err := c.loader.load(life)
+		c.noteFiles()
+		if err != nil {
+			return fmt.Errorf("failed to get config: %w", err)
+		}
+		a.Hash = s.hash
+		if a.Trigger.Watches() && c.running != nil && s.hash == c.running.source.hash {
+			return nil
+		}
+		trial, err := c.newGeneration(ctx, s)
+		if err != nil {
+			return err
+		}
+		if err := c.dryRun(ctx, trial); err != nil {
+			return err
+		}
+		g, err = c.newGeneration(ctx, s)
+		return err
+	})
+	return g, err
+}
+
+// begin starts a service; after an error nothing is left of it.
+func (c *Collector) begin(ctx, life context.Context, g *generation) error {
+	err := recovered("starting", func() error { return c.start(ctx, life, g) })
+	if err != nil {
+		c.abandon(ctx, g)
+		return err
+	}
+	c.running = g
+	c.controller.runs(g)
+	return nil
+}
+
+// retire stops the running service.
+func (c *Collector) retire(ctx context.Context) {
+	c.abandon(ctx, c.running)
+	c.running = nil
+	c.controller.runs(nil)
+}
+
+// abandon stops a service of which no error counts any more.
+func (c *Collector) abandon(ctx context.Context, g *generation) {
+	if err := g.stop(ctx); err != nil {
+		c.log.Warn("The retired configuration did not shut down cleanly", zap.Error(err))
+	}
+}
+
+// settle waits whether the service that has just been started stays up. If not
+// it is stopped.
+func (c *Collector) settle(ctx, life context.Context) error {
+	timer := time.NewTimer(c.settleTime)
+	defer timer.Stop()
+	select {
+	case err := <-c.running.fatal:
+		c.retire(ctx)
+		return fmt.Errorf("a component failed within %s of the start: %w", c.settleTime, err)
+	case <-timer.C:
+	case <-life.Done():
+	}
+	return nil
+}
+
+// restore starts the configuration that has proven itself, once.
+func (c *Collector) restore(ctx, life context.Context) error {
+	var g *generation
+	err := recovered("reading the configuration", func() error {
+		var err error
+		g, err = c.newGeneration(ctx, c.good)
+		return err
+	})
+	if err == nil {
+		g.restored = true
+		err = c.begin(ctx, life, g)
+	}
+	if err != nil {
+		c.log.Error("The previous configuration does not start", zap.Error(err), zap.Duration("next_attempt_in", c.delay))
+		return err
+	}
+	c.log.Info("The previous configuration runs again")
+	return nil
+}
+
+// awaitRestore tries to restore, with delays, until something runs, somebody
+// asks for a reload, or life ends.
+func (c *Collector) awaitRestore(ctx, life context.Context) {
+	for c.running == nil {
+		timer := time.NewTimer(c.delay)
+		select {
+		case <-timer.C:
+		case <-c.controller.asked:
+			timer.Stop()
+			c.controller.nudge()
+			return
+		case <-life.Done():
+			timer.Stop()
+			return
+		}
+		c.delay = min(2*c.delay, c.maxDelay)
+		_ = c.restore(ctx, life) // logged there
+	}
+}

@@ -1,0 +1,100 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"maps"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/service/telemetry"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+
+	"github.com/invar-otel/invar/internal/reloading"
+)
+
+const scopeName = "github.com/invar-otel/invar/internal/collector"
+
+// telemetryFactory makes the providers of a generation as the factory in it
+// does. It adds the metrics about reloads, and remembers how the providers are
+// shut down: a panic in service.New leaves nobody else who could.
+type telemetryFactory struct {
+	telemetry.Factory
+	controller *controller
+	shutdowns  []component.ShutdownFunc
+}
+
+// CreateLogger implements telemetry.Factory.
+func (f *telemetryFactory) CreateLogger(ctx context.Context, set telemetry.LoggerSettings, cfg component.Config) (*zap.Logger, component.ShutdownFunc, error) {
+	logger, shutdown, err := f.Factory.CreateLogger(ctx, set, cfg)
+	if err == nil {
+		f.shutdowns = append(f.shutdowns, shutdown)
+	}
+	return logger, shutdown, err
+}
+
+// CreateTracerProvider implements telemetry.Factory.
+func (f *telemetryFactory) CreateTracerProvider(ctx context.Context, set telemetry.TracerSettings, cfg component.Config) (telemetry.TracerProvider, error) {
+	p, err := f.Factory.CreateTracerProvider(ctx, set, cfg)
+	if err == nil {
+		f.shutdowns = append(f.shutdowns, p.Shutdown)
+	}
+	return p, err
+}
+
+// CreateMeterProvider implements telemetry.Factory.
+func (f *telemetryFactory) CreateMeterProvider(ctx context.Context, set telemetry.MeterSettings, cfg component.Config) (telemetry.MeterProvider, error) {
+	p, err := f.Factory.CreateMeterProvider(ctx, set, cfg)
+	if err != nil {
+		return p, err
+	}
+	f.shutdowns = append(f.shutdowns, p.Shutdown)
+	if err := f.controller.register(p); err != nil {
+		return nil, errors.Join(err, p.Shutdown(ctx))
+	}
+	return p, nil
+}
+
+// shutdown shuts down what has been made, last first.
+func (f *telemetryFactory) shutdown(ctx context.Context) error {
+	var errs []error
+	for i := len(f.shutdowns) - 1; i >= 0; i-- {
+		errs = append(errs, f.shutdowns[i].Shutdown(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// register exposes the counts, which outlive services, with a service's meter.
+func (c *controller) register(p metric.MeterProvider) error {
+	m := p.Meter(scopeName)
+	reloads, err1 := m.Int64ObservableCounter("otelcol_config_reloads", metric.WithUnit("{reloads}"),
+		metric.WithDescription("Reloads of the configuration by result (applied, rejected, rolled_back) and trigger."))
+	successful, err2 := m.Int64ObservableGauge("otelcol_config_last_reload_successful", metric.WithUnit("1"),
+		metric.WithDescription("1 if the last reload of the configuration was applied, or there was none; else 0."))
+	timestamp, err3 := m.Float64ObservableGauge("otelcol_config_last_reload_success_timestamp_seconds", metric.WithUnit("s"),
+		metric.WithDescription("When the last successful load of the configuration took effect, as Unix time."))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	_, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for key, n := range maps.All(c.counts) {
+			o.ObserveInt64(reloads, n, metric.WithAttributes(
+				attribute.String("result", string(key.result)), attribute.String("trigger", string(key.trigger))))
+		}
+		var good int64 = 1
+		if a := c.status.LastAttempt; a != nil && a.Err != nil {
+			good = 0
+		}
+		o.ObserveInt64(successful, good)
+		if !c.lastGood.IsZero() {
+			o.ObserveFloat64(timestamp, float64(c.lastGood.UnixMilli())/1e3)
+		}
+		return nil
+	}, reloads, successful, timestamp)
+	return err
+}
+
+var _ reloading.Controller = (*controller)(nil)
