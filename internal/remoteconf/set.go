@@ -83,7 +83,7 @@ func Parse(content []byte) (Set, error) {
 		if !hasAlias(root) {
 			return Set{DefaultName: slices.Clone(content)}, nil // so that errors have its line numbers
 		}
-		body, err := standalone(root)
+		body, err := Body(root)
 		if err != nil {
 			return nil, fmt.Errorf("the configuration is not YAML: %w", err)
 		}
@@ -121,7 +121,7 @@ func parseNamed(pipelines *yaml.Node) (Set, error) {
 			errs = append(errs, fmt.Errorf("pipelines::%s is a %s; it has to be a collector configuration, a map", name, kind(config)))
 			continue
 		}
-		body, err := standalone(config)
+		body, err := Body(config)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("pipelines::%s: %w", name, err))
 			continue
@@ -134,10 +134,12 @@ func parseNamed(pipelines *yaml.Node) (Set, error) {
 	return set, nil
 }
 
-// standalone writes a pipeline's part of a document. Where it has aliases they
-// are resolved, as their anchors may be in another pipeline.
-func standalone(config *yaml.Node) ([]byte, error) {
+// Body writes a map of a document as the body of a pipeline. Where it has
+// aliases they are resolved, as their anchors may be elsewhere in the document;
+// comments are lost then.
+func Body(config *yaml.Node) ([]byte, error) {
 	if !hasAlias(config) {
+		spellNulls(config)
 		return yaml.Marshal(config)
 	}
 	var resolved map[string]any
@@ -145,6 +147,17 @@ func standalone(config *yaml.Node) ([]byte, error) {
 		return nil, err
 	}
 	return yaml.Marshal(resolved)
+}
+
+// spellNulls writes nulls out: the encoder makes an empty text of one that is
+// written as nothing in a flow map, as in {otlp: }.
+func spellNulls(n *yaml.Node) {
+	if isNull(n) {
+		n.Value = "null"
+	}
+	for _, child := range n.Content {
+		spellNulls(child)
+	}
 }
 
 func hasAlias(n *yaml.Node) bool {
@@ -185,6 +198,7 @@ func (s Set) Content() ([]byte, error) {
 		if len(body.Content) != 1 || body.Content[0].Kind != yaml.MappingNode {
 			return nil, fmt.Errorf("pipelines::%s is not a map", name)
 		}
+		spellNulls(body.Content[0])
 		pipelines.Content = append(pipelines.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name}, body.Content[0])
 	}
 	return yaml.Marshal(&yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{

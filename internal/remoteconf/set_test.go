@@ -44,6 +44,15 @@ func TestAnchorsOfOtherPipelines(t *testing.T) {
 	require.YAMLEq(t, "exporters: {otlp_http: {endpoint: x}}", string(set["b"]))
 }
 
+func TestNullsStay(t *testing.T) {
+	set, err := Parse([]byte("pipelines: {a: {receivers: {nop: , otlp: ~}}}"))
+	require.NoError(t, err)
+	require.YAMLEq(t, "receivers: {nop: null, otlp: null}", string(set["a"]))
+	content, err := Set{"a": []byte("receivers: {nop: }")}.Content()
+	require.NoError(t, err)
+	require.YAMLEq(t, "pipelines: {a: {receivers: {nop: null}}}", string(content))
+}
+
 func TestParseRefuses(t *testing.T) {
 	f := func(content, want string) {
 		t.Helper()

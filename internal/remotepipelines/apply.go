@@ -1,0 +1,276 @@
+package remotepipelines
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/invar-otel/invar/internal/remoteconf"
+)
+
+// Apply makes want the running set, as a whole or not at all. It returns after
+// the probation. started, which may be nil, is called when the new pipelines run
+// and the old ones are stopped; it is not called if nothing changed.
+//
+// An error is or joins *Failures, and the previous set runs again then, or is
+// being restarted: Health tells. If ctx ends before the new pipelines have
+// started, the previous set runs as well; if it ends later, want is kept. Both
+// return ctx.Err(). Calls are made one after the other; after Shutdown they
+// return ErrShutdown.
+func (r *Runner) Apply(ctx context.Context, want remoteconf.Set, started func()) error {
+	during, done, err := r.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	err = r.apply(during, want, started)
+	if err != nil && during.Err() != nil && errors.Is(context.Cause(during), ErrShutdown) {
+		return ErrShutdown
+	}
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func (r *Runner) apply(ctx context.Context, want remoteconf.Set, started func()) error {
+	previous := r.snapshot()
+	var changed []string
+	for _, name := range want.Names() {
+		if p, has := previous[name]; !has || !bytes.Equal(p.recipe.body, want[name]) {
+			changed = append(changed, name)
+		}
+	}
+	s := &switchover{r: r, previous: previous, fresh: make(map[string]*pipeline, len(changed)), old: make(map[string]*pipeline)}
+	for name, p := range previous {
+		if body, has := want[name]; !has || !bytes.Equal(p.recipe.body, body) {
+			s.old[name] = p
+		}
+	}
+	if len(changed) == 0 && len(s.old) == 0 {
+		return nil
+	}
+	recipes, err := r.prepare(ctx, want, changed)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := s.start(ctx, recipes); err != nil {
+		return err
+	}
+	s.finish(ctx)
+	r.metrics.switched(time.Since(began))
+	if started != nil {
+		started()
+	}
+	if err := r.probation(ctx, s.fresh); err != nil && ctx.Err() == nil {
+		s.rollBack(ctx, StageProbation)
+		return err
+	}
+	for _, p := range s.fresh {
+		p.keep(r)
+	}
+	return ctx.Err()
+}
+
+// prepare reads and dry-runs the pipelines named. All failures are joined.
+func (r *Runner) prepare(ctx context.Context, want remoteconf.Set, names []string) ([]*recipe, error) {
+	recipes := make([]*recipe, 0, len(names))
+	var errs []error
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		rec, err := r.read(ctx, name, slices.Clone(want[name]))
+		if err == nil {
+			err = r.dryRun(ctx, rec)
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		recipes = append(recipes, rec)
+	}
+	return recipes, errors.Join(errs...)
+}
+
+// dryRun makes all components and shuts them down, never started: some hold
+// something from their making on.
+func (r *Runner) dryRun(ctx context.Context, rec *recipe) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.startTimeout, fmt.Errorf("the making takes longer than %v", r.startTimeout))
+	defer cancel()
+	last := newTally()
+	err := call(ctx, func() error {
+		made, err := rec.make(r, nopTelemetry(last), newWatcher(), make(chan error))
+		if err != nil {
+			return err
+		}
+		// What a component that was not started says at its end is no verdict on
+		// the configuration.
+		_ = guard(func() error { return made.Shutdown(ctx) })
+		return nil
+	}, func(error) {})
+	if err != nil {
+		failure := fail(rec.name, StageDryRun, err)
+		if failure.Key == "" {
+			failure.Key = last.lastMade()
+		}
+		var p *panicError
+		if errors.As(err, &p) {
+			r.host.Logger.Error("A component panicked when it was made", zap.Error(failure), zap.ByteString("stack", p.stack))
+		}
+		return failure
+	}
+	return nil
+}
+
+// switchover is one change of the running set.
+type switchover struct {
+	r        *Runner
+	previous map[string]*pipeline // the whole set before
+	old      map[string]*pipeline // of these, what is replaced or removed
+	fresh    map[string]*pipeline // what is started
+	stopped  []string             // of old, what is stopped already
+}
+
+// start starts the new pipelines. On an error none is left and the old ones run.
+func (s *switchover) start(ctx context.Context, recipes []*recipe) error {
+	before, err := s.r.listeners()
+	if err != nil {
+		s.r.host.Logger.Warn("Cannot see what this process listens on; remote pipelines are checked by configuration only", zap.Error(err))
+	}
+	looked := time.Now()
+	var since []string // what was started since
+	for i, rec := range recipes {
+		inst, err := s.launch(ctx, rec)
+		if err != nil {
+			s.rollBack(ctx, StageStart)
+			return err
+		}
+		s.fresh[rec.name] = newPipeline(rec, inst, nil)
+		since = append(since, rec.name)
+		if before == nil || i < len(recipes)-1 && time.Since(looked) < lookEvery {
+			continue
+		}
+		if err := s.listensAsPermitted(since, before); err != nil {
+			s.rollBack(ctx, StageRestrictions)
+			return err
+		}
+		looked, since = time.Now(), nil
+	}
+	return nil
+}
+
+// launch starts one pipeline. If what it needs is taken, the old pipelines that
+// may have it are stopped, its own predecessor first.
+func (s *switchover) launch(ctx context.Context, rec *recipe) (*instance, error) {
+	inst, err := s.r.launch(ctx, rec)
+	for _, holders := range [][]string{{rec.name}, slices.Sorted(maps.Keys(s.old))} {
+		if err == nil || !conflicting(err) || ctx.Err() != nil {
+			break
+		}
+		if s.stop(ctx, holders, takenPort(err)) {
+			inst, err = s.r.launch(ctx, rec)
+		}
+	}
+	return inst, err
+}
+
+// stop stops those of the old pipelines named that run and, if a port is given,
+// have it in their configuration. It reports whether there was one.
+func (s *switchover) stop(ctx context.Context, names []string, port string) bool {
+	var stopping []*pipeline
+	for _, name := range names {
+		p, is := s.old[name]
+		if !is || slices.Contains(s.stopped, name) || port != "" && !bytes.Contains(p.recipe.yaml, []byte(port)) {
+			continue
+		}
+		s.r.host.Logger.Info("A remote pipeline is stopped before its successor starts, which needs the same address or file",
+			zap.String(PipelineKey, name))
+		stopping = append(stopping, p)
+		s.stopped = append(s.stopped, name)
+	}
+	s.r.stopPipelines(context.WithoutCancel(ctx), slices.Values(stopping))
+	return len(stopping) > 0
+}
+
+// finish stops the old pipelines and makes the new set the running one.
+func (s *switchover) finish(ctx context.Context) {
+	now := maps.Clone(s.previous)
+	for name := range s.old {
+		delete(now, name)
+	}
+	maps.Copy(now, s.fresh)
+	s.r.replace(now)
+	var rest []*pipeline
+	for name, p := range s.old {
+		if !slices.Contains(s.stopped, name) {
+			rest = append(rest, p)
+			s.stopped = append(s.stopped, name)
+		}
+	}
+	s.r.stopPipelines(context.WithoutCancel(ctx), slices.Values(rest))
+}
+
+// rollBack stops the new pipelines and starts the old ones that were stopped. One
+// that does not start is tried again in the background.
+func (s *switchover) rollBack(ctx context.Context, stage Stage) {
+	if ctx.Err() == nil && len(s.fresh)+len(s.stopped) > 0 {
+		s.r.metrics.rolledBack(stage)
+	}
+	shutDown := errors.Is(context.Cause(ctx), ErrShutdown)
+	ctx = context.WithoutCancel(ctx) // the previous set has to run, whoever waits
+	s.r.stopPipelines(ctx, maps.Values(s.fresh))
+	clear(s.fresh)
+	again := maps.Clone(s.previous)
+	if shutDown { // what runs is about to be stopped too
+		for _, name := range s.stopped {
+			delete(again, name)
+		}
+		s.stopped = nil
+	}
+	slices.Sort(s.stopped)
+	for _, name := range s.stopped {
+		rec := s.old[name].recipe
+		inst, err := s.r.launch(ctx, rec)
+		if err != nil {
+			s.r.host.Logger.Error("A remote pipeline does not start again after a roll-back; it is tried again",
+				zap.String(PipelineKey, name), zap.Error(err))
+		}
+		p := newPipeline(rec, inst, err)
+		p.keep(s.r)
+		again[name] = p
+	}
+	s.stopped = nil
+	s.r.replace(again)
+}
+
+// releaseAll ends the keepers and returns the services that run.
+func (r *Runner) releaseAll(ctx context.Context, pipelines iter.Seq[*pipeline]) []*instance {
+	var instances []*instance
+	for p := range pipelines {
+		if p.halt != nil {
+			p.halt() // all before the first is waited for
+		}
+	}
+	for p := range pipelines {
+		if inst := p.release(ctx); inst != nil {
+			instances = append(instances, inst)
+		}
+	}
+	return instances
+}
+
+// stopPipelines stops pipelines and logs what went wrong.
+func (r *Runner) stopPipelines(ctx context.Context, pipelines iter.Seq[*pipeline]) {
+	if err := r.stopAll(ctx, r.releaseAll(ctx, pipelines)); err != nil {
+		r.host.Logger.Warn("Remote pipelines did not stop cleanly", zap.Error(err))
+	}
+}

@@ -1,0 +1,243 @@
+package remotepipelines
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestApply(t *testing.T) {
+	l := newLab(t)
+	r := newRunner(t, l, nil)
+	require.Empty(t, r.Running())
+	require.True(t, r.Health().Healthy)
+
+	started := 0
+	first := set{"a": simple("a", "", ""), "b": simple("b", "token: s3cr3t", "")}
+	require.NoError(t, r.Apply(t.Context(), first, func() { started++ }))
+	require.Equal(t, 1, started)
+	require.True(t, r.Running().Equal(first))
+	require.Equal(t, 4, l.count())
+	a, b := l.unit("receiver:unit/a"), l.unit("receiver:unit/b")
+	require.NotNil(t, a)
+	require.YAMLEq(t, `{receivers: {unit/b: {endpoint: "", fail: "", panic: "", block: "", report: "", recover: 0s, count: 0,
+		token: "[REDACTED]", tls: null, next: null, retry: false, lose: 0}}}`,
+		section(t, r.Effective()["b"], "receivers"))
+	require.NotContains(t, string(r.Effective()["b"]), "s3cr3t")
+	require.NotContains(t, string(r.Effective()["b"]), "telemetry")
+
+	health := r.Health()
+	require.True(t, health.Healthy)
+	require.Equal(t, "StatusOK", health.Parts["a"].Parts["exporter:unit/a"].Status)
+	require.WithinDuration(t, time.Now(), health.Parts["a"].Since, time.Minute)
+
+	// The same again is nothing to do.
+	require.NoError(t, r.Apply(t.Context(), first, func() { started++ }))
+	require.Equal(t, 1, started)
+
+	// A change of one leaves the other alone, and a new one comes.
+	second := set{"a": first["a"], "b": simple("b", "token: another", ""), "c": simple("c", "", "")}
+	require.NoError(t, r.Apply(t.Context(), second, func() { started++ }))
+	require.Equal(t, 2, started)
+	require.Same(t, a, l.unit("receiver:unit/a"))
+	require.NotSame(t, b, l.unit("receiver:unit/b"))
+	require.Equal(t, 6, l.count(), "the old b has ended")
+
+	// None at all.
+	require.NoError(t, r.Apply(t.Context(), set{}, func() { started++ }))
+	require.Equal(t, 3, started)
+	require.Zero(t, l.count())
+	require.Empty(t, r.Running())
+
+	require.NoError(t, r.Apply(t.Context(), first, nil))
+	require.NoError(t, r.Shutdown(t.Context()))
+	require.Zero(t, l.count())
+	require.ErrorIs(t, r.Apply(t.Context(), first, nil), ErrShutdown)
+	require.NoError(t, r.Shutdown(t.Context()))
+}
+
+func TestShutdownWithoutApply(t *testing.T) {
+	r := New(Settings{})
+	require.NoError(t, r.Shutdown(t.Context()))
+}
+
+func TestSameAddress(t *testing.T) {
+	address := freeAddress(t)
+	l := newLab(t)
+	r := newRunner(t, l, nil)
+	old := set{"a": simple("a", "endpoint: "+address, ""), "b": simple("b", "", "")}
+	require.NoError(t, r.Apply(t.Context(), old, nil))
+	b := l.unit("receiver:unit/b")
+
+	// Its own successor, which fails as well: the old one is there again.
+	before := l.unit("receiver:unit/a")
+	err := r.Apply(t.Context(), set{"a": simple("a", "endpoint: "+address, "fail: start"), "b": old["b"]}, nil)
+	fails(t, err, "a", StageStart, "exporters::unit/a")
+	require.Same(t, before, l.unit("receiver:unit/a"), "nothing was taken, so it was not stopped")
+
+	next := set{"a": simple("a", "endpoint: "+address+", token: x", ""), "b": old["b"]}
+	require.NoError(t, r.Apply(t.Context(), next, nil))
+	require.NotSame(t, before, l.unit("receiver:unit/a"))
+	require.Same(t, b, l.unit("receiver:unit/b"))
+
+	// The address moves to a pipeline of another name, the first in order.
+	moved := set{"0": simple("0", "endpoint: "+address, ""), "b": old["b"]}
+	require.NoError(t, r.Apply(t.Context(), moved, nil))
+	require.NotNil(t, l.unit("receiver:unit/0"))
+	require.Nil(t, l.unit("receiver:unit/a"))
+	require.Same(t, b, l.unit("receiver:unit/b"))
+
+	// Two that want the same: the old one has it again.
+	err = r.Apply(t.Context(), set{"0": simple("0", "token: x, endpoint: "+address, ""), "1": simple("1", "endpoint: "+address, ""), "b": old["b"]}, nil)
+	fails(t, err, "1", StageStart, "receivers::unit/1")
+	require.True(t, r.Running().Equal(moved))
+	require.NotNil(t, l.unit("receiver:unit/0").listener)
+	require.Same(t, b, l.unit("receiver:unit/b"))
+	require.Equal(t, 4, l.count())
+
+	// A stranger has another: nobody is stopped for it.
+	stranger, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer stranger.Close()
+	zero := l.unit("receiver:unit/0")
+	err = r.Apply(t.Context(), set{"0": simple("0", "endpoint: "+stranger.Addr().String(), ""), "b": old["b"]}, nil)
+	fails(t, err, "0", StageStart, "receivers::unit/0")
+	require.Same(t, zero, l.unit("receiver:unit/0"))
+}
+
+func freeAddress(t testing.TB) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	return l.Addr().String()
+}
+
+func TestRestoreThatFails(t *testing.T) {
+	address := freeAddress(t)
+	l := newLab(t)
+	r := newRunner(t, l, nil)
+	old := set{"a": simple("a", "endpoint: "+address, "")}
+	require.NoError(t, r.Apply(t.Context(), old, nil))
+
+	// The new one takes the old one's address with it when it fails, as something
+	// else takes it in the moment between.
+	var thief net.Listener
+	r.set.Rules = thieving{steal: func() {
+		var err error
+		require.NoError(t, l.unit("receiver:unit/a").listener.Close())
+		thief, err = net.Listen("tcp", address)
+		require.NoError(t, err)
+	}}
+	err := r.Apply(t.Context(), set{"a": simple("a", "token: x, endpoint: "+address, "")}, nil)
+	fails(t, err, "a", StageRestrictions, "")
+	require.ErrorContains(t, err, "listens on 0.0.0.0:1/tcp, which is beyond loopback")
+	require.True(t, r.Running().Equal(old))
+	health := r.Health()
+	require.False(t, health.Healthy)
+	require.Equal(t, "down", health.Parts["a"].Status)
+	require.Contains(t, health.Error, "address already in use")
+
+	require.NoError(t, thief.Close())
+	require.Eventually(t, func() bool { return r.Health().Healthy }, time.Minute, 10*time.Millisecond)
+	require.NotNil(t, l.unit("receiver:unit/a"))
+}
+
+func TestCancelled(t *testing.T) {
+	l := newLab(t)
+	r := newRunner(t, l, func(s *Settings) { s.Probation = time.Hour; s.StartTimeout = time.Hour })
+	old := set{"a": simple("a", "", "")}
+
+	// In the probation: it is kept.
+	ctx, cancel := context.WithCancel(t.Context())
+	require.ErrorIs(t, r.Apply(ctx, old, cancel), context.Canceled)
+	require.True(t, r.Running().Equal(old))
+	a := l.unit("receiver:unit/a")
+
+	// While it starts: it is not.
+	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, r.Apply(ctx, set{"a": simple("a", "", "block: start_ctx")}, nil), context.DeadlineExceeded)
+	require.Same(t, a, l.unit("receiver:unit/a"))
+	require.True(t, r.Running().Equal(old))
+
+	// Before.
+	ctx, cancel = context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, r.Apply(ctx, set{}, nil), context.Canceled)
+	require.True(t, r.Running().Equal(old))
+
+	// By the shutdown, in the probation.
+	applied := make(chan error, 1)
+	running := make(chan struct{})
+	go func() { applied <- r.Apply(t.Context(), set{"b": simple("b", "", "")}, func() { close(running) }) }()
+	<-running
+	require.NoError(t, r.Shutdown(t.Context()))
+	require.ErrorIs(t, <-applied, ErrShutdown)
+	require.Zero(t, l.count())
+}
+
+func TestStuck(t *testing.T) {
+	l := newLab(t)
+	r := newRunner(t, l, func(s *Settings) { s.StartTimeout = 50 * time.Millisecond; s.DrainTimeout = 50 * time.Millisecond })
+	old := set{"a": simple("a", "", ""), "b": simple("b", "", "block: shutdown")}
+	require.NoError(t, r.Apply(t.Context(), old, nil))
+	a := l.unit("receiver:unit/a")
+
+	for _, what := range []string{"start", "create"} {
+		err := r.Apply(t.Context(), set{"a": old["a"], "b": simple("b", "block: "+what, "")}, nil)
+		if what == "start" {
+			fails(t, err, "b", StageStart, "receivers::unit/b")
+			require.ErrorContains(t, err, "the start takes longer than 50ms")
+		} else {
+			fails(t, err, "b", StageDryRun, "receivers::unit/b")
+			require.ErrorContains(t, err, "the making takes longer than 50ms")
+		}
+		require.True(t, r.Running().Equal(old))
+	}
+	err := r.Apply(t.Context(), set{"a": old["a"], "b": simple("b", "block: start_ctx", "")}, nil)
+	fails(t, err, "b", StageStart, "receivers::unit/b")
+	require.ErrorContains(t, err, "the start takes longer than 50ms")
+
+	// One that does not stop holds up nobody for long.
+	require.NoError(t, r.Apply(t.Context(), set{"a": old["a"]}, nil))
+	require.Same(t, a, l.unit("receiver:unit/a"))
+}
+
+func TestShutdownOfStuck(t *testing.T) {
+	l := newLab(t)
+	r := New(Settings{Host: l, Rules: anything{}, DrainTimeout: time.Hour})
+	require.NoError(t, r.Apply(t.Context(), set{"a": simple("a", "", ""), "b": simple("b", "block: shutdown", "")}, nil))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, context.DeadlineExceeded)
+	defer cancel()
+	require.ErrorIs(t, r.Shutdown(ctx), context.DeadlineExceeded)
+	require.Nil(t, l.unit("receiver:unit/a"))
+}
+
+func TestPanics(t *testing.T) {
+	l := newLab(t)
+	r := newRunner(t, l, nil)
+	old := set{"a": simple("a", "", ""), "z": simple("z", "panic: shutdown", "")}
+	require.NoError(t, r.Apply(t.Context(), old, nil))
+	a := l.unit("receiver:unit/a")
+	f := func(body []byte, stage Stage, key, text string) {
+		t.Helper()
+		err := r.Apply(t.Context(), set{"a": old["a"], "z": old["z"], "p": body}, nil)
+		fails(t, err, "p", stage, key)
+		require.ErrorContains(t, err, "panic: in "+text)
+		require.True(t, r.Running().Equal(old))
+		require.Same(t, a, l.unit("receiver:unit/a"))
+		require.Equal(t, 4, l.count())
+	}
+	f([]byte("receivers: {none: }"), StageParse, "receivers::none", "CreateDefaultConfig")
+	f(simple("p", "panic: validate", ""), StageParse, "receivers::unit/p", "Validate")
+	f(simple("p", "", "panic: create"), StageDryRun, "exporters::unit/p", "create")
+	f(simple("p", "panic: start", ""), StageStart, "receivers::unit/p", "start")
+	f(simple("p", "", "panic: start"), StageStart, "exporters::unit/p", "start")
+
+	// At the end it is logged, and all goes on.
+	require.NoError(t, r.Apply(t.Context(), set{"a": old["a"]}, nil))
+	require.Same(t, a, l.unit("receiver:unit/a"))
+}

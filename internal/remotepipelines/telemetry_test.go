@@ -1,0 +1,174 @@
+package remotepipelines
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+	servicetelemetry "go.opentelemetry.io/collector/service/telemetry"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+// Each log line has the pipeline's name, and the component's fields instead of
+// the extension's.
+func TestLogs(t *testing.T) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	l := newLab(t)
+	extension := zap.New(injected{Core: core, id: "remote_config"})
+	r := newRunner(t, l, func(s *Settings) { s.Telemetry.Logger = extension })
+	require.NoError(t, r.Apply(t.Context(), set{"orders": simple("p", "", "")}, nil))
+	require.Error(t, r.Apply(t.Context(), set{"orders": simple("p", "", "fail: start")}, nil))
+	require.NotZero(t, logs.Len())
+	failed := logs.FilterMessage("Failed to start component").All()
+	require.Len(t, failed, 1)
+	for _, line := range logs.All() {
+		fields := line.ContextMap()
+		require.Equal(t, "orders", fields[PipelineKey], line.Message)
+		require.NotEqual(t, "remote_config", fields["otelcol.component.id"], line.Message)
+	}
+}
+
+// injected is a core as the service gives one to an extension.
+type injected struct {
+	zapcore.Core
+	id string
+}
+
+func (c injected) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	return c.Core.With([]zapcore.Field{zap.String("otelcol.component.id", c.id)}).Check(e, checked)
+}
+
+func (c injected) DropInjectedAttributes(...string) zapcore.Core { return c.Core }
+
+// injectedProviders are providers as the service gives them to an extension.
+type injectedMeters struct{ metric.MeterProvider }
+
+func (p injectedMeters) DropInjectedAttributes(...string) metric.MeterProvider {
+	return p.MeterProvider
+}
+
+type injectedTracers struct{ trace.TracerProvider }
+
+func (p injectedTracers) DropInjectedAttributes(...string) trace.TracerProvider {
+	return p.TracerProvider
+}
+
+func TestOwnTelemetry(t *testing.T) {
+	set := componenttest.NewNopTelemetrySettings()
+	own := ownTelemetry(component.TelemetrySettings{
+		Logger: set.Logger, Resource: set.Resource,
+		MeterProvider: injectedMeters{set.MeterProvider}, TracerProvider: injectedTracers{set.TracerProvider},
+	})
+	require.Equal(t, set.MeterProvider, own.MeterProvider)
+	require.Equal(t, set.TracerProvider, own.TracerProvider)
+}
+
+func TestTraces(t *testing.T) {
+	recorder := tracetest.NewSpanRecorder()
+	host := componenttest.NewNopTelemetrySettings()
+	sdk := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
+	host.TracerProvider = sdk
+	host.Resource.Attributes().PutStr("service.name", "invar")
+	sent := newTally()
+	factory := telemetryFor(host, "orders", sent, metersFor(host, "orders", sent))
+	provider, err := factory.CreateTracerProvider(t.Context(), servicetelemetry.TracerSettings{}, nil)
+	require.NoError(t, err)
+	_, span := provider.Tracer("scope", trace.WithInstrumentationAttributes(attribute.String("id", "a"))).Start(t.Context(), "s")
+	span.End()
+	require.NoError(t, provider.Shutdown(t.Context()))
+	of := recorder.Ended()[0].InstrumentationScope().Attributes
+	require.Equal(t, "id=a,remote_config.pipeline=orders", of.Encoded(attribute.DefaultEncoder()))
+	require.Same(t, sdk, provider.(interface{ Unwrap() trace.TracerProvider }).Unwrap())
+	resource, err := factory.CreateResource(t.Context(), servicetelemetry.Settings{}, nil)
+	require.NoError(t, err)
+	require.Equal(t, host.Resource.Attributes().AsRaw(), resource.Attributes().AsRaw())
+}
+
+func TestTally(t *testing.T) {
+	by := func(id string) attribute.Set { return attribute.NewSet(attribute.String("exporter", id)) }
+	f := func(maxRatio float64, exporter, text string, fill func(add func(counter string, n int64, id string))) {
+		t.Helper()
+		tally := newTally()
+		fill(func(counter string, n int64, id string) {
+			t.Helper()
+			count := tally.counter(counter)
+			require.NotNil(t, count, counter)
+			count(n, by(id))
+		})
+		got, err := tally.failing(maxRatio)
+		require.Equal(t, exporter, got)
+		if text == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, text)
+		}
+	}
+	f(0.5, "", "", func(func(string, int64, string)) {})
+	f(0.5, "", "", func(add func(string, int64, string)) {
+		add("otelcol_exporter_sent_spans", 60, "a")
+		add("otelcol_exporter_send_failed_spans", 40, "a")
+	})
+	f(0.4, "a", "40 of 100 items", func(add func(string, int64, string)) {
+		add("otelcol_exporter_sent_metric_points", 60, "a")
+		add("otelcol_exporter_send_failed_metric_points", 40, "a")
+		add("otelcol_exporter_sent_metric_points", 60, "b")
+	})
+	f(0, "a", "1 of 100 items", func(add func(string, int64, string)) {
+		add("otelcol_exporter_sent_log_records", 99, "a")
+		add("otelcol_exporter_enqueue_failed_log_records", 1, "a")
+	})
+	f(0, "", "", func(add func(string, int64, string)) { add("otelcol_exporter_sent_log_records", 99, "a") })
+	f(0.5, "loki", "70 of 100 items", func(add func(string, int64, string)) {
+		add("otelcol_exporter_sent_log_records", 100, "loki")
+		add("otelcol_exporter_loki_refused_log_records", 70, "loki")
+	})
+	f(0.5, "b", "9 of 10 items", func(add func(string, int64, string)) {
+		for id, failed := range map[string]int64{"a": 6, "b": 9, "c": 9} {
+			add("otelcol_exporter_send_failed_profile_samples", failed, id)
+			add("otelcol_exporter_sent_profile_samples", 10-failed, id)
+		}
+	})
+	f(1, "", "", func(add func(string, int64, string)) { add("otelcol_exporter_send_failed_spans", 1, "a") })
+
+	require.Nil(t, newTally().counter("otelcol_receiver_accepted_spans"))
+	require.Nil(t, newTally().counter("otelcol_exporter_queue_size"))
+	tally := newTally()
+	tally.counter("otelcol_exporter_sent_spans")(1, attribute.NewSet())
+	require.Empty(t, tally.exporters, "an exporter that does not say who it is")
+}
+
+// The log of attempts is watched even where the host logs errors only.
+func TestWatchedLog(t *testing.T) {
+	tally := newTally()
+	core, logs := observer.New(zapcore.ErrorLevel)
+	logger := zap.New(tally.watch(core))
+	scope := func(kind, id string) *zap.Logger {
+		return logger.With(zap.Inline(zapcore.ObjectMarshalerFunc(func(e zapcore.ObjectEncoder) error {
+			e.AddString("otelcol.component.kind", kind)
+			e.AddString("otelcol.component.id", id)
+			return nil
+		})))
+	}
+	scope("exporter", "otlp_http").With(zap.Int("n", 1)).Info(retrying, zap.Error(errors.New("no route")), zap.String("interval", "1s"))
+	require.Equal(t, "exporters::otlp_http", tally.lastMade())
+	scope("receiver", "otlp").Info(retrying, zap.Error(errors.New("not an exporter's")))
+	logger.Info(retrying)
+	require.Equal(t, map[string]*delivery{"otlp_http": {retries: 1, lastError: "no route"}}, tally.exporters)
+	require.Zero(t, logs.Len())
+	exporter, err := tally.failing(0.9)
+	require.Equal(t, "otlp_http", exporter)
+	require.EqualError(t, err, "nothing was delivered, 1 attempts failed, the last one with: no route")
+	logger.Error("an error")
+	require.Equal(t, 1, logs.Len())
+	require.False(t, logger.Core().Enabled(zapcore.DebugLevel))
+	require.NoError(t, logger.Sync())
+}
