@@ -8,6 +8,7 @@ import (
 	pyroscopeexporter "github.com/invar-otel/invar/exporter/pyroscopeexporter"
 	summaryexporter "github.com/invar-otel/invar/exporter/summaryexporter"
 	reloadextension "github.com/invar-otel/invar/extension/reloadextension"
+	remoteconfigextension "github.com/invar-otel/invar/extension/remoteconfigextension"
 	ebpfprofilereceiver "github.com/invar-otel/invar/receiver/ebpfprofilereceiver"
 	lokireceiver "github.com/invar-otel/invar/receiver/lokireceiver"
 	pprofscrapereceiver "github.com/invar-otel/invar/receiver/pprofscrapereceiver"
@@ -120,6 +121,7 @@ func components() (otelcol.Factories, error) {
 
 	factories.Extensions, err = otelcol.MakeFactoryMap[extension.Factory](
 		reloadextension.NewFactory(),
+		remoteconfigextension.NewFactory(),
 		zpagesextension.NewFactory(),
 		basicauthextension.NewFactory(),
 		bearertokenauthextension.NewFactory(),
@@ -139,6 +141,7 @@ func components() (otelcol.Factories, error) {
 	}
 	factories.ExtensionModules = makeModulesMap(factories.Extensions, map[component.Type]string{
 		reloadextension.NewFactory().Type():           "github.com/invar-otel/invar v0.1.0",
+		remoteconfigextension.NewFactory().Type():     "github.com/invar-otel/invar v0.1.0",
 		zpagesextension.NewFactory().Type():           "go.opentelemetry.io/collector/extension/zpagesextension v0.159.0",
 		basicauthextension.NewFactory().Type():        "github.com/open-telemetry/opentelemetry-collector-contrib/extension/basicauthextension v0.158.0",
 		bearertokenauthextension.NewFactory().Type():  "github.com/open-telemetry/opentelemetry-collector-contrib/extension/bearertokenauthextension v0.159.0",

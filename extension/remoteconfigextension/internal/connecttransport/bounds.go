@@ -1,0 +1,90 @@
+package connecttransport
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/invar-otel/invar/internal/remoteconf"
+)
+
+const (
+	// maxAnswer is the most that is read of an answer: the largest content, and
+	// what is around it.
+	maxAnswer = remoteconf.MaxSize + 64<<10
+	// maxRefusal is the most that is read of an answer that is an error.
+	maxRefusal = 64 << 10
+	// maxRedirects follow each other at most.
+	maxRedirects = 3
+)
+
+// bounded limits what is read of answers. The limits of connect are not enough:
+// it reads errors without one, and reads what is beyond the limit, decompressed,
+// to its end. Compression is therefore left to http.Transport below, and what is
+// counted here is what came out of it.
+type bounded struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := b.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	limit := int64(maxRefusal)
+	if resp.StatusCode == http.StatusOK {
+		limit = maxAnswer
+	}
+	resp.Body = &limitedBody{ReadCloser: resp.Body, limit: limit, left: limit}
+	return resp, nil
+}
+
+// CloseIdleConnections is what http.Client.CloseIdleConnections looks for.
+func (b *bounded) CloseIdleConnections() {
+	if next, ok := b.next.(interface{ CloseIdleConnections() }); ok {
+		next.CloseIdleConnections()
+	}
+}
+
+type limitedBody struct {
+	io.ReadCloser
+	limit, left int64
+}
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, &tooLargeError{b.limit}
+	}
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1] // one more than allowed, to tell the end from the limit
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	if b.left < 0 {
+		return n - 1, &tooLargeError{b.limit}
+	}
+	return n, err
+}
+
+// tooLargeError is returned instead of the rest of an answer.
+type tooLargeError struct{ limit int64 }
+
+func (e *tooLargeError) Error() string {
+	return fmt.Sprintf("the answer is larger than %d bytes", e.limit)
+}
+
+// sameHost keeps a redirect from taking the request, with its headers and what
+// it says about the collector, to another server or to a scheme without
+// encryption.
+func sameHost(req *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	switch {
+	case len(via) > maxRedirects:
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	case req.URL.Host != first.Host || req.URL.Scheme != first.Scheme:
+		return fmt.Errorf("the server redirects to %s://%s, which is not followed; configure that URL if it is right", req.URL.Scheme, req.URL.Host)
+	case req.Method != http.MethodPost:
+		return errors.New("the server redirects in a way that does not repeat the request; configure the URL that it redirects to")
+	}
+	return nil
+}
