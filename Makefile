@@ -38,6 +38,14 @@ run: build ## Build invar and run it on this host: host metrics, own metrics, OT
 build: ## Build bin/invar: static, stripped, with version and commit
 	go build -C distributions/invar -ldflags '$(LDFLAGS)' -o $(CURDIR)/bin/invar .
 
+.PHONY: fleet
+fleet: ## Build bin/invar-fleet, the server of remote configurations
+	go build -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o $(CURDIR)/bin/invar-fleet ./cmd/invar-fleet
+
+.PHONY: fleet-demo
+fleet-demo: build fleet ## Run invar-fleet with three collectors on this host; Ctrl-C stops them
+	go run ./cmd/invar-fleet/demo
+
 .PHONY: dist
 dist: ## Cross-build releases for linux/amd64 and linux/arm64 into dist/, with SBOMs and checksums
 	rm -rf dist && mkdir -p dist
@@ -60,7 +68,7 @@ unit: ## Run the unit tests of all modules, with the race detector where there i
 	go test -C distributions/invar ./...
 
 .PHONY: e2e
-e2e: build servers ## Run the end-to-end tests: the built binary against real servers
+e2e: build fleet servers browser ## Run the end-to-end tests: the built binaries against real servers
 	go test -C tests -count=1 -timeout 20m ./...
 
 .PHONY: servers
@@ -72,8 +80,14 @@ servers: ## Build the real servers that end-to-end tests use into bin/servers/
 	go build -C tests/servers/kubernetes -ldflags '-s -w' -o $(CURDIR)/bin/servers/etcd go.etcd.io/etcd/server/v3
 	go build -C tests/servers/kubernetes -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$$(go list -C tests/servers/kubernetes -m -f '{{.Version}}' k8s.io/kubernetes)" -o $(CURDIR)/bin/servers/kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
 
+.PHONY: browser
+browser: ## Install Chromium, for the tests of the web page, where there is none and apt can
+	command -v chromium chromium-browser google-chrome >/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+		echo "no Chromium, and it could not be installed: the tests of the web page will be skipped"
+
 .PHONY: bench
-bench: build servers ## Run all benchmarks (docs/performance.md) and print the footprint of the binary (docs/footprint.md)
+bench: build fleet servers ## Run all benchmarks (docs/performance.md) and print the footprint of the binary (docs/footprint.md)
 	go test -run '^$$' -bench . -benchmem ./...
 	go run -C tests ./bench/footprint -binary $(CURDIR)/bin/invar
 	go run -C tests ./bench/metricspath -markdown
@@ -82,6 +96,8 @@ bench: build servers ## Run all benchmarks (docs/performance.md) and print the f
 	go run -C tests ./bench/logspath -markdown
 	go run -C tests ./bench/logspath -markdown -otlp
 	go run -C tests ./bench/profiles -markdown
+	go run -C tests ./bench/reload -markdown
+	go run -C tests ./bench/fleet -markdown
 
 .PHONY: bench-build
 bench-build: ## Time a build with an empty build cache (takes minutes)

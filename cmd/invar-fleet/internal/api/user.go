@@ -1,0 +1,15 @@
+package api
+
+import "context"
+
+type userKey struct{}
+
+func withUser(ctx context.Context, u User) context.Context {
+	return context.WithValue(ctx, userKey{}, u)
+}
+
+// userOf returns who made the request. Without one it is nobody, with no role.
+func userOf(ctx context.Context) User {
+	u, _ := ctx.Value(userKey{}).(User)
+	return u
+}
