@@ -22,6 +22,8 @@ type FleetServer struct {
 	URL string
 	// Dir holds the pipelines.
 	Dir string
+	// Token is sent with requests, if it is set.
+	Token string
 
 	addr, state string
 	args        []string
@@ -135,6 +137,9 @@ func (f *FleetServer) Do(method, path, body string, answer any) error {
 	request, err := http.NewRequestWithContext(ctx, method, f.URL+path, strings.NewReader(body))
 	if err != nil {
 		return err
+	}
+	if f.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+f.Token)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
