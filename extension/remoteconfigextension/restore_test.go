@@ -69,8 +69,9 @@ func TestLastGoodThatEndsTheProcess(t *testing.T) {
 		status, _ = th.host.last()
 		require.Equal(t, componentstatus.StatusOK, status)
 		require.NoFileExists(t, filepath.Join(dir, "start"))
+		th.give("bad")
 		time.Sleep(2 * holdTime)
-		require.Equal(t, []string{hash("b")}, th.applies(), "a is forgotten")
+		require.Equal(t, []string{hash("b"), hash("bad")}, th.applies(), "a is forgotten")
 		th.die(t)
 
 		th = conduct(t, dir, &pipelines{})
@@ -129,7 +130,7 @@ func TestStartIsForgotten(t *testing.T) {
 		crashAgain(t, dir, 2)
 
 		// A probation is the longer time.
-		th = conduct(t, dir, &pipelines{probation: 2 * time.Minute})
+		conduct(t, dir, &pipelines{probation: 2 * time.Minute})
 		time.Sleep(minSettle + 30*time.Second)
 		require.FileExists(t, filepath.Join(dir, "start"))
 		time.Sleep(minSettle)
@@ -147,10 +148,24 @@ func TestTrialSoonAfterTheStart(t *testing.T) {
 			require.True(t, th.Running().Equal(set(name)))
 			th.die(t)
 		}
-		th := conduct(t, dir, &pipelines{bad: map[string]error{hash("bad"): errors.New("no")}})
+		bad := map[string]error{hash("bad"): errors.New("no")}
+		th := conduct(t, dir, &pipelines{bad: bad})
 		synctest.Wait()
 		require.Equal(t, "#a APPLIED", th.last())
 		th.give("bad") // which the last good survives, but not for long
+		th.die(t)
+		th = conduct(t, dir, &pipelines{})
+		synctest.Wait()
+		require.Equal(t, "#a FAILED: "+crashed, th.last())
+	})
+}
+
+// Offered again while it runs, it has not run for long yet.
+func TestOfferSoonAfterTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := crash(t, 2)
+		th := conduct(t, dir, &pipelines{bad: map[string]error{hash("bad"): errors.New("no")}})
+		th.give("bad")
 		th.give("a")
 		require.Equal(t, "#a APPLIED", th.last())
 		th.die(t)

@@ -161,11 +161,11 @@ func TestRemoteConfig(t *testing.T) {
 	fleet.Applied(t, "host-1", "orders", 2)
 
 	// One that cannot be: a key that there is not.
-	bad := strings.Replace(toPrometheus(intake, server.URL, "three"), "compression: none", "compresion: none", 1)
+	bad := strings.Replace(toPrometheus(intake, server.URL, "three"), "compression: none", "compress: none", 1)
 	require.NoError(t, fleet.Publish("orders", bad))
 	harness.Eventually(t, time.Minute, func() error {
 		c, err := fleet.Collector("host-1")
-		if err == nil && (c.Status != "FAILED" || !strings.Contains(c.Error, "compresion") || !strings.Contains(c.Error, "orders")) {
+		if err == nil && (c.Status != "FAILED" || !strings.Contains(c.Error, "compress") || !strings.Contains(c.Error, "orders")) {
 			err = fmt.Errorf("%s %s", c.Status, c.Error)
 		}
 		return err

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,6 +96,5 @@ func TestRemoteConfigAndReload(t *testing.T) {
 	fleet.Restart(t)
 	fleet.Applied(t, "host-1", "orders", 1)
 	require.NoError(t, collector.Stop())
-	_, err := http.Get("http://" + intake + "/")
-	require.Error(t, err, "nothing is left of it")
+	require.Error(t, pushOne(intake, -1), "nothing is left of it")
 }

@@ -188,6 +188,29 @@ func TestBadAnswers(t *testing.T) {
 	})
 }
 
+// An answer of the protocol without a byte is a message without a configuration;
+// what only looks like one, as that of a proxy, is none.
+func TestEmptyAnswer(t *testing.T) {
+	f := func(contentType string) (offers []transport.Offer, err error) {
+		t.Helper()
+		c, err := run(t, answering(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			w.WriteHeader(http.StatusOK)
+		}), "")
+		require.NoError(t, c.Shutdown(t.Context()))
+		offers, _ = c.seen()
+		return offers, err
+	}
+	offers, err := f("application/proto")
+	require.NoError(t, err)
+	require.Equal(t, []transport.Offer{{Set: remoteconf.Set{}}}, offers)
+	for _, other := range []string{"", "text/html", "application/octet-stream", "application/json"} {
+		offers, err = f(other)
+		require.ErrorContains(t, err, "invalid content-type")
+		require.Empty(t, offers)
+	}
+}
+
 func TestAnswerAtTheLimit(t *testing.T) {
 	content := strings.Repeat("#", remoteconf.MaxSize-len(plain)-1) + "\n" + plain
 	c, err := run(t, answering(t, func(w http.ResponseWriter, _ *http.Request) {
