@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -26,8 +27,12 @@ func startServer(ctx context.Context, o options, dir string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	pipelines := filepath.Join(dir, "pipelines")
+	if err := os.Mkdir(pipelines, 0o700); err != nil {
+		return nil, err
+	}
 	child, err := peerprocess.Start(exec.Command(o.fleet,
-		"--listen", addr, "--pipelines", filepath.Join(dir, "pipelines"), "--state", filepath.Join(dir, "state.db")), dir)
+		"--listen", addr, "--pipelines", pipelines, "--state", filepath.Join(dir, "state.db")), dir)
 	if err != nil {
 		return nil, err
 	}
