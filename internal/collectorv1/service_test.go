@@ -34,7 +34,7 @@ func TestWire(t *testing.T) {
 	var request GetConfigRequest
 	require.NoError(t, proto.Unmarshal(want, &request))
 	require.True(t, proto.Equal(&GetConfigRequest{
-		Id: "id", Attributes: map[string]string{"k": "v"}, Hash: "hash", LocalAttributes: map[string]string{"k": "v"}, //nolint:staticcheck // deprecated, but on the wire
+		Id: "id", Attributes: map[string]string{"k": "v"}, Hash: "hash", LocalAttributes: map[string]string{"k": "v"},
 		RemoteConfigStatus: &RemoteConfigStatus{Status: RemoteConfigStatuses_RemoteConfigStatuses_FAILED, ErrorMessage: "reason"},
 		EffectiveConfig: &EffectiveConfig{ConfigMap: &AgentConfigMap{ConfigMap: map[string]*AgentConfigFile{
 			"name": {Body: []byte("body"), ContentType: "text/yaml"},
@@ -51,7 +51,7 @@ func TestWire(t *testing.T) {
 	var register RegisterCollectorRequest
 	require.NoError(t, proto.Unmarshal(text(text(text(text(nil, 1, "id"), 2, string(entry)), 3, "name"), 4, string(entry)), &register))
 	require.True(t, proto.Equal(&RegisterCollectorRequest{
-		Id: "id", Attributes: map[string]string{"k": "v"}, Name: "name", LocalAttributes: map[string]string{"k": "v"}, //nolint:staticcheck // as above
+		Id: "id", Attributes: map[string]string{"k": "v"}, Name: "name", LocalAttributes: map[string]string{"k": "v"},
 	}, &register))
 }
 
