@@ -25,6 +25,7 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 	promscrape "github.com/prometheus/prometheus/scrape"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/osutil"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -223,7 +224,7 @@ func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 func TestLikePrometheus(t *testing.T) {
 	// scrape.Manager asks the resolver for this host's name. The resolver is
 	// shared, so it must not be set up in a bubble, and one bubble asks at a time.
-	_, _ = net.DefaultResolver.LookupHost(t.Context(), "localhost")
+	_, _ = osutil.GetFQDN()
 	const (
 		text  = "text/plain; version=0.0.4"
 		om    = "application/openmetrics-text; version=1.0.0"
