@@ -214,6 +214,7 @@ var dials = regexp.MustCompile(`^(` + strings.Join([]string{
 	`receiver/jaeger::remote_sampling::endpoint`,
 	`receiver/prometheus::.*`, // of service discoveries and HTTP clients
 	`extension/opamp::server::.*`,
+	`extension/remote_config::.*`, // of servers; and a rule about addresses
 	// Confined as a component, not as a listener.
 	`extension/pprof::endpoint`,
 }, "|") + `)$`)

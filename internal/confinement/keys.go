@@ -43,7 +43,8 @@ var keys = table(map[class]string{
 		value_file web_identity_token_file
 
 		bpf_fs_root config_file directory file filename files journalctl_path output_paths query_log_file
-		replay_file root_path rule_files save_to_file scrape_failure_log_file strategy_file`,
+		replay_file root_path rule_files save_to_file scrape_failure_log_file strategy_file
+		allowed_paths storage_directory`,
 	classEnv: `env_vars_to_metric_labels include_env_vars node_from_env_var`,
 	// Inline certificates and keys, HTTP paths, choices of names and attributes,
 	// permissions, sizes and times whose name contains a suspicious word.
