@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"syscall"
 
 	"go.opentelemetry.io/collector/component"
@@ -17,6 +18,8 @@ import (
 	"go.opentelemetry.io/collector/config/configtls"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/otelcol"
+
+	"github.com/invar-otel/invar/internal/ownsockets"
 )
 
 // preflight tries what the components of a configuration do only when they
@@ -132,6 +135,18 @@ func (p *trial) extension(key string, id component.ID) error {
 	return fmt.Errorf("%s: %q is not in service::extensions", key, id)
 }
 
+// ownPorts returns the TCP ports that this process listens on, in decimal.
+func ownPorts() (map[string]bool, error) {
+	sockets, err := ownsockets.Listening()
+	ports := make(map[string]bool, len(sockets))
+	for s := range sockets {
+		if s.Network == "tcp" {
+			ports[strconv.Itoa(int(s.Address.Port()))] = true
+		}
+	}
+	return ports, err
+}
+
 // listen binds a TCP address for a moment. One that is taken by this process is
 // taken by the service that is going to be stopped.
 func (p *trial) listen(ctx context.Context, addr confignet.AddrConfig) error {
@@ -156,9 +171,11 @@ func (p *trial) listen(ctx context.Context, addr confignet.AddrConfig) error {
 		return fmt.Errorf("endpoint: %w: another component of this configuration has port %s", err, port)
 	}
 	if p.own == nil {
-		if p.own, err = ownPorts(); err != nil {
+		own, err := ownPorts()
+		if err != nil {
 			return nil //nolint:nilerr // unknown: left to the start
 		}
+		p.own = own
 	}
 	if p.own[port] {
 		return nil

@@ -1,23 +1,37 @@
 package confinement
 
 import (
-	"net/netip"
+	"errors"
 	"slices"
 	"strconv"
+
+	"github.com/invar-otel/invar/internal/ownsockets"
 )
 
-// Listener is a socket that takes what comes from other hosts.
-type Listener struct {
-	Network string // tcp or udp
-	Address netip.AddrPort
+// Listeners is a set of sockets of this process that take what comes from other
+// hosts. UDP sockets count if they are bound and not connected.
+type Listeners map[ownsockets.Socket]struct{}
+
+// ListenersNow returns what this process listens on beyond loopback. It is empty
+// where a process is not told its sockets, which is everywhere but on Linux; what
+// configurations say of addresses is checked everywhere. It may be called
+// concurrently.
+func ListenersNow() (Listeners, error) {
+	sockets, err := ownsockets.Listening()
+	if errors.Is(err, errors.ErrUnsupported) {
+		return Listeners{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	listeners := Listeners{}
+	for s := range sockets {
+		if !s.Address.Addr().IsLoopback() {
+			listeners[s] = struct{}{}
+		}
+	}
+	return listeners, nil
 }
-
-// String is the address with its protocol, as in 0.0.0.0:4317/tcp.
-func (l Listener) String() string { return l.Address.String() + "/" + l.Network }
-
-// Listeners is a set of sockets of this process. UDP sockets count if they are
-// bound and not connected.
-type Listeners map[Listener]struct{}
 
 // New tells what listens in now that did not in before, except what
 // AllowedListenAddresses permits, in order. The sets are only read. What the

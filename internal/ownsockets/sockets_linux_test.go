@@ -1,17 +1,45 @@
-package confinement
+package ownsockets
 
 import (
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestListening(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	sockets := []Socket{
+		{"tcp", netip.MustParseAddrPort(tcp.Addr().String())},
+		{"udp", netip.MustParseAddrPort(udp.LocalAddr().String())},
+	}
+	open, err := Listening()
+	require.NoError(t, err)
+	for _, s := range sockets {
+		require.Contains(t, open, s)
+	}
+	require.NoError(t, tcp.Close())
+	require.NoError(t, udp.Close())
+	open, err = Listening()
+	require.NoError(t, err)
+	for _, s := range sockets {
+		require.NotContains(t, open, s)
+	}
+}
 
 func TestReadSockets(t *testing.T) {
 	const header = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 	f := func(line, want string) {
 		t.Helper()
-		found := Listeners{}
+		found := Set{}
 		require.NoError(t, readSockets(strings.NewReader(header+line), "tcp", stateListen, map[string]bool{"7": true}, found))
 		var got []string
 		for l := range found {
@@ -23,14 +51,14 @@ func TestReadSockets(t *testing.T) {
 	f("   0: 0500000A:10DD 00000000:0000 0A"+rest+"7 1", "10.0.0.5:4317/tcp")
 	f("   0: 00000000000000000000000000000000:10DD 00000000000000000000000000000000:0000 0A"+rest+"7 1", "[::]:4317/tcp")
 	f("   0: 0000000000000000FFFF00000500000A:10DD 00000000000000000000000000000000:0000 0A"+rest+"7 1", "10.0.0.5:4317/tcp")
-	f("   0: 0100007F:10DD 00000000:0000 0A"+rest+"7 1", "")
+	f("   0: 0100007F:10DD 00000000:0000 0A"+rest+"7 1", "127.0.0.1:4317/tcp")
 	f("   0: 00000000:10DD 00000000:0000 01"+rest+"7 1", "")
 	f("   0: 00000000:10DD 00000000:0000 0A"+rest+"8 1", "")
 	f("   0: 00000000:10DD", "")
 }
 
-func TestListenersFailWithoutProc(t *testing.T) {
-	_, err := listenersIn(t.TempDir())
+func TestListeningFailsWithoutProc(t *testing.T) {
+	_, err := listeningIn(t.TempDir())
 	require.ErrorContains(t, err, "list sockets of the process")
 }
 

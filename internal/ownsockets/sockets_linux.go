@@ -1,4 +1,4 @@
-package confinement
+package ownsockets
 
 import (
 	"bufio"
@@ -21,18 +21,16 @@ const (
 	stateListen = 0x0A
 )
 
-// ListenersNow reads the sockets of this process that listen beyond loopback
-// from /proc/self. It fails if /proc is not mounted. It may be called concurrently.
-func ListenersNow() (Listeners, error) {
-	return listenersIn("/proc/self")
-}
+// Listening reads the sockets of this process from /proc/self. It fails if /proc
+// is not mounted. It may be called concurrently.
+func Listening() (Set, error) { return listeningIn("/proc/self") }
 
-func listenersIn(proc string) (Listeners, error) {
+func listeningIn(proc string) (Set, error) {
 	inodes, err := sockets(filepath.Join(proc, "fd"))
 	if err != nil {
 		return nil, fmt.Errorf("list sockets of the process: %w", err)
 	}
-	found := Listeners{}
+	found := Set{}
 	for table, state := range map[string]uint64{
 		"tcp": stateListen, "tcp6": stateListen, "udp": stateClosed, "udp6": stateClosed,
 	} {
@@ -74,7 +72,7 @@ func sockets(dir string) (map[string]bool, error) {
 // readSockets adds the sockets of one table of /proc/net to found. The fields
 // of a line are: slot, local address, remote address, state, queues, timers,
 // retransmits, user, timeout, inode. Source: proc_pid_net(5).
-func readSockets(r io.Reader, network string, state uint64, inodes map[string]bool, found Listeners) error {
+func readSockets(r io.Reader, network string, state uint64, inodes map[string]bool, found Set) error {
 	lines := bufio.NewScanner(r)
 	for first := true; lines.Scan(); first = false {
 		fields := strings.Fields(lines.Text())
@@ -88,9 +86,7 @@ func readSockets(r io.Reader, network string, state uint64, inodes map[string]bo
 		if err != nil {
 			return err
 		}
-		if !address.Addr().IsLoopback() {
-			found[Listener{network, address}] = struct{}{}
-		}
+		found[Socket{network, address}] = struct{}{}
 	}
 	return lines.Err()
 }

@@ -1,0 +1,17 @@
+// Package ownsockets tells what this process listens on.
+package ownsockets
+
+import "net/netip"
+
+// Socket is one that takes what others send: a TCP socket that listens, or a
+// UDP socket that is bound and not connected.
+type Socket struct {
+	Network string // tcp or udp
+	Address netip.AddrPort
+}
+
+// String is the address with its protocol, as in 0.0.0.0:4317/tcp.
+func (s Socket) String() string { return s.Address.String() + "/" + s.Network }
+
+// Set is a set of sockets.
+type Set map[Socket]struct{}
