@@ -10,6 +10,8 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configoptional"
+
+	"github.com/invar-otel/invar/internal/loopback"
 )
 
 // Config is what a user writes under extensions::reload.
@@ -75,12 +77,7 @@ func (c *Config) localOnly() bool {
 	if err != nil {
 		return true // confignet's error is the better one
 	}
-	return isLoopback(host)
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return loopback.IsHost(host)
 }
 
 // Validate implements xconfmap.Validator.

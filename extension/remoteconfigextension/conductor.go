@@ -280,7 +280,7 @@ func (c *conductor) failed(o *transport.Offer, err error) {
 // decided reports what runs, and the outcome if hash is still that of the newest
 // offer.
 func (c *conductor) decided(hash string, status remoteconf.Status, reason string) {
-	remote, health := c.runner.Effective(), convert(c.runner.Health())
+	remote, health := c.runner.Effective(), c.runner.Health()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.now.Hash == hash && c.offer == nil {
@@ -294,7 +294,7 @@ func (c *conductor) decided(hash string, status remoteconf.Status, reason string
 // tellHealth reports the pipelines' health if it changed, and what runs, which
 // may have changed with it.
 func (c *conductor) tellHealth() {
-	remote, health := c.runner.Effective(), convert(c.runner.Health())
+	remote, health := c.runner.Effective(), c.runner.Health()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if reflect.DeepEqual(health, c.now.Health) {
@@ -328,16 +328,4 @@ func reason(err error) string {
 		end--
 	}
 	return text[:end] + "…"
-}
-
-// convert makes a transport's health of the pipelines'.
-func convert(h remotepipelines.Health) transport.Health {
-	out := transport.Health{Healthy: h.Healthy, Status: h.Status, Error: h.Error, Since: h.Since, Changed: h.Changed}
-	if len(h.Parts) > 0 {
-		out.Parts = make(map[string]transport.Health, len(h.Parts))
-		for name, part := range h.Parts {
-			out.Parts[name] = convert(part)
-		}
-	}
-	return out
 }

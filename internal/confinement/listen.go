@@ -13,6 +13,8 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confignet"
 	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/invar-otel/invar/internal/loopback"
 )
 
 // anyAddress is a host or port of AllowedListenAddresses that matches all.
@@ -168,7 +170,7 @@ func (s servers) check(transport, address, key string) {
 	if err != nil {
 		host, port = address, "" // what listens there decides on the port
 	}
-	if isLoopback(host) || s.checker.rules.allowsListen(host, port) {
+	if loopback.IsHost(host) || s.checker.rules.allowsListen(host, port) {
 		return
 	}
 	if port == "" {
@@ -176,16 +178,6 @@ func (s servers) check(transport, address, key string) {
 	}
 	s.checker.find(path, "%q listens beyond this host; use %q, or let the administrator add %q to allowed_listen_addresses",
 		address, net.JoinHostPort("127.0.0.1", strings.Replace(port, anyAddress, "4317", 1)), net.JoinHostPort(wildcardName(host), port))
-}
-
-// isLoopback tells whether only this host reaches an address. Names other than
-// localhost may mean anything tomorrow.
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // isWildcard tells whether a host means all interfaces.

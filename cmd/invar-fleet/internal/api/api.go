@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -20,6 +19,7 @@ import (
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/fleet"
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/opampserver"
 	"github.com/invar-otel/invar/internal/collectorv1"
+	"github.com/invar-otel/invar/internal/loopback"
 )
 
 // maxBody is the largest body of an action, in bytes; a pipeline's file may have
@@ -96,7 +96,7 @@ func (a *server) guard(next http.Handler) http.Handler {
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		if a.Tokens == nil && !loopback(r.Host) {
+		if a.Tokens == nil && !namesThisHost(r.Host) {
 			writeError(w, http.StatusForbidden, fmt.Errorf("host %q: without --token-file the server answers to localhost only", r.Host))
 			return
 		}
@@ -104,16 +104,12 @@ func (a *server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// loopback tells whether a Host header names this host.
-func loopback(host string) bool {
+// namesThisHost tells whether a Host header names this host.
+func namesThisHost(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	if host == "localhost" {
-		return true
-	}
-	address, err := netip.ParseAddr(trimBrackets(host))
-	return err == nil && address.IsLoopback()
+	return loopback.IsHost(trimBrackets(host))
 }
 
 func trimBrackets(host string) string {

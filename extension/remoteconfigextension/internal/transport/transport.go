@@ -4,11 +4,11 @@ package transport
 
 import (
 	"context"
-	"time"
 
 	"go.opentelemetry.io/collector/component"
 
 	"github.com/invar-otel/invar/internal/remoteconf"
+	"github.com/invar-otel/invar/internal/remotepipelines"
 )
 
 // Transport talks to a server of configurations. Methods are safe for
@@ -67,22 +67,9 @@ type Report struct {
 // Report.Effective. Pipelines cannot have this name.
 const LocalConfig = "(local)"
 
-// Health is the state of a thing and of those it consists of: of the collector,
-// its remote pipelines below, and their components below these.
-type Health struct {
-	Healthy bool
-	// Status is the component status (StatusOK, StatusRecoverableError, …) or
-	// another short word.
-	Status string
-	// Error is the last error if it is not healthy.
-	Error string
-	// Since is when the thing started, the zero time if it did not.
-	Since time.Time
-	// Changed is when Status changed.
-	Changed time.Time
-	// Parts are by pipeline name ("orders"), then by component ("exporter:otlp_http/a").
-	Parts map[string]Health
-}
+// Health is the state of the collector's remote pipelines, of these below, and of
+// their components below these.
+type Health = remotepipelines.Health
 
 // Identity is who the collector is.
 type Identity struct {

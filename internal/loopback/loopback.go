@@ -1,0 +1,15 @@
+// Package loopback tells which hosts are this one, and no other can reach.
+package loopback
+
+import "net/netip"
+
+// IsHost tells whether only this host reaches what listens on host: a name or
+// an IP address, without brackets and port. Names other than localhost may mean
+// anything tomorrow.
+func IsHost(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
