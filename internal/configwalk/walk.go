@@ -1,0 +1,178 @@
+// Package configwalk walks what configurations were decoded into. It knows the
+// keys by the tags of mapstructure and, in what Prometheus reads, of yaml.
+package configwalk
+
+import (
+	"fmt"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"go.opentelemetry.io/collector/config/configopaque"
+	"go.opentelemetry.io/collector/confmap"
+)
+
+// maxDepth bounds the walk. Real configurations are about 20 values deep, with
+// pointers and interfaces.
+const maxDepth = 100
+
+// Key is one part of a key's path.
+type Key struct {
+	Name string // of a field or of a map's entry; of an item, its decimal index
+	Item bool   // an item of a list
+	Free bool   // an entry of a map: the name is the user's
+}
+
+// Path is where a value is, from the component's configuration on.
+type Path []Key
+
+// String is the path as users know it, "::protocols::grpc"; empty for the root.
+func (p Path) String() string {
+	var b strings.Builder
+	for _, k := range p {
+		b.WriteString(confmap.KeyDelimiter)
+		b.WriteString(k.Name)
+	}
+	return b.String()
+}
+
+// Visit sees a value at a path, and reports whether to go on below it. Values of
+// pointers, interfaces and optional values are seen in their place; none is if
+// there is none. path is valid during the call only. A value need not be of an
+// exported type, but its text can be read.
+type Visit func(path Path, v reflect.Value) bool
+
+// Walk visits the configuration of one component, outer values first, fields in
+// order, and entries of maps in no order. It only reads. What has no keys, such
+// as a compiled expression, is not walked, nor are fields that are not exported.
+func Walk(config any, visit Visit) {
+	walker{visit}.walk(reflect.ValueOf(config), make(Path, 0, 16), 0)
+}
+
+type walker struct{ visit Visit }
+
+func (w walker) walk(v reflect.Value, path Path, depth int) {
+	if depth > maxDepth || !v.IsValid() {
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			w.walk(v.Elem(), path, depth+1)
+		}
+		return
+	case reflect.Struct:
+		if inner, is := optional(v); is {
+			w.walk(inner, path, depth+1)
+			return
+		}
+	}
+	if !w.visit(path, v) {
+		return
+	}
+	switch v.Kind() {
+	case reflect.Slice, reflect.Array:
+		w.items(v, path, depth)
+	case reflect.Map:
+		for entries := v.MapRange(); entries.Next(); {
+			w.walk(entries.Value(), append(path, Key{Name: fmt.Sprint(entries.Key()), Free: true}), depth+1)
+		}
+	case reflect.Struct:
+		w.fields(v, path, depth)
+	}
+}
+
+func (w walker) items(v reflect.Value, path Path, depth int) {
+	if v.Type() == reflect.TypeFor[configopaque.MapList]() {
+		// Written as a map, or as a list of names and values.
+		for i := range v.Len() {
+			pair := v.Index(i)
+			w.walk(pair.FieldByName("Value"), append(path, Key{Name: pair.FieldByName("Name").String(), Free: true}), depth+1)
+		}
+		return
+	}
+	if v.Type().Elem().Kind() == reflect.Uint8 {
+		return
+	}
+	for i := range v.Len() {
+		w.walk(v.Index(i), append(path, Key{Name: strconv.Itoa(i), Item: true}), depth+1)
+	}
+}
+
+func (w walker) fields(v reflect.Value, path Path, depth int) {
+	if opaque(v.Type()) {
+		return
+	}
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		if !field.IsExported() && !field.Anonymous {
+			continue
+		}
+		name, inline := Tag(field)
+		at := path
+		if !inline {
+			at = append(path, Key{Name: name})
+		}
+		w.walk(v.Field(i), at, depth+1)
+	}
+}
+
+// opaque reports whether a struct's fields are no keys.
+func opaque(t reflect.Type) bool {
+	switch t.PkgPath() {
+	case "net/url", "regexp", "regexp/syntax", "time", "crypto/tls", "github.com/prometheus/prometheus/model/labels":
+		return true
+	}
+	return false
+}
+
+// Tag returns the key of a struct's field, in lower case if the field has none,
+// and whether the keys of its value are beside it instead of below it.
+func Tag(field reflect.StructField) (name string, inline bool) {
+	tag, tagged := field.Tag.Lookup("mapstructure")
+	if !tagged {
+		tag = field.Tag.Get("yaml")
+	}
+	name, options, _ := strings.Cut(tag, ",")
+	for option := range strings.SplitSeq(options, ",") {
+		if option == "squash" || option == "inline" || option == "remain" {
+			return "", true
+		}
+	}
+	if field.Anonymous && name == "" {
+		return "", true
+	}
+	if name == "" || name == "-" {
+		name = strings.ToLower(field.Name)
+	}
+	return name, false
+}
+
+// optional reads a configoptional.Optional of any type; the value is invalid if
+// there is none.
+func optional(v reflect.Value) (reflect.Value, bool) {
+	if !strings.HasPrefix(v.Type().Name(), "Optional[") || !v.CanInterface() {
+		return reflect.Value{}, false
+	}
+	holder := reflect.New(v.Type())
+	holder.Elem().Set(v)
+	get := holder.MethodByName("Get")
+	if !get.IsValid() || get.Type().NumIn() != 0 || get.Type().NumOut() != 1 {
+		return reflect.Value{}, false
+	}
+	return get.Call(nil)[0], true
+}
+
+// Text returns the text that a value is: of a string of any type, and of a URL.
+func Text(v reflect.Value) (string, bool) {
+	if v.Kind() == reflect.String {
+		return v.String(), true
+	}
+	if v.Kind() == reflect.Struct && v.CanInterface() {
+		if u, is := v.Interface().(url.URL); is {
+			return u.String(), true
+		}
+	}
+	return "", false
+}
