@@ -9,7 +9,6 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
-	"go.opentelemetry.io/collector/extension/extensioncapabilities"
 	"go.opentelemetry.io/collector/otelcol"
 	"go.opentelemetry.io/collector/service"
 )
@@ -57,7 +56,7 @@ func (c *Collector) newGeneration(ctx context.Context, s *source) (*generation, 
 	}
 	g.settings = service.Settings{
 		BuildInfo:      c.set.BuildInfo,
-		ConfigSnapshot: extensioncapabilities.NewConfigSnapshot(effective, redactLike(s.unexpanded, effective)),
+		ConfigSnapshot: snapshot(cfg, effective, s.unexpanded),
 
 		ReceiversConfigs: cfg.Receivers, ReceiversFactories: factories.Receivers,
 		ProcessorsConfigs: cfg.Processors, ProcessorsFactories: factories.Processors,

@@ -5,8 +5,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/otelcol"
 )
 
 type leaf struct{ N int }
@@ -61,19 +63,30 @@ func TestVisitParts(t *testing.T) {
 	visitParts("c", nil, func(string, any) { t.Fail() })
 }
 
-func TestRedactLike(t *testing.T) {
-	conf := confmap.NewFromStringMap
-	effective := conf(map[string]any{
-		"token": "[REDACTED]", "same": "[REDACTED]", "plain": "x",
-		"list": []any{map[string]any{"key": "[REDACTED]"}}, "other": map[string]any{"a": 1},
-	})
-	written := conf(map[string]any{
-		"token": "${env:TOKEN}", "same": "pre-${env:TOKEN}", "plain": "${env:X}", "extra": "y",
-		"list": []any{map[string]any{"key": "s3cret"}, "more"}, "other": "${file:a.yaml}",
-	})
-	require.Equal(t, map[string]any{
-		"token": "${env:TOKEN}", "same": "[REDACTED]", "plain": "${env:X}", "extra": "y",
-		"list": []any{map[string]any{"key": "[REDACTED]"}, "more"}, "other": "${file:a.yaml}",
-	}, redactLike(written, effective).ToStringMap())
-	require.Nil(t, redactLike(nil, effective))
+// What extensions are told, and report to servers, has no secrets: by the types
+// of the components, by the names of keys, and by their values.
+func TestSnapshot(t *testing.T) {
+	var odd struct {
+		Odd     configopaque.String  `mapstructure:"odd"`
+		Headers configopaque.MapList `mapstructure:"headers"`
+	}
+	odd.Odd, odd.Headers = "oddsecret", configopaque.MapList{{Name: "Authorization", Value: "Bearer headersecret"}}
+	cfg := &otelcol.Config{Exporters: map[component.ID]component.Config{component.MustNewID("a"): &odd}}
+	conf := func(exporter map[string]any) *confmap.Conf {
+		return confmap.NewFromStringMap(map[string]any{"exporters": map[string]any{"a": exporter}})
+	}
+	s := snapshot(cfg,
+		conf(map[string]any{"odd": "[REDACTED]", "url": "https://u:p@h", "params": map[string]any{"x": "paramsecret"}}),
+		conf(map[string]any{
+			"odd": "pre-${env:TOKEN}", "token": "${env:TOKEN}", "headers": map[string]any{"Authorization": "Bearer headersecret"},
+			"note": "has headersecret", "plain": "${env:X}", "other": "${file:a.yaml}",
+		}))
+	mask := "[REDACTED]"
+	require.Equal(t, conf(map[string]any{"odd": mask, "url": "https://u:[REDACTED]@h", "params": map[string]any{"x": mask}}).ToStringMap(),
+		s.Effective().ToStringMap())
+	require.Equal(t, conf(map[string]any{
+		"odd": mask, "token": "${env:TOKEN}", "headers": map[string]any{"Authorization": mask},
+		"note": "has " + mask, "plain": "${env:X}", "other": "${file:a.yaml}",
+	}).ToStringMap(), s.Unexpanded().ToStringMap())
+	require.Nil(t, snapshot(cfg, conf(nil), nil).Unexpanded())
 }

@@ -17,8 +17,10 @@ import (
 	"strings"
 
 	commonconfig "github.com/prometheus/common/config"
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/otelcol"
 
 	"github.com/invar-otel/invar/internal/configwalk"
 )
@@ -62,6 +64,22 @@ func (s *Secrets) AddComponent(path string, config any) {
 		}
 		return true
 	})
+}
+
+// Of returns the secrets of a decoded configuration: those of its components, and
+// of the collector's own telemetry.
+func Of(cfg *otelcol.Config) *Secrets {
+	s := new(Secrets)
+	for section, configs := range map[string]map[component.ID]component.Config{
+		"receivers": cfg.Receivers, "processors": cfg.Processors, "exporters": cfg.Exporters,
+		"connectors": cfg.Connectors, "extensions": cfg.Extensions,
+	} {
+		for id, config := range configs {
+			s.AddComponent(section+confmap.KeyDelimiter+id.String(), config)
+		}
+	}
+	s.AddComponent("service::telemetry", cfg.Service.Telemetry)
+	return s
 }
 
 // AddConfig adds the secrets that the keys of a configuration tell. The map is
@@ -338,27 +356,41 @@ func (r reader) value(v any, p place, depth int) any {
 		return v
 	case string:
 		return r.text(v, p)
-	case fmt.Stringer:
-		return r.other(v, v.String(), p)
-	default:
-		return r.other(v, fmt.Sprint(v), p)
 	}
+	return r.typed(reflect.ValueOf(v), p, depth)
+}
+
+// typed is a value of another type than those that files have, such as the
+// []string of a marshaled configuration.
+func (r reader) typed(v reflect.Value, p place, depth int) any {
+	switch v.Kind() {
+	case reflect.Map:
+		plain := make(map[string]any, v.Len())
+		for entries := v.MapRange(); entries.Next(); {
+			plain[fmt.Sprint(entries.Key())] = entries.Value().Interface()
+		}
+		return r.value(plain, p, depth)
+	case reflect.Slice, reflect.Array:
+		plain := make([]any, v.Len())
+		for i := range plain {
+			plain[i] = v.Index(i).Interface()
+		}
+		return r.value(plain, p, depth)
+	case reflect.String:
+		return r.text(v.String(), p)
+	}
+	return r.other(v.Interface(), p)
 }
 
 // other is a value that is no text, such as a number.
-func (r reader) other(v any, text string, p place) any {
-	secret := p.secret || r.masking && r.hide.isPath(p.path)
-	if reflect.ValueOf(v).Kind() == reflect.String {
-		return r.text(text, p)
+func (r reader) other(v any, p place) any {
+	switch {
+	case !r.masking && p.secret:
+		r.found.add(p.key, fmt.Sprint(v))
+	case r.masking && (p.secret || r.hide.isPath(p.path)):
+		return Mask
 	}
-	if !secret {
-		return v
-	}
-	if !r.masking {
-		r.found.add(p.key, text)
-		return nil
-	}
-	return Mask
+	return v
 }
 
 func (r reader) text(text string, p place) any {

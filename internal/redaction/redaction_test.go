@@ -5,11 +5,15 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	commonconfig "github.com/prometheus/common/config"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/otelcol"
+	"go.opentelemetry.io/collector/service"
 	"go.uber.org/goleak"
 	"go.yaml.in/yaml/v3"
 )
@@ -146,6 +150,30 @@ func TestDeepMapsEnd(t *testing.T) {
 	var s Secrets
 	s.AddConfig(deep)
 	require.NotContains(t, fmt.Sprint(s.Map(deep)), "planted")
+}
+
+// A marshaled configuration has other types than a file.
+func TestTypes(t *testing.T) {
+	type text string
+	got := (&Secrets{}).Map(map[string]any{
+		"tokens": []string{"planted"}, "headers": map[text]text{"a": "planted"}, "password": text("planted"), "token": 5 * time.Second,
+		"urls": []string{"https://a:planted@b", "c"}, "timeout": 5 * time.Second, "list": [2]int{1, 2},
+	})
+	require.Equal(t, map[string]any{
+		"tokens": []any{Mask}, "headers": map[string]any{"a": Mask}, "password": Mask, "token": Mask,
+		"urls": []any{"https://a:[REDACTED]@b", "c"}, "timeout": 5 * time.Second, "list": []any{1, 2},
+	}, got)
+}
+
+func TestOf(t *testing.T) {
+	id := component.MustNewIDWithName("a", "b")
+	s := Of(&otelcol.Config{
+		Exporters: map[component.ID]component.Config{id: &opaqueConfig{Odd: "oddsecret"}},
+		Service:   service.Config{Telemetry: &opaqueConfig{Odd: "ownsecret"}},
+	})
+	given := `{exporters: {a/b: {odd: "${env:A}x"}}, service: {telemetry: {odd: a}}, receivers: {a: {b: ownsecret}}}`
+	want := `{exporters: {a/b: {odd: "[REDACTED]"}}, service: {telemetry: {odd: "[REDACTED]"}}, receivers: {a: {b: "[REDACTED]"}}}`
+	require.Equal(t, parse(t, want), s.Map(parse(t, given)))
 }
 
 func TestConf(t *testing.T) {
