@@ -88,6 +88,7 @@ func New(set otelcol.CollectorSettings) *cobra.Command {
 		"Refuse a config that uses components below this stability: development, alpha, beta or stable. "+
 			"Unset accepts every component.")
 
+	redactPrintConfig(root)
 	root.AddCommand(newWAL())
 	root.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) == 0 {
