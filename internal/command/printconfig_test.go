@@ -34,7 +34,9 @@ func TestPrintConfig(t *testing.T) {
 			Telemetry: otelconftelemetry.NewFactory(),
 			Extensions: map[component.Type]extension.Factory{shown: extension.NewFactory(shown,
 				func() component.Config { return &shownConfig{} },
-				func(context.Context, extension.Settings, component.Config) (extension.Extension, error) { return nil, nil },
+				func(context.Context, extension.Settings, component.Config) (extension.Extension, error) {
+					return nil, nil
+				},
 				component.StabilityLevelStable)},
 		}, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,7 +45,7 @@ func (p Path) String() string {
 type Visit func(path Path, v reflect.Value) bool
 
 // Walk visits the configuration of one component, outer values first, fields in
-// order, and entries of maps in no order. It only reads. What has no keys, such
+// order, and entries of maps in that of their keys. It only reads. What has no keys, such
 // as a compiled expression, is not walked, nor are fields that are not exported.
 func Walk(config any, visit Visit) {
 	walker{visit}.walk(reflect.ValueOf(config), make(Path, 0, 16), 0)
@@ -75,8 +76,10 @@ func (w walker) walk(v reflect.Value, path Path, depth int) {
 	case reflect.Slice, reflect.Array:
 		w.items(v, path, depth)
 	case reflect.Map:
-		for entries := v.MapRange(); entries.Next(); {
-			w.walk(entries.Value(), append(path, Key{Name: fmt.Sprint(entries.Key()), Free: true}), depth+1)
+		keys := v.MapKeys()
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		for _, key := range keys {
+			w.walk(v.MapIndex(key), append(path, Key{Name: fmt.Sprint(key), Free: true}), depth+1)
 		}
 	case reflect.Struct:
 		w.fields(v, path, depth)

@@ -12,11 +12,14 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/xconfmap"
 )
 
 const (
 	// maxDepth bounds the nesting of a configuration; real ones have about 12.
 	maxDepth = 64
+	// maxRemembered bounds what is kept of findings to tell each once.
+	maxRemembered = 1000
 	// maxFindings bounds an error's length: a fleet server shows it to people.
 	maxFindings = 20
 )
@@ -33,6 +36,7 @@ const (
 	operatorsKey      = "operators"
 	metadataOperators = "metadata_operators"
 	externalLabelsKey = "external_labels"
+	authTypeKey       = "auth_type"
 	discoverySuffix   = "_sd_configs"
 )
 
@@ -55,6 +59,7 @@ type checker struct {
 	raw      bool // before ${…} is expanded
 	findings []error
 	left     int // findings beyond the limit
+	found    map[string]bool
 }
 
 // place is where in a configuration the checker is.
@@ -75,7 +80,19 @@ func (p place) down(name string) place {
 	}
 }
 
+// find adds a finding, once: a value is looked at in all its readings, and as it
+// was decoded.
 func (c *checker) find(path, format string, args ...any) {
+	finding := path + ": " + fmt.Sprintf(strings.ReplaceAll(format, "%w", "%v"), args...)
+	if c.found[finding] {
+		return
+	}
+	if c.found == nil {
+		c.found = map[string]bool{}
+	}
+	if len(c.found) < maxRemembered {
+		c.found[finding] = true
+	}
 	if len(c.findings) == maxFindings {
 		c.left++
 		return
@@ -103,7 +120,8 @@ func (c *checker) config(m map[string]any) {
 				}
 			}
 		case name == serviceKey:
-			if service, ok := c.asMap(name, value); ok && service[telemetryKey] != nil {
+			service, ok := c.asMap(name, value)
+			if _, has := service[telemetryKey]; ok && has {
 				c.find(serviceKey+confmap.KeyDelimiter+telemetryKey,
 					"is the host's, not a remote configuration's; leave it out")
 			}
@@ -117,7 +135,7 @@ func (c *checker) config(m map[string]any) {
 // asMap reads a map whose values are looked into one by one. A string that
 // something else is expanded from has its say when it is.
 func (c *checker) asMap(path string, value any) (map[string]any, bool) {
-	switch m := value.(type) {
+	switch m := parsed(value).(type) {
 	case nil:
 		return nil, false
 	case map[string]any:
@@ -155,19 +173,55 @@ func (c *checker) component(section, kind, rawID string, value any) {
 	if c.raw {
 		return
 	}
-	m, _ := value.(map[string]any)
-	if f, writes := folders[p.id]; writes && (f.always || m[f.parent] != nil) && !hasText(m[f.parent], f.name) {
-		c.find(path+confmap.KeyDelimiter+f.parent+confmap.KeyDelimiter+f.name,
-			"is not set, and its default is a folder of this host; name one below allowed_paths")
+	m, _ := parsed(value).(map[string]any)
+	if f, writes := folders[p.id]; writes && (f.always || parsed(m[f.parent]) != nil) && !hasText(m[f.parent], f.name) {
+		c.noFolder(path, f)
 	}
-	if p.id == kindProcessor+"/resource_detection" && m[detectorsKey] == nil {
-		// Its default reads OTEL_RESOURCE_ATTRIBUTES.
-		c.part(path+confmap.KeyDelimiter+detectorsKey, partDetector, schemeEnv)
+	if p.id == resourceDetection {
+		c.detection(path, m)
 	}
 }
 
+// noFolder finds fault with a folder that is not named.
+func (c *checker) noFolder(path string, f folder) {
+	c.find(strings.Join([]string{path, f.parent, f.name}, confmap.KeyDelimiter),
+		"is not set, and its default is a folder of this host; name one below allowed_paths")
+}
+
+// detection looks at what resource_detection does without saying it in one key.
+func (c *checker) detection(path string, m map[string]any) {
+	if parsed(m[detectorsKey]) == nil {
+		// Its default reads OTEL_RESOURCE_ATTRIBUTES.
+		c.part(path+confmap.KeyDelimiter+detectorsKey, partDetector, schemeEnv)
+	}
+	for _, d := range identifiedDetectors {
+		settings, _ := parsed(m[d.detector]).(map[string]any)
+		if isEmpty(parsed(settings[d.key])) || d.unless != "" && parsed(settings[d.unless]) == true {
+			continue
+		}
+		c.part(strings.Join([]string{path, d.detector, d.key}, confmap.KeyDelimiter), partIdentity, d.identity)
+	}
+}
+
+// isEmpty reports whether a list has nothing in it.
+func isEmpty(value any) bool {
+	switch v := value.(type) {
+	case nil:
+		return true
+	case string:
+		return v == ""
+	case []any:
+		return len(v) == 0
+	}
+	return false
+}
+
+// hasText reports whether a map has a text at a key that is not empty.
 func hasText(parent any, name string) bool {
-	m, _ := parent.(map[string]any)
+	m, _ := parsed(parent).(map[string]any)
+	if expanded, is := m[name].(xconfmap.ExpandedValue); is {
+		return expanded.Original != ""
+	}
 	text, _ := m[name].(string)
 	return text != ""
 }
@@ -190,6 +244,10 @@ func (c *checker) value(p place, value any) {
 		return
 	}
 	switch v := value.(type) {
+	case xconfmap.ExpandedValue:
+		for _, reading := range readings(v) {
+			c.value(p, reading)
+		}
 	case map[string]any:
 		for _, name := range slices.Sorted(maps.Keys(v)) {
 			c.entry(p, name, v[name])
@@ -225,12 +283,20 @@ func (c *checker) entry(p place, name string, value any) {
 		c.find(at.path, "is a key in parts; write them below each other")
 		return
 	}
-	_, nested := value.(map[string]any)
-	at.free = freeKeys[p.key] && !userKeys[p.under] && !p.item && !p.free && !nested
-	if value != nil && p.id != "" {
-		c.special(p, at, name, value)
+	for _, reading := range readings(value) {
+		_, nested := reading.(map[string]any)
+		at.free = p.holdsFree() && !nested
+		// A key without a value has its default, which is not nothing.
+		if p.id != "" {
+			c.special(p, at, name, reading)
+		}
+		c.value(at, reading)
 	}
-	c.value(at, value)
+}
+
+// holdsFree reports whether the keys below a place are the user's.
+func (p place) holdsFree() bool {
+	return freeKeys[p.key] && !userKeys[p.under] && !p.item && !p.free
 }
 
 // special looks at keys that stand for a part of a component, or for a way
@@ -241,6 +307,12 @@ func (c *checker) special(p, at place, name string, value any) {
 	}
 	if discovery, is := strings.CutSuffix(at.key, discoverySuffix); is {
 		c.part(at.path, partDiscovery, discovery)
+	}
+	if identity := identityKeys[at.key]; identity != "" && !at.free {
+		c.part(at.path, partIdentity, identity)
+	}
+	if text, is := value.(string); is && at.key == authTypeKey && text != "" && !at.free && !c.pending(text) {
+		c.part(at.path, partAuthType, strings.ToLower(text))
 	}
 	switch p.key {
 	case scrapersKey:
@@ -276,7 +348,7 @@ func (c *checker) text(p place, text string) {
 	if p.free || p.id == "" || c.pending(text) {
 		return
 	}
-	if p.id == kindProcessor+"/resource_detection" && p.key == detectorsKey {
+	if p.id == resourceDetection && p.key == detectorsKey {
 		for name := range strings.SplitSeq(text, ",") {
 			c.part(p.path, partDetector, strings.TrimSpace(name))
 		}

@@ -22,6 +22,8 @@ const (
 	partOperator  = "operator"  // operators of log receivers
 	partResolver  = "resolver"  // load_balancing::resolver
 	partSASL      = "sasl"      // sasl::mechanism of kafka, in lower case
+	partAuthType  = "auth_type" // auth_type of what asks Kubernetes, in lower case
+	partIdentity  = "identity"  // of a cloud, where no key names the credentials
 )
 
 // sections are the parts of a collector's configuration that hold components.
@@ -62,7 +64,7 @@ var allowed = []group{
 		"authenticates with what is in the configuration"},
 
 	{partScraper, "cpu disk filesystem load memory network nfs paging processes system", "counts"},
-	{partDetector, "akamai aks alibaba_ecs azure azurecontainerapps digitalocean dynatrace ec2 ecs eks elasticbeanstalk gcp heroku " +
+	{partDetector, "akamai aks alibaba_ecs azure azurecontainerapps digitalocean dynatrace ec2 ecs elasticbeanstalk gcp heroku " +
 		"hetzner ibmcloud_classic ibmcloud_vpc k8s_api k8snode kubeadm lambda nova oraclecloud scaleway system tencent_cvm upcloud vultr",
 		"describes the machine from a fixed source"},
 	{partDiscovery, "dns eureka file http kubernetes kuma marathon nerve puppetdb serverset static",
@@ -72,6 +74,7 @@ var allowed = []group{
 		"syslog_parser time_parser trace_parser unquote uri_parser", "works on data in the pipeline alone"},
 	{partResolver, "dns k8s static", "finds addresses"},
 	{partSASL, "oauthbearer plain scram-sha-256 scram-sha-512", "uses the credentials in the configuration"},
+	{partAuthType, "none serviceaccount tls", "is nobody, the pod, or who the certificate in the configuration says"},
 }
 
 // refused are the components that only the administrator can permit.
@@ -87,6 +90,14 @@ var refused = []group{
 	{kindExtension, "k8s_leader_elector", "writes to the cluster with the identity of the host"},
 	{kindExtension, "file_storage", "writes the host's files"},
 	{kindExtension, "health_check pprof zpages", "shows the state of the whole process"},
+
+	{partScraper, "process", "reads the command lines of all processes"},
+	{partDetector, "consul docker openshift", "uses a token or a socket of the host"},
+	{partDetector, "eks", "asks AWS with the cloud identity of the host"},
+	{partDetector, "env", "reads the environment"},
+	{partAuthType, "kubeconfig", "uses the kubeconfig of the host's user, and runs the command that is in it"},
+	{partIdentity, "aws azure gcp", "uses the cloud identity of the host, or what its user's files and environment hold"},
+	{partIdentity, "tpm", "uses the host's TPM"},
 }
 
 // never are the components that steer the process. No rule permits them.
@@ -122,7 +133,7 @@ var (
 	allowedReasons = reasons(allowed)
 	refusedReasons = reasons(refused)
 	neverReasons   = reasons(never)
-	kinds          = kindsOf(allowed)
+	kinds          = kindsOf(slices.Concat(allowed, refused))
 )
 
 const (

@@ -78,13 +78,15 @@ func (r *Rules) CheckRaw(raw map[string]any) error {
 	return c.err()
 }
 
-// CheckResolved looks again at the configuration after expansion, and at the
-// addresses that the decoded configurations of components listen on, with their
-// defaults. Errors are as those of CheckRaw. Nothing is changed.
+// CheckResolved looks again at the configuration after expansion, and at what it
+// was decoded to, with the defaults of the components: what they listen on, and
+// all that CheckRaw looks at. resolved is what Readings returns; of another map,
+// only one reading of each expanded ${…} is checked as it is written. Errors are
+// as those of CheckRaw. Nothing is changed.
 func (r *Rules) CheckResolved(resolved map[string]any, cfg Components) error {
 	c := checker{rules: r}
 	c.config(resolved)
-	c.listening(cfg)
+	c.decoded(cfg)
 	return c.err()
 }
 

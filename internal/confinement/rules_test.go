@@ -22,7 +22,7 @@ func TestValidate(t *testing.T) {
 		require.ErrorContains(t, r.Validate(), want)
 	}
 	f(Rules{AllowedComponents: []string{}}, "allowed_components: is empty")
-	f(Rules{AllowedComponents: []string{"source/otlp"}}, `allowed_components: "source/otlp" begins with an unknown kind; use one of connector,`)
+	f(Rules{AllowedComponents: []string{"source/otlp"}}, `allowed_components: "source/otlp" begins with an unknown kind; use one of auth_type, connector,`)
 	f(Rules{AllowedComponents: []string{""}}, "is not a component; write it like receiver/otlp")
 	f(Rules{AllowedComponents: []string{"receiver/otlp/x"}}, "is not a component")
 	f(Rules{AllowedComponents: []string{"otlp*"}}, "is not a component")

@@ -66,10 +66,16 @@ func (s *Secrets) AddComponent(path string, config any) {
 	})
 }
 
-// Of returns the secrets of a decoded configuration: those of its components, and
-// of the collector's own telemetry.
+// Of returns the secrets of a decoded configuration.
 func Of(cfg *otelcol.Config) *Secrets {
 	s := new(Secrets)
+	s.AddComponents(cfg)
+	return s
+}
+
+// AddComponents adds the secrets of the components of a configuration, and of the
+// collector's own telemetry.
+func (s *Secrets) AddComponents(cfg *otelcol.Config) {
 	for section, configs := range map[string]map[component.ID]component.Config{
 		"receivers": cfg.Receivers, "processors": cfg.Processors, "exporters": cfg.Exporters,
 		"connectors": cfg.Connectors, "extensions": cfg.Extensions,
@@ -79,7 +85,6 @@ func Of(cfg *otelcol.Config) *Secrets {
 		}
 	}
 	s.AddComponent("service::telemetry", cfg.Service.Telemetry)
-	return s
 }
 
 // AddConfig adds the secrets that the keys of a configuration tell. The map is

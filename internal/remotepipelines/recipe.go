@@ -19,6 +19,7 @@ import (
 
 	"github.com/invar-otel/invar/converter/laneconverter"
 	"github.com/invar-otel/invar/internal/confinement"
+	"github.com/invar-otel/invar/internal/redaction"
 )
 
 // recipe is all that is needed to make the service of one pipeline, any number
@@ -28,19 +29,22 @@ type recipe struct {
 	body      []byte
 	resolved  *confmap.Conf // ${…} expanded, lanes decided
 	factories otelcol.Factories
-	effective *confmap.Conf // with the defaults, secrets redacted
-	yaml      []byte        // effective
+	secrets   *redaction.Secrets // to be hidden in all that is told of the pipeline
+	effective *confmap.Conf      // with the defaults, secrets redacted
+	yaml      []byte             // effective
 }
 
 // read makes the recipe of a pipeline, without creating a component. The error
 // is a *Failure, or that of ctx.
 func (r *Runner) read(ctx context.Context, name string, body []byte) (*recipe, error) {
 	var rec *recipe
+	secrets := new(redaction.Secrets)
 	err := guard(func() error {
 		var err error
-		rec, err = r.readUnguarded(ctx, name, body)
+		rec, err = r.readUnguarded(ctx, name, body, secrets)
 		return err
 	})
+	err = redacted(err, secrets)
 	var failure *Failure
 	if err != nil && !errors.As(err, &failure) && ctx.Err() == nil {
 		err = fail(name, StageParse, err)
@@ -48,7 +52,9 @@ func (r *Runner) read(ctx context.Context, name string, body []byte) (*recipe, e
 	return rec, err
 }
 
-func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte) (*recipe, error) {
+// readUnguarded adds the secrets of the configuration to secrets as it finds
+// them, also if it fails.
+func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte, secrets *redaction.Secrets) (*recipe, error) {
 	retrieved, err := confmap.NewRetrievedFromYAML(body)
 	if err != nil {
 		return nil, err
@@ -57,6 +63,7 @@ func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte) (*
 	if err != nil {
 		return nil, fmt.Errorf("the configuration is not a map of sections (receivers, exporters, service, …): %w", err)
 	}
+	secrets.AddConfig(raw.ToStringMap())
 	if err := withoutTelemetry(raw); err != nil {
 		return nil, fail(name, StageRestrictions, err)
 	}
@@ -67,10 +74,13 @@ func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte) (*
 	if err != nil {
 		return nil, err
 	}
+	// From here on there is one configuration: it is checked, and it is decoded.
+	resolved = confinement.Canonical(resolved)
+	secrets.AddConfig(resolved.ToStringMap())
 	if err := withoutTelemetry(resolved); err != nil {
 		return nil, fail(name, StageRestrictions, err)
 	}
-	rec := &recipe{name: name, body: body, resolved: resolved}
+	rec := &recipe{name: name, body: body, resolved: resolved, secrets: secrets}
 	var unknown []error
 	if rec.factories, unknown = factoriesFor(r.set.Host, resolved); unknown != nil {
 		return nil, errors.Join(unknown...)
@@ -79,7 +89,8 @@ func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte) (*
 	if err != nil {
 		return nil, err
 	}
-	err = r.set.Rules.CheckResolved(resolved.ToStringMap(), confinement.Components{
+	secrets.AddComponents(cfg)
+	err = r.set.Rules.CheckResolved(confinement.Readings(resolved), confinement.Components{
 		Receivers: cfg.Receivers, Processors: cfg.Processors, Exporters: cfg.Exporters,
 		Connectors: cfg.Connectors, Extensions: cfg.Extensions,
 	})
@@ -94,10 +105,18 @@ func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte) (*
 		return nil, fmt.Errorf("write the effective configuration: %w", err)
 	}
 	rec.effective.Delete("service::telemetry")
+	rec.effective = secrets.Conf(rec.effective)
 	if rec.yaml, err = yaml.Marshal(rec.effective.ToStringMap()); err != nil {
 		return nil, fmt.Errorf("write the effective configuration: %w", err)
 	}
 	return rec, nil
+}
+
+// Check reads a pipeline as Apply does: without creating a component, it tells
+// why it cannot run. The error is a *Failure, or that of ctx.
+func (r *Runner) Check(ctx context.Context, name string, body []byte) error {
+	_, err := r.read(ctx, name, body)
+	return err
 }
 
 // validate calls the components' validation. It finds the one that panics.

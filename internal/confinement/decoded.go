@@ -1,0 +1,151 @@
+package confinement
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/confignet"
+	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/invar-otel/invar/internal/configwalk"
+)
+
+// decoded looks at what components really got, with their defaults: addresses
+// that they listen on, and all that the rules say of texts and keys.
+func (c *checker) decoded(cfg Components) {
+	for _, of := range []struct {
+		section string
+		configs map[component.ID]component.Config
+	}{
+		{"receivers", cfg.Receivers}, {"processors", cfg.Processors}, {"exporters", cfg.Exporters},
+		{"connectors", cfg.Connectors}, {"extensions", cfg.Extensions},
+	} {
+		kind := sections[of.section]
+		byName := func(a, b component.ID) int { return strings.Compare(a.String(), b.String()) }
+		for _, id := range slices.SortedFunc(maps.Keys(of.configs), byName) {
+			d := decodedComponent{
+				checker: c, id: kind + "/" + canonical(kind, id.Type().String()),
+				path: of.section + confmap.KeyDelimiter + id.String(),
+			}
+			configwalk.Walk(of.configs[id], d.visit)
+		}
+	}
+}
+
+// decodedComponent walks one decoded configuration.
+type decodedComponent struct {
+	checker *checker
+	id      string
+	path    string
+}
+
+func (d decodedComponent) visit(path configwalk.Path, v reflect.Value) bool {
+	key := path.String()
+	if v.Kind() == reflect.Struct {
+		if d.off(v, key) || d.server(v, key) {
+			return false
+		}
+		d.folder(v, key)
+	}
+	if d.discoveries(v, key) || len(path) == 0 {
+		return true
+	}
+	text, isText := configwalk.Text(v)
+	if isText && Listens(d.id, key) {
+		d.checker.listens(d.path+key, "tcp", text)
+	}
+	parent, at := d.place(path)
+	at.free = parent.holdsFree() && isText
+	// What is zero was not set; an entry of a map was, by its key.
+	if path[len(path)-1].Free || !v.IsZero() {
+		if isText {
+			d.checker.special(parent, at, path[len(path)-1].Name, text)
+		} else {
+			d.checker.special(parent, at, path[len(path)-1].Name, nil)
+		}
+	}
+	if isText {
+		d.checker.text(at, text)
+	}
+	return true
+}
+
+// place returns where a value is, and where what holds it is. An item's place is
+// that of its list.
+func (d decodedComponent) place(path configwalk.Path) (parent, at place) {
+	at = place{path: d.path, id: d.id}
+	for _, key := range path {
+		if key.Item {
+			at.path += confmap.KeyDelimiter + key.Name
+			at.item = true
+			continue
+		}
+		parent, at = at, at.down(key.Name)
+	}
+	return parent, at
+}
+
+// server looks at a struct that is an address to listen on. No component of the
+// binary connects to an address of these types: clients have a text.
+func (d decodedComponent) server(v reflect.Value, key string) bool {
+	if !v.CanInterface() {
+		return false
+	}
+	switch address := v.Interface().(type) {
+	case confignet.AddrConfig:
+		d.checker.listens(d.path+key+"::endpoint", string(address.Transport), address.Endpoint)
+	case confignet.TCPAddrConfig:
+		d.checker.listens(d.path+key+"::endpoint", "tcp", address.Endpoint)
+	default:
+		return false
+	}
+	return true
+}
+
+// off reports whether a server is configured but not used.
+func (d decodedComponent) off(v reflect.Value, key string) bool {
+	toggle := unused[d.id+key]
+	if toggle == "" {
+		return false
+	}
+	field, found := fieldOf(v, toggle)
+	return found && field.Kind() == reflect.Bool && !field.Bool()
+}
+
+// folder looks at a struct that names a folder to write to.
+func (d decodedComponent) folder(v reflect.Value, key string) {
+	f, writes := folders[d.id]
+	if !writes || key != confmap.KeyDelimiter+f.parent {
+		return
+	}
+	if field, found := fieldOf(v, f.name); found && field.Kind() == reflect.String && field.String() == "" {
+		d.checker.noFolder(d.path, f)
+	}
+}
+
+func fieldOf(v reflect.Value, key string) (reflect.Value, bool) {
+	for i := range v.NumField() {
+		if name, _ := configwalk.Tag(v.Type().Field(i)); name == key {
+			return v.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+// discoveries looks at a list of Prometheus' service discoveries, which are
+// beside each other whatever key each had.
+func (d decodedComponent) discoveries(v reflect.Value, key string) bool {
+	if v.Kind() != reflect.Slice || v.Type().Name() != "Configs" || !strings.HasSuffix(v.Type().PkgPath(), "prometheus/discovery") {
+		return false
+	}
+	for i := range v.Len() {
+		if named, is := v.Index(i).Interface().(interface{ Name() string }); is {
+			path := strings.TrimSuffix(d.path+key, confmap.KeyDelimiter+"servicediscoveryconfigs")
+			d.checker.part(path+confmap.KeyDelimiter+named.Name()+discoverySuffix, partDiscovery, named.Name())
+		}
+	}
+	return true
+}
