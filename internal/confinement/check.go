@@ -37,6 +37,7 @@ const (
 	metadataOperators = "metadata_operators"
 	externalLabelsKey = "external_labels"
 	authTypeKey       = "auth_type"
+	tpmKey            = "tpm"
 	discoverySuffix   = "_sd_configs"
 )
 
@@ -286,7 +287,6 @@ func (c *checker) entry(p place, name string, value any) {
 	for _, reading := range readings(value) {
 		_, nested := reading.(map[string]any)
 		at.free = p.holdsFree() && !nested
-		// A key without a value has its default, which is not nothing.
 		if p.id != "" {
 			c.special(p, at, name, reading)
 		}
@@ -300,8 +300,16 @@ func (p place) holdsFree() bool {
 }
 
 // special looks at keys that stand for a part of a component, or for a way
-// around the rules.
+// around the rules. Without a value a key may still be one: a scraper without
+// settings has its defaults. Others are nothing then, and if they are not, it is
+// seen in what is decoded.
 func (c *checker) special(p, at place, name string, value any) {
+	if p.key == scrapersKey {
+		c.part(at.path, partScraper, name)
+	}
+	if value == nil {
+		return
+	}
 	if k := classify(at.id, at.key); k.class == classBack && !at.free {
 		c.find(at.path, "%s; no rule permits it", k.reason)
 	}
@@ -315,8 +323,10 @@ func (c *checker) special(p, at place, name string, value any) {
 		c.part(at.path, partAuthType, strings.ToLower(text))
 	}
 	switch p.key {
-	case scrapersKey:
-		c.part(at.path, partScraper, name)
+	case tpmKey:
+		if at.key == "enabled" && value == true {
+			c.part(at.path, partIdentity, tpmKey)
+		}
 	case resolverKey:
 		if p.id == kindExporter+"/load_balancing" {
 			c.part(at.path, partResolver, name)

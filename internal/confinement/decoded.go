@@ -61,11 +61,14 @@ func (d decodedComponent) visit(path configwalk.Path, v reflect.Value) bool {
 	at.free = parent.holdsFree() && isText
 	// What is zero was not set; an entry of a map was, by its key.
 	if path[len(path)-1].Free || !v.IsZero() {
-		if isText {
-			d.checker.special(parent, at, path[len(path)-1].Name, text)
-		} else {
-			d.checker.special(parent, at, path[len(path)-1].Name, nil)
+		var value any = struct{}{} // something that has no rule of its own
+		switch {
+		case isText:
+			value = text
+		case v.Kind() == reflect.Bool:
+			value = v.Bool()
 		}
+		d.checker.special(parent, at, path[len(path)-1].Name, value)
 	}
 	if isText {
 		d.checker.text(at, text)

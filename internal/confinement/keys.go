@@ -102,7 +102,7 @@ const resourceDetection = kindProcessor + "/resource_detection"
 // identityKeys are keys whose value, of any kind, has another asked with
 // an identity that no key names: that of the host or of its user.
 var identityKeys = map[string]string{
-	"azuread": "azure", "google_iam": "gcp", "sigv4": "aws", "tpm": "tpm",
+	"azuread": "azure", "google_iam": "gcp", "sigv4": "aws",
 }
 
 // identifiedDetectors are keys of detectors which ask a cloud in that way. What
