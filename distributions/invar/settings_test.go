@@ -182,6 +182,8 @@ func collect(s setting, t reflect.Type, within []reflect.Type, add func(setting)
 			one.path = append(s.path[:len(s.path):len(s.path)], name)
 			collect(one, field.Type, within, add)
 		}
+	case len(s.path) > 0: // a number or a switch
+		add(s)
 	}
 }
 
