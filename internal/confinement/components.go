@@ -72,7 +72,7 @@ var allowed = []group{
 	{partOperator, "add assign_keys container copy csv_parser drop_output filter flatten json_array_parser json_parser key_value_parser " +
 		"move noop recombine regex_parser regex_replace remove retain router sanitize_utf8 scope_name_parser severity_parser " +
 		"syslog_parser time_parser trace_parser unquote uri_parser", "works on data in the pipeline alone"},
-	{partResolver, "dns k8s static", "finds addresses"},
+	{partResolver, "dns static", "finds addresses"},
 	{partSASL, "oauthbearer plain scram-sha-256 scram-sha-512", "uses the credentials in the configuration"},
 	{partAuthType, "none serviceaccount tls", "is nobody, the pod, or who the certificate in the configuration says"},
 }
@@ -95,6 +95,8 @@ var refused = []group{
 	{partDetector, "consul docker openshift", "uses a token or a socket of the host"},
 	{partDetector, "eks", "asks AWS with the cloud identity of the host"},
 	{partDetector, "env", "reads the environment"},
+	{partResolver, "aws_cloud_map", "asks AWS with the cloud identity of the host"},
+	{partResolver, "k8s", "uses the kubeconfig of the host's user if there is one, and runs the command that is in it"},
 	{partAuthType, "kubeconfig", "uses the kubeconfig of the host's user, and runs the command that is in it"},
 	{partIdentity, "aws azure gcp", "uses the cloud identity of the host, or what its user's files and environment hold"},
 	{partIdentity, "tpm", "uses the host's TPM"},

@@ -85,12 +85,17 @@ func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte, se
 	if rec.factories, unknown = factoriesFor(r.set.Host, resolved); unknown != nil {
 		return nil, errors.Join(unknown...)
 	}
+	// Before a component decodes it, and then as it was decoded.
+	readings := confinement.Readings(resolved)
+	if err := r.set.Rules.CheckResolved(readings, confinement.Components{}); err != nil {
+		return nil, fail(name, StageRestrictions, err)
+	}
 	cfg, err := rec.decode()
 	if err != nil {
 		return nil, err
 	}
 	secrets.AddComponents(cfg)
-	err = r.set.Rules.CheckResolved(confinement.Readings(resolved), confinement.Components{
+	err = r.set.Rules.CheckResolved(readings, confinement.Components{
 		Receivers: cfg.Receivers, Processors: cfg.Processors, Exporters: cfg.Exporters,
 		Connectors: cfg.Connectors, Extensions: cfg.Extensions,
 	})
