@@ -39,10 +39,10 @@ func (c *Collector) newGeneration(ctx context.Context, s *source) (*generation, 
 	}
 	cfg, err := s.decode(ctx, factories)
 	if err != nil {
-		return nil, fmt.Errorf("failed to get config: %w", err)
+		return nil, fmt.Errorf("failed to get config: %w", withoutSecrets(err, nil, s.unexpanded))
 	}
 	if err := confmap.Validate(cfg); err != nil {
-		return nil, fmt.Errorf("invalid configuration: %w", err)
+		return nil, fmt.Errorf("invalid configuration: %w", withoutSecrets(err, cfg, s.unexpanded))
 	}
 	effective := confmap.New()
 	if err := effective.Marshal(cfg); err != nil {

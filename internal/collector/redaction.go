@@ -11,9 +11,23 @@ import (
 // snapshot is what extensions are told of the configuration: with defaults and
 // as written, both without secrets. Extensions report it to servers.
 func snapshot(cfg *otelcol.Config, effective, written *confmap.Conf) extensioncapabilities.ConfigSnapshot {
-	secrets := redaction.Of(cfg)
+	secrets := secretsOf(cfg, written)
+	return extensioncapabilities.NewConfigSnapshot(secrets.Conf(effective), secrets.Conf(written))
+}
+
+// withoutSecrets returns an error about a configuration without what must not be
+// shown: it is logged, and reported to servers. cfg is nil if it was not decoded.
+func withoutSecrets(err error, cfg *otelcol.Config, written *confmap.Conf) error {
+	return secretsOf(cfg, written).Error(err)
+}
+
+func secretsOf(cfg *otelcol.Config, written *confmap.Conf) *redaction.Secrets {
+	secrets := new(redaction.Secrets)
+	if cfg != nil {
+		secrets.AddComponents(cfg)
+	}
 	if written != nil {
 		secrets.AddConfig(written.ToStringMap())
 	}
-	return extensioncapabilities.NewConfigSnapshot(secrets.Conf(effective), secrets.Conf(written))
+	return secrets
 }

@@ -30,6 +30,7 @@ import (
 	"go.opentelemetry.io/collector/featuregate"
 	"go.opentelemetry.io/collector/otelcol"
 
+	"github.com/invar-otel/invar/internal/redaction"
 	"github.com/invar-otel/invar/internal/stability"
 	"github.com/invar-otel/invar/internal/startuppages"
 )
@@ -59,7 +60,8 @@ func Execute(set otelcol.CollectorSettings) error {
 		err = New(set).Execute()
 	}
 	if err != nil && !errors.Is(err, errNoConfig) {
-		fmt.Fprintln(os.Stderr, "Error:", err)
+		var none *redaction.Secrets // what looks like one is hidden
+		fmt.Fprintln(os.Stderr, "Error:", none.Text(err.Error()))
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package redaction
 
 import (
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 	"testing"
@@ -136,10 +137,26 @@ func TestText(t *testing.T) {
 	f("said Bearer abcdefghijklmnop.q", "said Bearer [REDACTED]")
 	f("got eyJhbGciOi.eyJzdWIiOiIx.c2ln", "got [REDACTED]")
 	f("GET http://h/?key=abc&sig=d%2F", "GET http://h/?key=[REDACTED]&sig=[REDACTED]")
+	f("'client_auth.password' expected type 'string', got unconvertible type 'int', value: '12345'",
+		"'client_auth.password' expected type 'string', got unconvertible type 'int', value: '[REDACTED]'")
+	f("decoding failed:\n\n'headers[X]' expected type 'configopaque.String', got unconvertible type 'int', value: '7'\n'count' expected type 'int', got unconvertible type 'string', value: 'a'",
+		"decoding failed:\n\n'headers[X]' expected type 'configopaque.String', got unconvertible type 'int', value: '[REDACTED]'\n'count' expected type 'int', got unconvertible type 'string', value: 'a'")
 	same("pipelines::a: parse: exporters::otlp_http::auth: no authenticator \"basicauth\"")
 	same("receivers::prometheus: token_url is not a URL: http://h:1/token")
 	same("rpc error: code = Unauthenticated desc = bad token, status code=401 key=a")
 	same("2026-11-28T10:00:00Z a@b.example said: x=1 y==2")
+}
+
+func TestError(t *testing.T) {
+	var s Secrets
+	s.AddConfig(map[string]any{"a": map[string]any{"password": "planted-here"}})
+	cause := fmt.Errorf("refused planted-here: %w", io.EOF)
+	err := s.Error(cause)
+	require.EqualError(t, err, "refused [REDACTED]: EOF")
+	require.ErrorIs(t, err, io.EOF)
+	var none *Secrets
+	require.NoError(t, none.Error(nil))
+	require.EqualError(t, none.Error(io.EOF), "EOF")
 }
 
 func TestDeepMapsEnd(t *testing.T) {
