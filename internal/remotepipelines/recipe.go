@@ -291,7 +291,7 @@ func (rec *recipe) make(r *Runner, telemetry servicetelemetry.Factory, watcher e
 		configs[id] = c
 	}
 	cfg.Service.Extensions = append([]component.ID{watcherID}, cfg.Service.Extensions...)
-	return service.New(context.Background(), service.Settings{
+	made, err := service.New(context.Background(), service.Settings{
 		BuildInfo:           r.set.BuildInfo,
 		ConfigSnapshot:      extensioncapabilities.NewConfigSnapshot(rec.effective, nil),
 		ReceiversConfigs:    cfg.Receivers,
@@ -308,4 +308,5 @@ func (rec *recipe) make(r *Runner, telemetry servicetelemetry.Factory, watcher e
 		AsyncErrorChannel:   fatal,
 		TelemetryFactory:    telemetry,
 	}, cfg.Service)
+	return made, rec.secrets.Error(err)
 }

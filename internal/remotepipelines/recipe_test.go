@@ -171,3 +171,26 @@ func BenchmarkApply(b *testing.B) {
 		i++
 	}
 }
+
+// What a server is told of a configuration has no secrets in it, whether it fails
+// to be read or to be made, or runs.
+func TestSecretsAreNotTold(t *testing.T) {
+	t.Setenv("INVAR_TEST_SECRET", "planted-env")
+	l := newLab(t)
+	r := newRunner(t, l, nil)
+	f := func(receiver string, stage Stage, want string) {
+		t.Helper()
+		err := r.Apply(t.Context(), set{"p": simple("p", receiver, "")}, nil)
+		fails(t, err, "p", stage, "receivers::unit/p")
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "planted")
+	}
+	f(`token: planted-1, fail: "create", endpoint: "https://u:planted-2@h"`, StageDryRun, "told to fail")
+	f(`token: "${env:INVAR_TEST_SECRET}", count: "${env:INVAR_TEST_SECRET}"`, StageParse, "[REDACTED]")
+	f(`count: "https://u:planted-3@h"`, StageParse, "https://u:[REDACTED]@h")
+
+	require.NoError(t, r.Apply(t.Context(), set{"p": simple("p", `token: "${env:INVAR_TEST_SECRET}", next: {a: {fail: "x ${env:INVAR_TEST_SECRET}", endpoint: "http://u:planted-4@h"}}`, "")}, nil))
+	effective := string(r.Effective()["p"])
+	require.Contains(t, effective, "http://u:[REDACTED]@h")
+	require.NotContains(t, effective, "planted")
+}
