@@ -15,8 +15,6 @@ var (
 	pair = regexp.MustCompile(`([?&]?)([A-Za-z][A-Za-z0-9_.-]*)(=|%3D)(\$\{[^}]*\}[^\s;&"'<>)}\]]*|"[^"]*"|'[^']*'|[^=\s;&,"'<>)}\]][^\s;&"'<>)}\]]*)`)
 	// member is one of a JSON object, in a text that may be quoted.
 	member = regexp.MustCompile(`(\\?"([A-Za-z0-9_.-]+)\\?"\s*:\s*\\?")([^"\\]*)`)
-	// undecoded is what confmap says of a value of the wrong type.
-	undecoded = regexp.MustCompile(`('([^']*)' (?:expected|cannot)[^'\n]*(?:'[^'\n]*'[^'\n]*)*?value: ')([^']*)'`)
 	// authorization is the header in an error or a dump.
 	authorization = regexp.MustCompile(`(?i)\b((?:proxy-)?authorization["']?\s*[:=]\s*\[?["']?)((?:(?:bearer|basic|digest|token|apikey)\s+)?[^\s"',\]]+)`)
 	bearer        = regexp.MustCompile(`(?i)\b(bearer\s+)([A-Za-z0-9._~+/-]{12,}=*)`)
@@ -55,15 +53,6 @@ func patterns(text string) string {
 	if len(text) < 12 {
 		return text
 	}
-	if strings.Contains(text, "value: '") {
-		text = undecoded.ReplaceAllStringFunc(text, func(found string) string {
-			m := undecoded.FindStringSubmatch(found)
-			if !isSecretPath(m[2]) || m[3] == "" {
-				return found
-			}
-			return m[1] + Mask + "'"
-		})
-	}
 	text = authorization.ReplaceAllStringFunc(text, func(found string) string {
 		m := authorization.FindStringSubmatch(found)
 		if onlyReferences(m[2]) || isMask(m[2]) || isMask("["+m[2]) {
@@ -74,16 +63,6 @@ func patterns(text string) string {
 	text = bearer.ReplaceAllString(text, "${1}"+Mask)
 	text = jwt.ReplaceAllString(text, Mask)
 	return privateKey.ReplaceAllString(text, Mask)
-}
-
-// isSecretPath reports whether a path as in mapstructure's errors, such as
-// headers[Authorization] or basic_auth.password, is that of a secret.
-func isSecretPath(path string) bool {
-	var p place
-	for key := range strings.FieldsFuncSeq(path, func(c rune) bool { return c == '.' || c == '[' || c == ']' }) {
-		p = p.down(key, nil)
-	}
-	return p.secret
 }
 
 // isMask reports whether what was found is a mask, perhaps without its end.
