@@ -16,7 +16,8 @@ type Rules struct {
 	// AllowedComponents are components and parts of components: "receiver/otlp",
 	// "otlp" (of any kind), "exporter/*", or "default" for DefaultComponents, to
 	// add to them. Nil means DefaultComponents. Parts (scraper, detector,
-	// discovery, operator, resolver, sasl) are added to the default parts.
+	// discovery, operator, resolver, sasl, auth_type, identity) are added to the
+	// default parts.
 	AllowedComponents []string `mapstructure:"allowed_components"`
 	// AllowedProviders are those of env and file that ${…} may name.
 	AllowedProviders []string `mapstructure:"allowed_providers"`
