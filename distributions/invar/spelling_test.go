@@ -194,7 +194,7 @@ func TestSpellings(t *testing.T) {
 			refused++
 		}
 		for k, spelling := range spellings {
-			if plain == nil && (i+k)%13 != 0 || (i+k)%4 != 0 {
+			if plain == nil && (i+k)%13 != 0 || (i+k)%6 != 0 {
 				continue // each is tried with hundreds of keys
 			}
 			at := j
@@ -220,7 +220,7 @@ func TestSpellings(t *testing.T) {
 		}
 	}
 	t.Logf("%d texts, %d with a value that is refused; %d spellings arrived", tried, refused, reached)
-	if tried < 1500 || refused < 300 || reached < 5000 {
+	if tried < 1500 || refused < 300 || reached < 4000 {
 		t.Errorf("only %d texts tried, %d refused, %d spellings arrived", tried, refused, reached)
 	}
 }

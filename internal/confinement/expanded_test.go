@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/xconfmap"
+	"go.yaml.in/yaml/v3"
 )
 
 // resolved is a configuration as it is after expansion, with the providers that
@@ -151,4 +152,45 @@ func TestWhatIsDecodedIsChecked(t *testing.T) {
 func TestReadings(t *testing.T) {
 	require.Equal(t, []any{1, "1 # x"}, readings(xconfmap.ExpandedValue{Value: 1, Original: "1 # x"}))
 	require.Equal(t, []any{"a"}, readings("a"))
+}
+
+// FuzzExpanded has a value expanded at keys that hold a text. Whatever a
+// component decodes there is seen by the rules.
+func FuzzExpanded(f *testing.F) {
+	for _, seed := range []string{
+		"/x", "${yaml:/x}", "${yaml:# /x}", "${yaml:${yaml:# /x}}", "${yaml:[/x]}", "${yaml:/x: y}", "a${yaml:1}b", "${yaml:1 # ${yaml:~}}", "$${yaml:x}",
+		"${yaml:\n- a}", "${yaml:!!binary L3g=}", "${yaml:2020-01-01}", "${yaml:'/x'}", "${yaml:${yaml:a: ${yaml:1}}}", "${yaml:<<: /x}",
+	} {
+		f.Add(seed)
+	}
+	var rules Rules
+	f.Fuzz(func(t *testing.T, text string) {
+		body, err := yaml.Marshal(map[string]any{"exporters": map[string]any{"otlp": map[string]any{
+			"ca_file": text, "list": []any{text}, "map": map[string]any{"key_file": text},
+		}}})
+		require.NoError(t, err)
+		source := confmap.NewProviderFactory(func(confmap.ProviderSettings) confmap.Provider { return given(body) })
+		resolver, err := confmap.NewResolver(confmap.ResolverSettings{URIs: []string{"given:"}, ProviderFactories: append(rules.ProviderFactories(), source)})
+		require.NoError(t, err)
+		conf, err := resolver.Resolve(t.Context())
+		if err != nil {
+			return
+		}
+		conf = Canonical(conf)
+		var got struct {
+			Exporters map[string]struct {
+				CAFile string            `mapstructure:"ca_file"`
+				Map    map[string]string `mapstructure:"map"`
+			} `mapstructure:"exporters"`
+		}
+		if conf.Unmarshal(&got, confmap.WithIgnoreUnused()) != nil {
+			return
+		}
+		checked := rules.CheckResolved(Readings(conf), Components{})
+		for _, file := range []string{got.Exporters["otlp"].CAFile, got.Exporters["otlp"].Map["key_file"]} {
+			if file != "" && file != "stdout" && file != "stderr" && checked == nil {
+				t.Fatalf("%q is decoded to %q, and passes", text, file)
+			}
+		}
+	})
 }
