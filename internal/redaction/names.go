@@ -11,12 +11,12 @@ var (
 	secretName = regexp.MustCompile(`(?i)(password|passwd|passphrase|passcode|pwd|secrets?|tokens?|credentials?|authorization|bearer|cookie|dsn|signature` +
 		`|connection_?string|` +
 		`((access|secret|hmac|application|consumer|private|account|api|app|auth|signing|encryption|shared|shared_access|master|license|certificate|sas|ingest|write|read|routing_integration)[_-]?key)` +
-		`|(password|secret|token)[_-]?(value|hash|text|string)|jwt|assertion)$` +
-		`|^(auth|owner_auth|hash_salt|key_pem|sig|sas|pass)$`)
+		`|(password|secret|token)[_-]?(value|hash|text|string)|headers_list|jwt|assertion|([_-]|^)(pass|pw))[_-]?\d*$` +
+		`|^(auth|owner_auth|hash_salt|key_pem|sig|sas)$`)
 	// plainName matches what secretName takes and what is none.
 	plainName = regexp.MustCompile(`(?i)(_|^)(max|min|num|count)_?tokens?$`)
 	// parameterName matches parameters of a URL that are secrets there only.
-	parameterName = regexp.MustCompile(`(?i)^(key|x-amz-(signature|credential|security-token)|x-goog-(signature|credential))$`)
+	parameterName = regexp.MustCompile(`(?i)^(key|p|x-amz-(signature|credential|security-token)|x-goog-(signature|credential))$`)
 )
 
 // isSecretName reports whether a key of this name holds a secret.

@@ -61,6 +61,10 @@ func TestMap(t *testing.T) {
 		azure: "Endpoint=sb://x/;SharedAccessKeyName=n;SharedAccessKey=planted-6==;EntityPath=e", connection_string: planted-7}}`,
 		`receivers: {x: {data_source: "user=a password=[REDACTED] host=b", dsn: "[REDACTED]", url: "mysql://u:[REDACTED]@h/db?x=1&token=[REDACTED]", host: "u:[REDACTED]@tcp(h:3306)/db",
 		azure: "Endpoint=sb://x/;SharedAccessKeyName=n;SharedAccessKey=[REDACTED];EntityPath=e", connection_string: "[REDACTED]"}}`)
+	f(`service: {telemetry: {metrics: {readers: [{periodic: {exporter: {otlp: {endpoint: "http://h/write?u=a&p=planted", headers_list: "x=planted,y=planted", headers: [{name: x, value: planted}]}}}}]}},
+		x: {password1: planted, clientSecret: planted, "api-key": planted, X-API-Key: planted, db_pass: planted, AccessToken: planted, compass: north, keys: [a]}}`,
+		`service: {telemetry: {metrics: {readers: [{periodic: {exporter: {otlp: {endpoint: "http://h/write?u=a&p=[REDACTED]", headers_list: "[REDACTED]", headers: [{name: x, value: "[REDACTED]"}]}}}}]}},
+		x: {password1: "[REDACTED]", clientSecret: "[REDACTED]", "api-key": "[REDACTED]", X-API-Key: "[REDACTED]", db_pass: "[REDACTED]", AccessToken: "[REDACTED]", compass: north, keys: [a]}}`)
 	f(`exporters: {a: {tls: {cert_pem: "c", key_pem: "-----BEGIN PRIVATE KEY-----\nplanted\n-----END PRIVATE KEY-----"}, other: "x -----BEGIN RSA PRIVATE KEY-----\nplanted"}}`,
 		`exporters: {a: {tls: {cert_pem: "c", key_pem: "[REDACTED]"}, other: "x [REDACTED]"}}`)
 
