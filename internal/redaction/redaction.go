@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -28,21 +27,14 @@ import (
 // Mask is what is shown in a secret's place. It is that of configopaque.
 const Mask = "[REDACTED]"
 
-const (
-	// maxDepth bounds the nesting of what Map copies; below it all is masked.
-	maxDepth = 200
-	// A secret shorter than minLength is not searched for in texts, and one
-	// shorter than wordLength as a word only: it would be found in other words.
-	minLength  = 4
-	wordLength = 8
-)
+// maxDepth bounds the nesting of what Map copies; below it all is masked.
+const maxDepth = 200
 
 // Secrets are the secrets that are known of a configuration. A nil *Secrets knows
 // none, and hides what looks like one. Once filled, it may be used concurrently.
 type Secrets struct {
-	known  map[string]bool
-	paths  map[string]bool // of keys, from the section on
-	sorted []string        // the known, the longest first
+	known known
+	paths map[string]bool // of keys, from the section on
 }
 
 // AddComponent adds the secrets in the decoded configuration of a component.
@@ -150,29 +142,15 @@ func (s *Secrets) add(name, text string) {
 		return
 	}
 	if s.known == nil {
-		s.known = map[string]bool{}
+		s.known = known{}
 	}
 	// As it is, and as it is in a URL or quoted.
-	forms := []string{text, url.QueryEscape(text), url.PathEscape(text), strings.Trim(strconv.Quote(text), `"`)}
+	for _, form := range []string{text, url.QueryEscape(text), url.PathEscape(text), strings.Trim(strconv.Quote(text), `"`)} {
+		s.known.add(form)
+	}
 	if scheme, rest, both := strings.Cut(text, " "); both && len(scheme) <= len("digest") && len(rest) >= wordLength {
-		forms = append(forms, rest) // of Bearer x
+		s.known.add(rest) // of Bearer x
 	}
-	for _, form := range forms {
-		if s.known[form] {
-			continue
-		}
-		s.known[form] = true
-		i, _ := slices.BinarySearchFunc(s.sorted, form, longer)
-		s.sorted = slices.Insert(s.sorted, i, form)
-	}
-}
-
-// longer orders texts by length, the longest first.
-func longer(a, b string) int {
-	if len(a) != len(b) {
-		return len(b) - len(a)
-	}
-	return strings.Compare(a, b)
 }
 
 // addURL makes the password of a URL known.
@@ -206,41 +184,7 @@ func (s *Secrets) withoutKnown(text string) string {
 	if s == nil {
 		return text
 	}
-	for _, secret := range s.sorted {
-		if len(secret) > len(text) || !strings.Contains(text, secret) {
-			continue
-		}
-		if len(secret) >= wordLength {
-			text = strings.ReplaceAll(text, secret, Mask)
-		} else {
-			text = replaceWord(text, secret)
-		}
-	}
-	return text
-}
-
-// replaceWord masks a secret where it is not within a word.
-func replaceWord(text, secret string) string {
-	var b strings.Builder
-	for {
-		i := strings.Index(text, secret)
-		if i < 0 {
-			b.WriteString(text)
-			return b.String()
-		}
-		end := i + len(secret)
-		if i > 0 && isWord(text[i-1]) || end < len(text) && isWord(text[end]) {
-			b.WriteString(text[:end])
-		} else {
-			b.WriteString(text[:i])
-			b.WriteString(Mask)
-		}
-		text = text[end:]
-	}
-}
-
-func isWord(c byte) bool {
-	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
+	return s.known.hide(text)
 }
 
 // Map returns a copy of a configuration, as written, resolved or with defaults,

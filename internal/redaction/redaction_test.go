@@ -159,6 +159,24 @@ func TestError(t *testing.T) {
 	require.EqualError(t, none.Error(io.EOF), "EOF")
 }
 
+// The cost of hiding does not grow with the secrets: a server's configuration may
+// have any number of them, alike or not.
+func TestManySecrets(t *testing.T) {
+	var s Secrets
+	headers := map[string]any{}
+	for i := range 20_000 {
+		headers[fmt.Sprintf("a%d", i)] = fmt.Sprintf("%x-planted", i*7919)
+		headers[fmt.Sprintf("b%d", i)] = fmt.Sprintf("same-%d-planted", i)
+	}
+	m := map[string]any{"exporters": map[string]any{"a": map[string]any{"headers": headers}}}
+	s.AddConfig(m)
+	require.Equal(t, "a [REDACTED] b", s.Text(fmt.Sprintf("a %x-planted b", 7919*19_999)))
+	require.Equal(t, "a [REDACTED] b", s.Text("a same-19999-planted b"))
+	text := strings.Repeat("same-1-plante ", 10_000)
+	require.NotContains(t, s.Text(text), "same-1")
+	require.NotContains(t, fmt.Sprint(s.Map(m)), "planted")
+}
+
 func TestDeepMapsEnd(t *testing.T) {
 	deep := map[string]any{"password": "planted"}
 	for range 100_000 {
