@@ -138,6 +138,38 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
+// TestAllowedComponentsHaveTheirDefaults: what a component uses if its
+// configuration is silent was allowed with it, what a server says was not.
+func TestAllowedComponentsHaveTheirDefaults(t *testing.T) {
+	j := newJudge(t, confinement.Rules{AllowedComponents: []string{"*"}})
+	f := func(config, want string) {
+		t.Helper()
+		err := j.refused(t, []byte(config))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v", config, err)
+		}
+	}
+	f("receivers: {docker_stats: }", "")
+	f("receivers: {docker_stats/a: {collection_interval: 1s}}", "")
+	f("receivers: {docker_stats: {endpoint: 'unix:///run/docker.sock'}}", "no allowed_paths are set")
+	f("extensions: {file_storage: {timeout: 1s}}", "")
+	f("extensions: {file_storage: {directory: /var/lib/otelcol/file_storage}}", "no allowed_paths are set")
+	f("receivers: {profiling: }", "")
+	f("receivers: {ebpf_profile: }", "")
+	f("receivers: {kubelet_stats: {auth_type: serviceAccount}}", "")
+	f("receivers: {journald: }", "")
+	for _, p := range parts(t) {
+		if p.current == p.name && p.kind == "extension" && slices.Contains([]string{"opamp", "reload", "remote_config"}, p.name) {
+			continue
+		}
+		err := j.refused(t, body(t, p.kind, p.name, nil))
+		if err != nil && !strings.Contains(err.Error(), "listens beyond") && !strings.Contains(err.Error(), "is not set") &&
+			!strings.Contains(err.Error(), `detector "env"`) && !strings.Contains(err.Error(), "which no rule permits") {
+			t.Errorf("%s: %v", p.id(), err)
+		}
+	}
+}
+
 // TestNullIsWhatItDecodesTo has null in the place of maps and lists.
 func TestNullIsWhatItDecodesTo(t *testing.T) {
 	j := newJudge(t, confinement.Rules{})

@@ -14,8 +14,10 @@ import (
 )
 
 // decoded looks at what components really got, with their defaults: addresses
-// that they listen on, and all that the rules say of texts and keys.
-func (c *checker) decoded(cfg Components) {
+// that they listen on, and all that the rules say of texts and keys. Of a
+// component that the administrator had to allow, its own defaults are allowed
+// with it: resolved tells what is not one.
+func (c *checker) decoded(resolved map[string]any, cfg Components) {
 	for _, of := range []struct {
 		section string
 		configs map[component.ID]component.Config
@@ -24,11 +26,15 @@ func (c *checker) decoded(cfg Components) {
 		{"connectors", cfg.Connectors}, {"extensions", cfg.Extensions},
 	} {
 		kind := sections[of.section]
+		written, _ := parsed(resolved[of.section]).(map[string]any)
 		byName := func(a, b component.ID) int { return strings.Compare(a.String(), b.String()) }
 		for _, id := range slices.SortedFunc(maps.Keys(of.configs), byName) {
 			d := decodedComponent{
 				checker: c, id: kind + "/" + canonical(kind, id.Type().String()),
 				path: of.section + confmap.KeyDelimiter + id.String(),
+			}
+			if allowedReasons[d.id] == "" {
+				d.written = writtenAs(written, id)
 			}
 			configwalk.Walk(of.configs[id], d.visit)
 		}
@@ -40,6 +46,38 @@ type decodedComponent struct {
 	checker *checker
 	id      string
 	path    string
+	written map[string]any // what was written of it; nil if that does not matter
+}
+
+// writtenAs returns what is written of a component, not nil.
+func writtenAs(section map[string]any, id component.ID) map[string]any {
+	for name, value := range section {
+		var written component.ID
+		if written.UnmarshalText([]byte(name)) == nil && written == id {
+			if m, _ := parsed(value).(map[string]any); m != nil {
+				return m
+			}
+		}
+	}
+	return map[string]any{}
+}
+
+// isDefault reports whether nothing at a path was written.
+func (d decodedComponent) isDefault(path configwalk.Path) bool {
+	if d.written == nil {
+		return false
+	}
+	var at any = d.written
+	for _, key := range path {
+		m, is := parsed(at).(map[string]any)
+		if !is {
+			return false
+		}
+		if at, is = m[key.Name]; !is {
+			return true
+		}
+	}
+	return false
 }
 
 func (d decodedComponent) visit(path configwalk.Path, v reflect.Value) bool {
@@ -56,6 +94,9 @@ func (d decodedComponent) visit(path configwalk.Path, v reflect.Value) bool {
 	text, isText := configwalk.Text(v)
 	if isText && Listens(d.id, key) {
 		d.checker.listens(d.path+key, "tcp", text)
+	}
+	if d.isDefault(path) {
+		return true
 	}
 	parent, at := d.place(path)
 	at.free = parent.holdsFree() && isText
@@ -91,10 +132,9 @@ func (d decodedComponent) place(path configwalk.Path) (parent, at place) {
 	return parent, at
 }
 
-// server looks at a struct that is an address to listen on. No component of the
-// binary connects to an address of these types: clients have a text.
+// server looks at a struct that is an address to listen on.
 func (d decodedComponent) server(v reflect.Value, key string) bool {
-	if !v.CanInterface() {
+	if !v.CanInterface() || dialed[d.id+key] {
 		return false
 	}
 	switch address := v.Interface().(type) {

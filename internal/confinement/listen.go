@@ -31,6 +31,10 @@ func Listens(id, key string) bool {
 	return listenTexts[key[strings.LastIndex(key, ":")+1:]] || listenTexts[id+key]
 }
 
+// dialed are the structs of a server's address that are connected to. Other
+// clients have a text.
+var dialed = map[string]bool{"receiver/kubelet_stats": true}
+
 // unused are servers that run only if the key beside them says so.
 var unused = map[string]string{"receiver/prometheus::api_server": "enabled"}
 

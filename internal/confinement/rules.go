@@ -87,7 +87,7 @@ func (r *Rules) CheckRaw(raw map[string]any) error {
 func (r *Rules) CheckResolved(resolved map[string]any, cfg Components) error {
 	c := checker{rules: r}
 	c.config(resolved)
-	c.decoded(cfg)
+	c.decoded(resolved, cfg)
 	return c.err()
 }
 
