@@ -189,34 +189,6 @@ func (c *checker) noFolder(path string, f folder) {
 		"is not set, and its default is a folder of this host; name one below allowed_paths")
 }
 
-// detection looks at what resource_detection does without saying it in one key.
-func (c *checker) detection(path string, m map[string]any) {
-	if parsed(m[detectorsKey]) == nil {
-		// Its default reads OTEL_RESOURCE_ATTRIBUTES.
-		c.part(path+confmap.KeyDelimiter+detectorsKey, partDetector, schemeEnv)
-	}
-	for _, d := range identifiedDetectors {
-		settings, _ := parsed(m[d.detector]).(map[string]any)
-		if isEmpty(parsed(settings[d.key])) || d.unless != "" && parsed(settings[d.unless]) == true {
-			continue
-		}
-		c.part(strings.Join([]string{path, d.detector, d.key}, confmap.KeyDelimiter), partIdentity, d.identity)
-	}
-}
-
-// isEmpty reports whether a list has nothing in it.
-func isEmpty(value any) bool {
-	switch v := value.(type) {
-	case nil:
-		return true
-	case string:
-		return v == ""
-	case []any:
-		return len(v) == 0
-	}
-	return false
-}
-
 // hasText reports whether a map has a text at a key that is not empty.
 func hasText(parent any, name string) bool {
 	m, _ := parsed(parent).(map[string]any)

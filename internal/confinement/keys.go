@@ -96,24 +96,10 @@ var userKeys = names(`http_headers`)
 // expressions are keys of log operators whose values are expressions as a whole.
 var expressions = names(`expr if is_first_entry is_last_entry`)
 
-// resourceDetection is the component of that type.
-const resourceDetection = kindProcessor + "/resource_detection"
-
 // identityKeys are keys whose value, of any kind, has another asked with
 // an identity that no key names: that of the host or of its user.
 var identityKeys = map[string]string{
 	"azuread": "azure", "google_iam": "gcp", "sigv4": "aws",
-}
-
-// identifiedDetectors are keys of detectors which ask a cloud in that way. What
-// is asked without them is the machine's own metadata service.
-var identifiedDetectors = []struct {
-	detector, key string
-	unless        string // a key that is true if the metadata service is asked
-	identity      string
-}{
-	{"ec2", "tags", "tags_from_imds", "aws"},
-	{"gcp", "labels", "", "gcp"},
 }
 
 // folder is a key of a component that names a folder to write to.
