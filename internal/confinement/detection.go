@@ -9,8 +9,9 @@ import (
 // resourceDetection is the component of that type.
 const resourceDetection = kindProcessor + "/resource_detection"
 
-// identifiedDetectors are keys of detectors which ask a cloud in that way. What
-// is asked without them is the machine's own metadata service.
+// identifiedDetectors are keys of detectors which have a cloud asked with an
+// identity that no key names. What is asked without them is the machine's own
+// metadata service.
 var identifiedDetectors = []struct {
 	detector, key string
 	unless        string // a key that is true if the metadata service is asked
