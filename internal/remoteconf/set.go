@@ -24,9 +24,10 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/invar-otel/invar/internal/configsize"
 )
 
 // DefaultName is the name of the pipeline that a plain configuration becomes.
@@ -35,6 +36,17 @@ const DefaultName = "remote"
 // MaxSize is the largest content that is taken, in bytes. Answers of servers
 // are read no further.
 const MaxSize = 8 << 20
+
+// Limits is what one pipeline may have.
+var Limits = configsize.Remote
+
+// contentLimits is what a content may have: two levels more, for the key
+// pipelines and the names.
+func contentLimits() configsize.Limits {
+	l := Limits
+	l.Depth += 2
+	return l
+}
 
 // Set is what a collector should run besides its local configuration, as YAML
 // by the names of the pipelines. It is not changed after it was made, and may be
@@ -54,16 +66,15 @@ func ValidName(name string) error {
 
 // Parse reads a content. The Set does not refer to it.
 func Parse(content []byte) (Set, error) {
-	if len(content) > MaxSize {
-		return nil, fmt.Errorf("the configuration has %d bytes; at most %d are taken", len(content), MaxSize)
-	}
-	var document yaml.Node
-	decoder := yaml.NewDecoder(bytes.NewReader(content))
-	if err := decoder.Decode(&document); err != nil {
-		if strings.TrimSpace(withoutComments(content)) == "" {
-			return Set{}, nil
-		}
+	document, decoder, err := contentLimits().Parse(content)
+	var limit *configsize.LimitError
+	switch {
+	case errors.As(err, &limit):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("the configuration is not YAML: %w", err)
+	case document == nil:
+		return Set{}, nil
 	}
 	if decoder.Decode(new(yaml.Node)) == nil {
 		return nil, errors.New("the configuration has several YAML documents; write one, with the pipelines below the key \"pipelines\"")
@@ -229,16 +240,4 @@ func kind(n *yaml.Node) string {
 	default:
 		return "map"
 	}
-}
-
-// withoutComments drops the lines that are comments, for telling an empty
-// content from a broken one.
-func withoutComments(content []byte) string {
-	var kept []string
-	for line := range strings.Lines(string(content)) {
-		if !strings.HasPrefix(strings.TrimSpace(line), "#") {
-			kept = append(kept, line)
-		}
-	}
-	return strings.Join(kept, "")
 }

@@ -55,6 +55,10 @@ func (r *Runner) read(ctx context.Context, name string, body []byte) (*recipe, e
 // readUnguarded adds the secrets of the configuration to secrets as it finds
 // them, also if it fails.
 func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte, secrets *redaction.Secrets) (*recipe, error) {
+	size, err := sizeOf(body)
+	if err != nil {
+		return nil, err
+	}
 	retrieved, err := confmap.NewRetrievedFromYAML(body)
 	if err != nil {
 		return nil, err
@@ -70,8 +74,11 @@ func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte, se
 	if err := r.set.Rules.CheckRaw(raw.ToStringMap()); err != nil {
 		return nil, fail(name, StageRestrictions, err)
 	}
-	resolved, err := r.resolve(ctx, body)
+	resolved, err := r.resolve(ctx, body, newExpansion(body, size))
 	if err != nil {
+		return nil, err
+	}
+	if err := checkResolvedSize(resolved); err != nil {
 		return nil, err
 	}
 	// From here on there is one configuration: it is checked, and it is decoded.
@@ -160,7 +167,7 @@ func withoutTelemetry(conf *confmap.Conf) error {
 }
 
 // resolve expands ${…} with the providers that are permitted.
-func (r *Runner) resolve(ctx context.Context, body []byte) (*confmap.Conf, error) {
+func (r *Runner) resolve(ctx context.Context, body []byte, bounds *expansion) (*confmap.Conf, error) {
 	logger := r.set.Telemetry.Logger
 	given := givenProvider{body: body, used: new(bool)}
 	factories := []confmap.ProviderFactory{
@@ -168,7 +175,7 @@ func (r *Runner) resolve(ctx context.Context, body []byte) (*confmap.Conf, error
 	}
 	defaultScheme := ""
 	for _, factory := range r.set.Rules.ProviderFactories() {
-		factories = append(factories, factory)
+		factories = append(factories, bounds.bound(factory))
 		if factory.Create(confmap.ProviderSettings{Logger: logger}).Scheme() == "env" {
 			defaultScheme = "env" // as the collector has it: ${NAME} is ${env:NAME}
 		}

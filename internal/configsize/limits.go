@@ -1,0 +1,321 @@
+// Package configsize bounds configurations before anything walks them.
+//
+// The size of a text says little about what it costs: the collector joins the
+// keys of a map on each way from the root, so that the cost grows with the square
+// of the depth, aliases repeat parts without limit, and a key "a::b::c" is three
+// levels. So three things are looked at, in the order in which they get known:
+//
+//	text ──CheckText──▶ parse ──CheckNode──▶ decode, ${…} ──CheckValue──▶ the collector
+//	   bytes, and how           as the decoder           what ${…} made
+//	   many nodes at most       will see it              of it
+package configsize
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"go.opentelemetry.io/collector/confmap"
+	"go.yaml.in/yaml/v3"
+)
+
+// Limits is what one configuration may have. The zero value permits nothing.
+type Limits struct {
+	// Bytes bounds the text, and the texts in it once aliases are resolved.
+	Bytes int
+	// Depth bounds the levels below the root. The parts of a key like a::b count.
+	Depth int
+	// Values bounds the maps, lists and single values, aliases resolved.
+	Values int
+	// Paths bounds the sum, over all values, of the length of the key path in bytes
+	// and 16 for each of its parts: what one pass of the collector over a
+	// configuration allocates.
+	Paths int
+}
+
+// Remote is for configurations that come from a server. Those of people have a
+// depth of about 12, and several hundred values for each component.
+var Remote = Limits{Bytes: 8 << 20, Depth: 64, Values: 30_000, Paths: 32 << 20}
+
+// Local is for configurations that come from this host. It is there for the
+// mistake of a program that writes one, not for malice.
+var Local = Limits{Bytes: 256 << 20, Depth: 256, Values: 10_000_000, Paths: 4 << 30}
+
+// Parse returns the first document of a text that is within the limits, nil if
+// there is none, and the decoder that the next one can be read from.
+func (l Limits) Parse(content []byte) (*yaml.Node, *yaml.Decoder, error) {
+	if err := l.CheckText(content); err != nil {
+		return nil, nil, err
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	document := new(yaml.Node)
+	if err := decoder.Decode(document); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, decoder, nil
+		}
+		return nil, nil, err
+	}
+	if _, err := l.CheckNode(document); err != nil {
+		return nil, nil, err
+	}
+	return document, decoder, nil
+}
+
+// CheckText returns an error if a text is too long, or has so many of the
+// characters that nodes of YAML begin with that parsing alone costs too much.
+func (l Limits) CheckText(content []byte) error {
+	if len(content) > l.Bytes {
+		return limitErrorf("the configuration has %d bytes; at most %d are taken", len(content), l.Bytes)
+	}
+	// Keys count here, and text and comments have such characters too.
+	if n := mostNodes(content); n > 4*l.Values {
+		return limitErrorf("the configuration has up to %d values; at most %d are taken", n, l.Values)
+	}
+	return nil
+}
+
+// mostNodes returns how many nodes a text of YAML can have. A colon ends a key
+// and begins a value; [ and - begin an item, the others a key that may be one
+// without a value.
+func mostNodes(content []byte) int {
+	n := 1
+	for i, c := range content {
+		switch c {
+		case '[':
+			n++
+		case ',', '{':
+			n += 2
+		case '-':
+			if i+1 == len(content) || isSpace(content[i+1]) {
+				n++
+			}
+		case '?':
+			n += 2
+		case ':':
+			if i == 0 || i+1 == len(content) || !isPlain(content[i-1]) || !isPlain(content[i+1]) {
+				n += 2
+			}
+		}
+	}
+	return n
+}
+
+// isPlain reports whether a colon next to c is text, as in 10:30 or http://, when
+// there is such a character on its other side too.
+func isPlain(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_/.:-", c) >= 0
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
+
+// Size is what a configuration has of what Limits bounds.
+type Size struct {
+	Bytes, Depth, Values, Paths int
+	// LongestPath is the most that a single value has in Paths.
+	LongestPath int
+}
+
+// CheckNode returns an error that names the key if what the node decodes to is
+// beyond the limits. A document counts as its root.
+func (l Limits) CheckNode(n *yaml.Node) (Size, error) {
+	c := checker{limits: l}
+	err := c.node(n, place{})
+	return c.size, err
+}
+
+// CheckValue does the same for what was decoded: maps, lists and single values.
+// Others count as one value.
+func (l Limits) CheckValue(value any) (Size, error) {
+	c := checker{limits: l}
+	err := c.value(value, place{})
+	return c.size, err
+}
+
+// LimitError tells which limit a configuration is beyond.
+type LimitError struct{ text string }
+
+func limitErrorf(format string, args ...any) error {
+	return &LimitError{fmt.Sprintf(format, args...)}
+}
+
+// Error implements error.
+func (e *LimitError) Error() string { return e.text }
+
+// checker adds up.
+type checker struct {
+	limits Limits
+	size   Size
+}
+
+// place is where the checker is. Texts of paths are only made for errors.
+type place struct {
+	parent *place
+	key    string
+	depth  int
+	path   int // length of the path in bytes
+	parts  int
+}
+
+func (p *place) down(key string) place {
+	parts := 1 + strings.Count(key, confmap.KeyDelimiter)
+	return place{parent: p, key: key, depth: p.depth + parts, path: p.path + len(key) + len(confmap.KeyDelimiter), parts: p.parts + parts}
+}
+
+// item is an item of a list, which the collector takes as a whole.
+func (p *place) item() place {
+	return place{parent: p, depth: p.depth + 1, path: p.path, parts: p.parts}
+}
+
+// maxPathShown bounds the path in an error, in bytes.
+const maxPathShown = 80
+
+func (p *place) String() string {
+	var keys []string
+	for at := p; at != nil; at = at.parent {
+		if at.key != "" {
+			keys = append(keys, at.key)
+		}
+	}
+	var b strings.Builder
+	for i := len(keys) - 1; i >= 0; i-- {
+		if b.Len() > 0 {
+			b.WriteString(confmap.KeyDelimiter)
+		}
+		if b.Len()+len(keys[i]) > maxPathShown {
+			b.WriteString(strings.ToValidUTF8(keys[i][:min(len(keys[i]), max(0, maxPathShown-b.Len()))], "") + "…")
+			break
+		}
+		b.WriteString(keys[i])
+	}
+	return b.String()
+}
+
+// at begins an error's text with the place, if there is one.
+func (p *place) at() string {
+	if text := p.String(); text != "" {
+		return text + ": "
+	}
+	return "the configuration "
+}
+
+// count counts a node with so many bytes of text.
+func (c *checker) count(p *place, bytes int) error {
+	path := p.path + 16*p.parts
+	c.size.Values++
+	c.size.Bytes += bytes
+	c.size.Paths += path
+	c.size.Depth = max(c.size.Depth, p.depth)
+	c.size.LongestPath = max(c.size.LongestPath, path)
+	switch {
+	case p.depth > c.limits.Depth:
+		return limitErrorf("%sis nested deeper than %d levels, which is the most that is taken", p.at(), c.limits.Depth)
+	case c.size.Values > c.limits.Values:
+		return limitErrorf("the configuration has more than %d values, which is the most that is taken; the one too many is at %s", c.limits.Values, p)
+	case c.size.Bytes > c.limits.Bytes:
+		return limitErrorf("the configuration has more than %d bytes of text, with what its aliases repeat, which is the most that is taken", c.limits.Bytes)
+	case c.size.Paths > c.limits.Paths:
+		return limitErrorf("the configuration has key paths of more than %d bytes altogether, which is the most that is taken; shorten the keys above %s", c.limits.Paths, p)
+	}
+	return nil
+}
+
+func (c *checker) node(n *yaml.Node, p place) error {
+	switch n.Kind {
+	case yaml.DocumentNode:
+		for _, root := range n.Content {
+			if err := c.node(root, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	case yaml.AliasNode:
+		if n.Alias == nil {
+			return nil
+		}
+		return c.node(n.Alias, p) // one that contains itself is too deep
+	}
+	if err := c.count(&p, len(n.Value)); err != nil {
+		return err
+	}
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if key.Kind != yaml.ScalarNode { // an alias, or a map as the key
+				if err := c.node(key, p.down("?")); err != nil {
+					return err
+				}
+			}
+			name := key.Value
+			if key.Kind == yaml.AliasNode && key.Alias != nil {
+				name = key.Alias.Value
+			}
+			c.size.Bytes += len(name)
+			if err := c.node(n.Content[i+1], p.down(name)); err != nil {
+				return err
+			}
+		}
+	case yaml.SequenceNode:
+		for _, item := range n.Content {
+			if err := c.node(item, p.item()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) value(value any, p place) error {
+	text, _ := value.(string)
+	if err := c.count(&p, len(text)); err != nil {
+		return err
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		for key, inner := range v {
+			c.size.Bytes += len(key)
+			if err := c.value(inner, p.down(key)); err != nil {
+				return err
+			}
+		}
+	case []any:
+		for _, inner := range v {
+			if err := c.value(inner, p.item()); err != nil {
+				return err
+			}
+		}
+	case nil, string, bool, int, int64, uint64, float64:
+	default:
+		return c.other(reflect.ValueOf(value), p)
+	}
+	return nil
+}
+
+// other looks into types that are not of YAML. What ${…} became is a struct of the
+// collector's with a field Value until it is decoded.
+func (c *checker) other(v reflect.Value, p place) error {
+	switch v.Kind() {
+	case reflect.Struct:
+		if inner := v.FieldByName("Value"); inner.IsValid() && inner.CanInterface() {
+			return c.value(inner.Interface(), p)
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if err := c.value(v.Index(i).Interface(), p.item()); err != nil {
+				return err
+			}
+		}
+	case reflect.Map:
+		for entries := v.MapRange(); entries.Next(); {
+			name := fmt.Sprint(entries.Key().Interface())
+			c.size.Bytes += len(name)
+			if err := c.value(entries.Value().Interface(), p.down(name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
