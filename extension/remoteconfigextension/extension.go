@@ -28,6 +28,8 @@ const (
 	// farewellTimeout bounds the leave that is taken of a server, so that the
 	// pipelines have time to drain.
 	farewellTimeout = 5 * time.Second
+	// lastTimeout bounds the wait for the goroutine that applies configurations.
+	lastTimeout = 5 * time.Second
 	// restartTimeout bounds a restart that the server commands.
 	restartTimeout = 10 * time.Minute
 	// triggerCommand is what internal/reloading is told about such a restart.
@@ -244,10 +246,8 @@ func (*remoteConfig) NotReady() error { return nil }
 // Shutdown implements component.Component.
 func (r *remoteConfig) Shutdown(ctx context.Context) error {
 	var errs []error
-	if r.transport != nil {
-		farewell, cancel := context.WithTimeout(ctx, farewellTimeout)
-		errs = append(errs, r.transport.Shutdown(farewell))
-		cancel()
+	if t := r.transport; t != nil {
+		errs = append(errs, inTime(ctx, farewellTimeout, "leave of the configuration server", t.Shutdown))
 		r.transport = nil
 	}
 	if r.stop != nil {
@@ -258,11 +258,12 @@ func (r *remoteConfig) Shutdown(ctx context.Context) error {
 		r.runner = nil
 	}
 	if r.stop != nil {
-		select {
-		case <-r.done:
-		case <-ctx.Done(): // what it still writes is refused by the store
-			errs = append(errs, fmt.Errorf("a configuration is still being applied: %w", ctx.Err()))
-		}
+		// The runner has ended what it applied. What is still written is refused by
+		// the store.
+		errs = append(errs, inTime(ctx, lastTimeout, "the end of a configuration that is being applied", func(context.Context) error {
+			<-r.done
+			return nil
+		}))
 		r.stop = nil
 	}
 	if r.store != nil {
@@ -270,6 +271,31 @@ func (r *remoteConfig) Shutdown(ctx context.Context) error {
 		r.store = nil
 	}
 	return errors.Join(errs...)
+}
+
+// inTime calls f with a context that ends after timeout, and does not wait for it
+// much longer: an authenticator or a disk may not return, and the process has to
+// end all the same.
+func inTime(ctx context.Context, timeout time.Duration, what string, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	done := make(chan error, 1)
+	go func() {
+		defer cancel()
+		done <- f(ctx)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return fmt.Errorf("%s takes longer than %v", what, timeout)
+	}
 }
 
 // rulesText writes the restrictions as in a configuration.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"connectrpc.com/connect"
@@ -239,10 +240,39 @@ func TestConnectFailures(t *testing.T) {
 		require.NoError(t, ext.Shutdown(t.Context()))
 	}
 	f("a: [", "the configuration is not YAML")
+	f("receivers: "+strings.Repeat("{a: ", 3000)+strings.Repeat("}", 3000), "receivers::a::a::a", "is nested deeper than 66 levels")
 	f("pipelines: {orders: {receivers: {foo: {}}}}", "pipelines::orders", "receivers::foo")
 	f("pipelines: {orders: "+strings.ReplaceAll(nopPipeline, "receivers: {nop: {}}", "receivers: {nop: {endpoint: '${env:SECRET}'}}")+"}", "receivers::nop", "env")
 	f("pipelines: {orders: {receivers: {stubborn: {}}, exporters: {nop: {}}, service: {pipelines: {logs: {receivers: [stubborn], exporters: [nop]}}}}}",
 		"pipelines::orders", "stubborn", "it will not")
+}
+
+// stuckTransport does not return from Shutdown until it is released.
+type stuckTransport struct{ release chan struct{} }
+
+func (stuckTransport) Start(context.Context, component.Host, func(transport.Offer)) error { return nil }
+func (stuckTransport) Report(transport.Report)                                            {}
+func (s stuckTransport) Shutdown(context.Context) error {
+	<-s.release
+	return nil
+}
+
+// A server, an authenticator or a disk that does not answer holds up no shutdown.
+func TestShutdownIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		ext, host, _ := newTestExtension(t, connectConfig("http://127.0.0.1:1", t.TempDir()))
+		require.NoError(t, ext.Start(t.Context(), host))
+		require.NoError(t, ext.transport.Shutdown(t.Context()))
+		ext.transport = stuckTransport{release}
+		ext.stop, ext.done = func() {}, release // as if a set were being applied
+		began := time.Now()
+		err := ext.Shutdown(context.Background())
+		require.ErrorContains(t, err, "leave of the configuration server takes longer than 5s")
+		require.ErrorContains(t, err, "the end of a configuration that is being applied takes longer than 5s")
+		require.Equal(t, 12*time.Second, time.Since(began))
+		close(release)
+	})
 }
 
 func TestStartErrors(t *testing.T) {

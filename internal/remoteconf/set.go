@@ -37,7 +37,10 @@ const DefaultName = "remote"
 // are read no further.
 const MaxSize = 8 << 20
 
-// Limits is what one pipeline may have.
+// MaxPipelines is how many pipelines a content may have.
+const MaxPipelines = 1000
+
+// Limits is what the pipelines of a set may have, one of them or all together.
 var Limits = configsize.Remote
 
 // contentLimits is what a content may have: two levels more, for the key
@@ -113,6 +116,9 @@ func parseNamed(pipelines *yaml.Node) (Set, error) {
 	if pipelines.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("pipelines is a %s; it has to be a map of collector configurations by name", kind(pipelines))
 	}
+	if n := len(pipelines.Content) / 2; n > MaxPipelines {
+		return nil, fmt.Errorf("the configuration has %d pipelines; at most %d are taken", n, MaxPipelines)
+	}
 	set := make(Set, len(pipelines.Content)/2)
 	var errs []error
 	for i := 0; i < len(pipelines.Content); i += 2 {
@@ -173,6 +179,38 @@ func spellNulls(n *yaml.Node) {
 
 func hasAlias(n *yaml.Node) bool {
 	return n.Kind == yaml.AliasNode || slices.ContainsFunc(n.Content, hasAlias)
+}
+
+// CheckSize returns an error if the pipelines of a set are together beyond the
+// limits, as those of one content cannot be. Their bodies must have been parsed.
+func (s Set) CheckSize() error {
+	if len(s) > MaxPipelines {
+		return fmt.Errorf("the configuration has %d pipelines; at most %d are taken", len(s), MaxPipelines)
+	}
+	values := 0
+	for _, name := range s.Names() {
+		size, err := SizeOf(s[name])
+		if err != nil {
+			return fmt.Errorf("pipelines::%s: %w", name, err)
+		}
+		if values += size.Values; values > Limits.Values {
+			return fmt.Errorf("the pipelines have more than %d values altogether, which is the most that is taken", Limits.Values)
+		}
+	}
+	return nil
+}
+
+// SizeOf returns what a body has, or a *configsize.LimitError if that is more than
+// is taken. One that is not YAML has nothing: whoever decodes it says what is wrong.
+func SizeOf(body []byte) (configsize.Size, error) {
+	document, _, err := Limits.Parse(body)
+	if limit := new(configsize.LimitError); errors.As(err, &limit) {
+		return configsize.Size{}, err
+	}
+	if err != nil || document == nil {
+		return configsize.Size{}, nil //nolint:nilerr // said by whoever decodes it
+	}
+	return Limits.CheckNode(document)
 }
 
 // Names returns the names of the pipelines in order.

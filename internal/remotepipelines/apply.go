@@ -88,7 +88,7 @@ func (r *Runner) prepare(ctx context.Context, want remoteconf.Set, names []strin
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		rec, err := r.read(ctx, name, slices.Clone(want[name]))
+		rec, err := r.readInTime(ctx, name, slices.Clone(want[name]))
 		if err == nil {
 			err = r.dryRun(ctx, rec)
 		}
@@ -99,6 +99,29 @@ func (r *Runner) prepare(ctx context.Context, want remoteconf.Set, names []strin
 		recipes = append(recipes, rec)
 	}
 	return recipes, errors.Join(errs...)
+}
+
+// readInTime is read, but does not wait for a component's defaults or validation
+// that do not return.
+func (r *Runner) readInTime(ctx context.Context, name string, body []byte) (*recipe, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, r.startTimeout, fmt.Errorf("the reading takes longer than %v", r.startTimeout))
+	defer cancel()
+	read := make(chan *recipe, 1)
+	err := call(limited, func() error {
+		rec, err := r.read(limited, name, body)
+		read <- rec
+		return err
+	}, func(error) {})
+	if err == nil {
+		return <-read, nil
+	}
+	if limited.Err() != nil && ctx.Err() == nil && !errors.Is(err, errStuck) {
+		err = errors.Join(context.Cause(limited), err)
+	}
+	if failure := new(Failure); !errors.As(err, &failure) {
+		err = fail(name, StageParse, err)
+	}
+	return nil, err
 }
 
 // dryRun makes all components and shuts them down, never started: some hold
@@ -197,7 +220,7 @@ func (s *switchover) stop(ctx context.Context, names []string, port string) bool
 		stopping = append(stopping, p)
 		s.stopped = append(s.stopped, name)
 	}
-	s.r.stopPipelines(context.WithoutCancel(ctx), slices.Values(stopping))
+	s.r.stopPipelines(ctx, slices.Values(stopping))
 	return len(stopping) > 0
 }
 
@@ -216,7 +239,7 @@ func (s *switchover) finish(ctx context.Context) {
 			s.stopped = append(s.stopped, name)
 		}
 	}
-	s.r.stopPipelines(context.WithoutCancel(ctx), slices.Values(rest))
+	s.r.stopPipelines(ctx, slices.Values(rest))
 }
 
 // rollBack stops the new pipelines and starts the old ones that were stopped. One
@@ -225,19 +248,17 @@ func (s *switchover) rollBack(ctx context.Context, stage Stage) {
 	if ctx.Err() == nil && len(s.fresh)+len(s.stopped) > 0 {
 		s.r.metrics.rolledBack(stage)
 	}
-	shutDown := errors.Is(context.Cause(ctx), ErrShutdown)
-	ctx = context.WithoutCancel(ctx) // the previous set has to run, whoever waits
+	ctx, cancel := s.r.draining(ctx) // the previous set has to run, whoever waits
+	defer cancel()
 	s.r.stopPipelines(ctx, maps.Values(s.fresh))
 	clear(s.fresh)
 	again := maps.Clone(s.previous)
-	if shutDown { // what runs is about to be stopped too
-		for _, name := range s.stopped {
-			delete(again, name)
-		}
-		s.stopped = nil
-	}
 	slices.Sort(s.stopped)
 	for _, name := range s.stopped {
+		if s.r.isClosed() { // what runs is about to be stopped too
+			delete(again, name)
+			continue
+		}
 		rec := s.old[name].recipe
 		inst, err := s.r.launch(ctx, rec)
 		if err != nil {
@@ -252,8 +273,13 @@ func (s *switchover) rollBack(ctx context.Context, stage Stage) {
 	s.r.replace(again)
 }
 
-// releaseAll ends the keepers and returns the services that run.
+// releaseAll ends the keepers and returns the services that run. It waits for
+// keepers as long as ctx lasts and lastWait after that.
 func (r *Runner) releaseAll(ctx context.Context, pipelines iter.Seq[*pipeline]) []*instance {
+	ended := ctx
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ended))
+	defer cancel()
+	defer context.AfterFunc(ended, func() { time.AfterFunc(lastWait, cancel) })()
 	var instances []*instance
 	for p := range pipelines {
 		if p.halt != nil {
@@ -268,8 +294,10 @@ func (r *Runner) releaseAll(ctx context.Context, pipelines iter.Seq[*pipeline]) 
 	return instances
 }
 
-// stopPipelines stops pipelines and logs what went wrong.
+// stopPipelines stops pipelines, whatever becomes of ctx, and logs what went wrong.
 func (r *Runner) stopPipelines(ctx context.Context, pipelines iter.Seq[*pipeline]) {
+	ctx, cancel := r.draining(ctx)
+	defer cancel()
 	if err := r.stopAll(ctx, r.releaseAll(ctx, pipelines)); err != nil {
 		r.host.Logger.Warn("Remote pipelines did not stop cleanly", zap.Error(err))
 	}

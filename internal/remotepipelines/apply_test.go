@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -214,6 +215,50 @@ func TestShutdownOfStuck(t *testing.T) {
 	defer cancel()
 	require.ErrorIs(t, r.Shutdown(ctx), context.DeadlineExceeded)
 	require.Nil(t, l.unit("receiver:unit/a"))
+}
+
+// Whatever a configuration does, Shutdown returns within DrainTimeout and some
+// seconds.
+func TestShutdownIsBounded(t *testing.T) {
+	const drain = 30 * time.Second
+	stuck := []byte("receivers: {stuck: }")
+	f := func(name string, before, want set, at time.Duration) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t)
+				r := New(Settings{Host: l, Rules: anything{}, DrainTimeout: drain, StartTimeout: time.Hour, Probation: time.Hour})
+				if before != nil {
+					kept, cancel := context.WithCancel(t.Context())
+					require.ErrorIs(t, r.Apply(kept, before, cancel), context.Canceled)
+				}
+				applied := make(chan error, 1)
+				go func() { applied <- r.Apply(context.Background(), want, nil) }()
+				time.Sleep(at)
+				synctest.Wait()
+				began := time.Now()
+				_ = r.Shutdown(context.Background())
+				require.LessOrEqual(t, time.Since(began), drain+10*time.Second)
+				require.ErrorIs(t, <-applied, ErrShutdown)
+				require.LessOrEqual(t, time.Since(began), drain+10*time.Second)
+			})
+		})
+	}
+	ok := func(receiver string) set { return set{"p": simple("p", receiver, "")} }
+	f("read", nil, set{"p": stuck}, time.Second)
+	f("read the second", nil, set{"a": simple("a", "", ""), "p": stuck}, time.Second)
+	f("dry run", nil, ok("block: create"), time.Second)
+	f("start", nil, ok("block: start"), time.Second)
+	f("start of a successor", ok(""), ok("block: start"), time.Second)
+	f("probation", nil, ok(""), time.Second)
+	f("probation and shutdown", nil, ok("block: shutdown"), time.Second)
+	f("shutdown of the predecessor", ok("block: shutdown"), ok(""), time.Second)
+	f("shutdown of the predecessor, almost over", ok("block: shutdown"), ok(""), drain-time.Second)
+	f("shutdown of both", ok("block: shutdown"), ok("block: shutdown, token: x"), drain-time.Second)
+	f("roll-back", ok("block: shutdown"), ok("block: shutdown, report: permanent"), drain+5*time.Second)
+	f("roll-back to one that does not start", set{"p": simple("p", "endpoint: 127.0.0.1:0", "")},
+		set{"p": simple("p", "block: shutdown, report: permanent", "")}, 5*time.Second)
+	f("restart", ok(""), ok("report: fatal, block: shutdown"), 3*time.Second)
 }
 
 func TestPanics(t *testing.T) {

@@ -90,7 +90,9 @@ func (r *Runner) launch(ctx context.Context, rec *recipe) (*instance, error) {
 		}
 		return nil, failure // end comes when Start returns
 	}
-	if err := inst.stop(context.WithoutCancel(ctx), r.drainTimeout); err != nil {
+	draining, done := r.draining(ctx)
+	defer done()
+	if err := inst.stop(draining, r.drainTimeout); err != nil {
 		inst.logger.Debug("Components that were not all started did not stop cleanly", zap.Error(err))
 	}
 	return nil, failure

@@ -251,8 +251,9 @@ func (l *lab) make(kind string, set component.ID, tel component.TelemetrySetting
 }
 
 var (
-	unitType = component.MustNewType("unit")
-	noneType = component.MustNewType("none") // a type whose default configuration panics
+	unitType  = component.MustNewType("unit")
+	noneType  = component.MustNewType("none")  // a type whose default configuration panics
+	stuckType = component.MustNewType("stuck") // a type whose default configuration does not return
 )
 
 func unitDefaults() component.Config { return &unitConfig{} }
@@ -261,6 +262,9 @@ func unitDefaults() component.Config { return &unitConfig{} }
 func (l *lab) GetFactory(kind component.Kind, t component.Type) component.Factory {
 	if t == noneType && kind == component.KindReceiver {
 		return receiver.NewFactory(t, func() component.Config { panic("in CreateDefaultConfig") }) //nolint:forbidigo // on command
+	}
+	if t == stuckType && kind == component.KindReceiver {
+		return receiver.NewFactory(t, func() component.Config { <-l.release; return unitDefaults() })
 	}
 	if t != unitType {
 		return nil

@@ -28,19 +28,6 @@ const (
 	maxNesting = 256
 )
 
-// sizeOf returns what a body has, or an error if that is more than is taken. One
-// that is not YAML has nothing, as whoever decodes it says what is wrong.
-func sizeOf(body []byte) (configsize.Size, error) {
-	document, _, err := remoteconf.Limits.Parse(body)
-	if limit := new(configsize.LimitError); errors.As(err, &limit) {
-		return configsize.Size{}, err
-	}
-	if err != nil || document == nil {
-		return configsize.Size{}, nil //nolint:nilerr // said by whoever decodes it
-	}
-	return remoteconf.Limits.CheckNode(document)
-}
-
 // checkResolvedSize looks at a configuration when all of it is expanded.
 func checkResolvedSize(resolved *confmap.Conf) error {
 	all := resolved.ToStringMap()

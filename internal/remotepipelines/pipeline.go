@@ -99,9 +99,11 @@ func (p *pipeline) keeper(ctx context.Context, r *Runner) {
 		if time.Since(inst.started) > stableAfter {
 			pause.Reset()
 		}
-		if err := inst.stop(context.WithoutCancel(ctx), r.drainTimeout); err != nil {
+		draining, done := r.draining(ctx)
+		if err := inst.stop(draining, r.drainTimeout); err != nil {
 			logger.Warn("A remote pipeline did not stop cleanly", zap.Error(err))
 		}
+		done()
 	}
 }
 

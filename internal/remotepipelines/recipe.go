@@ -20,6 +20,7 @@ import (
 	"github.com/invar-otel/invar/converter/laneconverter"
 	"github.com/invar-otel/invar/internal/confinement"
 	"github.com/invar-otel/invar/internal/redaction"
+	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
 // recipe is all that is needed to make the service of one pipeline, any number
@@ -55,7 +56,7 @@ func (r *Runner) read(ctx context.Context, name string, body []byte) (*recipe, e
 // readUnguarded adds the secrets of the configuration to secrets as it finds
 // them, also if it fails.
 func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte, secrets *redaction.Secrets) (*recipe, error) {
-	size, err := sizeOf(body)
+	size, err := remoteconf.SizeOf(body)
 	if err != nil {
 		return nil, err
 	}

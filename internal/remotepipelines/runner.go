@@ -23,6 +23,7 @@ package remotepipelines
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"sync"
 	"time"
@@ -85,6 +86,9 @@ type Runner struct {
 	pipelines map[string]*pipeline    // the running set; replaced, never changed
 	interrupt context.CancelCauseFunc // of the Apply under way, or nil
 	closed    bool
+
+	ending context.Context // ends when all of Shutdown has to
+	end    context.CancelCauseFunc
 }
 
 // New returns a Runner that runs nothing. Its metrics go to set.Telemetry until
@@ -106,6 +110,7 @@ func New(set Settings) *Runner {
 	if r.startTimeout <= 0 {
 		r.startTimeout = time.Minute
 	}
+	r.ending, r.end = context.WithCancelCause(context.Background())
 	r.metrics = newOwnMetrics(set.Telemetry, r.countRunning)
 	return r
 }
@@ -138,6 +143,12 @@ func (r *Runner) countRunning() (n int64) {
 		}
 	}
 	return n
+}
+
+func (r *Runner) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
 }
 
 func (r *Runner) snapshot() map[string]*pipeline {
@@ -181,9 +192,21 @@ func (r *Runner) begin(ctx context.Context) (during context.Context, done func()
 	}, nil
 }
 
+// draining returns a context for stopping pipelines, which has to go on whoever
+// waits for it: it ends with what is left of Shutdown's time.
+func (r *Runner) draining(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	unlink := context.AfterFunc(r.ending, func() { cancel(context.Cause(r.ending)) })
+	return ctx, func() {
+		unlink()
+		cancel(nil)
+	}
+}
+
 // Shutdown interrupts an Apply, stops all pipelines in parallel, and waits for
-// them as long as ctx lasts and at most DrainTimeout. Further calls, and those
-// without an Apply before, do nothing.
+// them as long as ctx lasts and at most DrainTimeout and some seconds, whatever a
+// component does. What has not stopped by then is left to end later, if ever.
+// Further calls, and those without an Apply before, do nothing.
 func (r *Runner) Shutdown(ctx context.Context) error {
 	r.mu.Lock()
 	first := !r.closed
@@ -195,14 +218,27 @@ func (r *Runner) Shutdown(ctx context.Context) error {
 	if !first {
 		return nil
 	}
+	errLate := fmt.Errorf("the shutdown takes longer than %v", r.drainTimeout)
+	limit := time.AfterFunc(r.drainTimeout, func() { r.end(errLate) })
+	defer limit.Stop()
+	unlink := context.AfterFunc(ctx, func() { r.end(context.Cause(ctx)) })
+	defer unlink()
+	// An Apply that is interrupted gives its turn back when it has stopped what it
+	// started, or has waited for that as long as it may.
+	last := time.NewTimer(r.drainTimeout + 5*lastWait)
+	defer last.Stop()
 	select {
 	case r.turn <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-last.C:
+		return fmt.Errorf("a set of pipelines is still being applied: %w", errLate)
 	}
 	defer func() { <-r.turn }()
 	all := r.snapshot()
 	r.replace(make(map[string]*pipeline))
-	err := r.stopAll(ctx, r.releaseAll(ctx, maps.Values(all)))
+	draining, cancel := r.draining(ctx)
+	defer cancel()
+	err := r.stopAll(draining, r.releaseAll(draining, maps.Values(all)))
 	return errors.Join(err, r.metrics.shutdown())
 }

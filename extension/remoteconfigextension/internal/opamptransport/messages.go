@@ -210,6 +210,9 @@ func readSet(files map[string]*protobufs.AgentConfigFile) (remoteconf.Set, error
 	if size > remoteconf.MaxSize {
 		return nil, fmt.Errorf("the configuration has %d bytes; at most %d are taken", size, remoteconf.MaxSize)
 	}
+	if len(files) > remoteconf.MaxPipelines {
+		return nil, fmt.Errorf("the configuration has %d pipelines; at most %d are taken", len(files), remoteconf.MaxPipelines)
+	}
 	if file, unnamed := files[""]; unnamed {
 		if len(files) > 1 {
 			return nil, fmt.Errorf("the config map has the key \"\" and %d others; use \"\" alone for one content, or name every pipeline", len(files)-1)
@@ -236,6 +239,9 @@ func readSet(files map[string]*protobufs.AgentConfigFile) (remoteconf.Set, error
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if err := set.CheckSize(); err != nil {
 		return nil, err
 	}
 	return set, nil

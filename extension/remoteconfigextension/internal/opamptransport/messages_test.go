@@ -2,6 +2,7 @@ package opamptransport
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,16 @@ func TestOfferRefuses(t *testing.T) {
 	f(remoteConfig("h", "a b", metricsPipeline, "c", "{"), "pipeline name \"a b\": use letters, digits, '_', '-' and '.', beginning with a letter or digit, at most 128\npipelines::c: the configuration is not YAML")
 	f(remoteConfig("h", "a", "pipelines: {b: {receivers: {}}}"), `pipelines::a: has the key "pipelines"; send it below the key ""`)
 	f(remoteConfig("h", "a", strings.Repeat(" ", remoteconf.MaxSize), "b", "c"), "the configuration has 8388609 bytes; at most 8388608 are taken")
+	deep := "receivers: " + strings.Repeat("{a: ", 3000) + strings.Repeat("}", 3000)
+	f(remoteConfig("h", "", deep), "is nested deeper than 66 levels")
+	f(remoteConfig("h", "p", deep), "pipelines::p: receivers::a::a")
+	many := "receivers: [" + strings.Repeat("1, ", 20_000) + "]"
+	f(remoteConfig("h", "p", many, "q", many), "the pipelines have more than 30000 values altogether")
+	var names []string
+	for i := range 1001 {
+		names = append(names, fmt.Sprint("p", i), metricsPipeline)
+	}
+	f(remoteConfig("h", names...), "the configuration has 1001 pipelines; at most 1000 are taken")
 }
 
 func TestHashes(t *testing.T) {
