@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/invar-otel/invar/internal/configsize"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
@@ -51,6 +52,12 @@ func parseDefinition(name string, content []byte) (*definition, error) {
 	if len(content) > MaxContent {
 		return nil, fmt.Errorf("the file has %d bytes; at most %d are taken", len(content), MaxContent)
 	}
+	// What no collector takes is not walked here either.
+	limits := remoteconf.Limits
+	limits.Depth++ // for the key config
+	if _, _, err := limits.Parse(content); errors.As(err, new(*configsize.LimitError)) {
+		return nil, err
+	}
 	var file definitionFile
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	decoder.KnownFields(true)
@@ -58,7 +65,7 @@ func parseDefinition(name string, content []byte) (*definition, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, errors.New("the file is empty; it needs at least the key config with a collector configuration")
 		}
-		return nil, fmt.Errorf("the file is not a pipeline's YAML: %w", err)
+		return nil, fmt.Errorf("the file is not a pipeline's YAML: %s", cut(err.Error(), maxError)) // it has a line for each value
 	}
 	if decoder.Decode(new(yaml.Node)) == nil {
 		return nil, errors.New("the file has several YAML documents; write one file for each pipeline")
@@ -155,7 +162,7 @@ func checkStructure(config *yaml.Node) error {
 		} `yaml:"service"`
 	}
 	if err := config.Decode(&c); err != nil {
-		return fmt.Errorf("config: %w", err)
+		return fmt.Errorf("config: %s", cut(err.Error(), maxError))
 	}
 	var errs []error
 	if !c.Service.Telemetry.IsZero() {

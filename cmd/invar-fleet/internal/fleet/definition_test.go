@@ -88,7 +88,14 @@ func TestParseDefinitionRefuses(t *testing.T) {
 	f(pipelines("{pipelines: {metrics: }}"), "metrics::receivers: there are none", "metrics::exporters: there are none")
 	f(pipelines("{pipelines: {metric: {receivers: [r], exporters: [e]}}}"), `"metric" is no signal`)
 	f(pipelines("{pipelines: [metrics]}"), "config: yaml")
-	f("config: &c {receivers: *c, service: 1}", "config")
+	f("config: &c {receivers: *c, service: 1}", "config::receivers::receivers", "is nested deeper than 65 levels")
+	f("config: "+strings.Repeat("{a: ", 3000)+strings.Repeat("}", 3000), "config::a::a", "is nested deeper than 65 levels")
+	f("config: {? "+strings.Repeat("a::", 3000)+"a : 1}", "is nested deeper than 65 levels")
+	f("config: {receivers: ["+strings.Repeat("1, ", 40_000)+"]}", "more than 30000 values")
+	_, err := parseDefinition("shop", []byte("matchers: ["+strings.Repeat("[], ", 10_000)+"]"))
+	require.ErrorContains(t, err, "cannot unmarshal !!seq into string")
+	require.Less(t, len(err.Error()), 2*maxError)
+	f("x: {y: &y ["+strings.Repeat("1, ", 1000)+"]}\nconfig: ["+strings.Repeat("*y, ", 1000)+"]", "more than 30000 values")
 }
 
 func FuzzParseDefinition(f *testing.F) {
