@@ -317,9 +317,9 @@ func (c *conductor) noteStorage(err error) {
 	}
 }
 
-// reason is an error's text, shortened.
+// reason is what the server is told of an error, shortened.
 func reason(err error) string {
-	text := err.Error()
+	text := remotepipelines.Reason(err)
 	if len(text) <= maxReason {
 		return text
 	}

@@ -244,7 +244,7 @@ func TestConnectFailures(t *testing.T) {
 	f("pipelines: {orders: {receivers: {foo: {}}}}", "pipelines::orders", "receivers::foo")
 	f("pipelines: {orders: "+strings.ReplaceAll(nopPipeline, "receivers: {nop: {}}", "receivers: {nop: {endpoint: '${env:SECRET}'}}")+"}", "receivers::nop", "env")
 	f("pipelines: {orders: {receivers: {stubborn: {}}, exporters: {nop: {}}, service: {pipelines: {logs: {receivers: [stubborn], exporters: [nop]}}}}}",
-		"pipelines::orders", "stubborn", "it will not")
+		"pipelines::orders", "receivers::stubborn: an error that the collector's log has")
 }
 
 // stuckTransport does not return from Shutdown until it is released.

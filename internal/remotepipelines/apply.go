@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -61,6 +60,7 @@ func (r *Runner) apply(ctx context.Context, want remoteconf.Set, started func())
 	if err != nil {
 		return err
 	}
+	before := failedBefore(s.old, recipes)
 	began := time.Now()
 	if err := s.start(ctx, recipes); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (r *Runner) apply(ctx context.Context, want remoteconf.Set, started func())
 	if started != nil {
 		started()
 	}
-	if err := r.probation(ctx, s.fresh); err != nil && ctx.Err() == nil {
+	if err := r.probation(ctx, s.fresh, before); err != nil && ctx.Err() == nil {
 		s.rollBack(ctx, StageProbation)
 		return err
 	}
@@ -104,7 +104,7 @@ func (r *Runner) prepare(ctx context.Context, want remoteconf.Set, names []strin
 // readInTime is read, but does not wait for a component's defaults or validation
 // that do not return.
 func (r *Runner) readInTime(ctx context.Context, name string, body []byte) (*recipe, error) {
-	limited, cancel := context.WithTimeoutCause(ctx, r.startTimeout, fmt.Errorf("the reading takes longer than %v", r.startTimeout))
+	limited, cancel := context.WithTimeoutCause(ctx, r.startTimeout, ownWords("the reading takes longer than %v", r.startTimeout))
 	defer cancel()
 	read := make(chan *recipe, 1)
 	err := call(limited, func() error {
@@ -127,7 +127,7 @@ func (r *Runner) readInTime(ctx context.Context, name string, body []byte) (*rec
 // dryRun makes all components and shuts them down, never started: some hold
 // something from their making on.
 func (r *Runner) dryRun(ctx context.Context, rec *recipe) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, r.startTimeout, fmt.Errorf("the making takes longer than %v", r.startTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, r.startTimeout, ownWords("the making takes longer than %v", r.startTimeout))
 	defer cancel()
 	last := newTally()
 	err := call(ctx, func() error {

@@ -24,7 +24,7 @@ func TestApply(t *testing.T) {
 	require.Equal(t, 4, l.count())
 	a, b := l.unit("receiver:unit/a"), l.unit("receiver:unit/b")
 	require.NotNil(t, a)
-	require.YAMLEq(t, `{receivers: {unit/b: {endpoint: "", fail: "", panic: "", block: "", report: "", recover: 0s, count: 0,
+	require.YAMLEq(t, `{receivers: {unit/b: {endpoint: "", fail: "", panic: "", block: "", report: "", recover: 0s, takes: 0s, timeout: 0s, quiet: false, count: 0,
 		token: "[REDACTED]", tls: null, next: null, retry: false, lose: 0}}}`,
 		section(t, r.Effective()["b"], "receivers"))
 	require.NotContains(t, string(r.Effective()["b"]), "s3cr3t")

@@ -14,7 +14,7 @@ type Health struct {
 	// Status is the name of a component status ("StatusOK"), the gravest below
 	// it, or "down" of a pipeline that does not run though it should.
 	Status string
-	// Error is the reason if it is not healthy.
+	// Error is the reason if it is not healthy, as it may be told to the server.
 	Error string
 	// Since is when it was started; the zero time for components, what is down,
 	// and the whole.

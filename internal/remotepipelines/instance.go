@@ -3,7 +3,6 @@ package remotepipelines
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.opentelemetry.io/collector/component/componentstatus"
@@ -30,7 +29,7 @@ type instance struct {
 }
 
 // errTooLate is the error of components that were told to end when they were up.
-var errTooLate = errors.New("it started too late")
+var errTooLate = ownWords("it started too late")
 
 // launch makes and starts a service. When it returns an error, nothing of the
 // service is left but what does not stop within the DrainTimeout.
@@ -44,7 +43,7 @@ func (r *Runner) launch(ctx context.Context, rec *recipe) (*instance, error) {
 		ended:   make(chan struct{}),
 	}
 	inst.meters = metersFor(r.host, rec.name, inst.sent)
-	limited, cancel := context.WithTimeoutCause(ctx, r.startTimeout, fmt.Errorf("the start takes longer than %v", r.startTimeout))
+	limited, cancel := context.WithTimeoutCause(ctx, r.startTimeout, ownWords("the start takes longer than %v", r.startTimeout))
 	defer cancel()
 	// What components are started with lives as long as they do; some keep it.
 	alive, release := context.WithCancel(context.Background())
@@ -131,7 +130,7 @@ func (i *instance) drainFatal() {
 // stop shuts the service down, within timeout and as long as ctx lasts. What
 // does not stop by then is left to end later, if ever.
 func (i *instance) stop(ctx context.Context, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the shutdown takes longer than %v", timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ownWords("the shutdown takes longer than %v", timeout))
 	defer cancel()
 	err := call(ctx, func() error { return i.end(ctx) }, func(err error) {
 		i.logger.Info("A remote pipeline that did not stop in time has stopped", zap.Error(err))

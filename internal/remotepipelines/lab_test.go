@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ import (
 	"go.opentelemetry.io/collector/service"
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/invar-otel/invar/internal/confinement"
@@ -55,6 +57,9 @@ type unitConfig struct {
 	Next     *map[string]unitConfig  `mapstructure:"next"`
 	Retry    bool                    `mapstructure:"retry"` // exporters: hold data back
 	Lose     int                     `mapstructure:"lose"`  // exporters: each n-th batch is lost
+	Takes    time.Duration           `mapstructure:"takes"` // exporters: until the destination answers, the first ten times
+	Timeout  time.Duration           `mapstructure:"timeout"`
+	Quiet    bool                    `mapstructure:"quiet"` // exporters: log nothing
 }
 
 func (c *unitConfig) Validate() error {
@@ -227,9 +232,16 @@ func (u *unit) ConsumeLogs(ctx context.Context, logs plog.Logs) error {
 		return u.next.ConsumeLogs(ctx, logs)
 	}
 	n := u.batches.Add(1)
+	if u.config.Takes > 0 && n <= 10 { // as many as the queue has consumers
+		select {
+		case <-time.After(u.config.Takes):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	switch {
 	case u.config.Fail == "send" && u.config.Retry:
-		return errors.New("the destination is away")
+		return fmt.Errorf("the destination is away: %w", syscall.ECONNREFUSED)
 	case u.config.Fail == "send", u.config.Lose > 0 && n%int64(u.config.Lose) == 0:
 		return consumererror.NewPermanent(errors.New("the destination refuses"))
 	}
@@ -293,9 +305,14 @@ func (l *lab) GetFactory(kind component.Kind, t component.Type) component.Factor
 			if err != nil {
 				return nil, err
 			}
+			if u.config.Quiet {
+				set.Logger = zap.NewNop()
+			}
 			retry := configretry.NewDefaultBackOffConfig()
 			retry.Enabled = u.config.Retry
-			options := []exporterhelper.Option{exporterhelper.WithStart(u.Start), exporterhelper.WithShutdown(u.Shutdown), exporterhelper.WithRetry(retry)}
+			timeout := exporterhelper.NewDefaultTimeoutConfig()
+			timeout.Timeout = u.config.Timeout
+			options := []exporterhelper.Option{exporterhelper.WithTimeout(timeout), exporterhelper.WithStart(u.Start), exporterhelper.WithShutdown(u.Shutdown), exporterhelper.WithRetry(retry)}
 			if u.config.Retry {
 				options = append(options, exporterhelper.WithQueue(configoptional.Some(exporterhelper.NewDefaultQueueConfig())))
 			}

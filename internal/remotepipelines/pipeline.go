@@ -133,15 +133,24 @@ func (p *pipeline) health() Health {
 	if p.current == nil {
 		h := Health{Status: "down", Changed: p.changed}
 		if p.down != nil {
-			h.Error = tidy(p.down.Error())
+			h.Error = downReason(p.down)
 		}
 		return h
 	}
 	h := Health{Healthy: true, Status: statusOK, Since: p.current.started, Changed: p.changed, Parts: p.current.watcher.health()}
 	if worst := p.current.watcher.worst(); worst != nil {
-		h.Healthy, h.Status, h.Error, h.Changed = false, worst.status.String(), tidy(worst.Error()), worst.since
+		h.Healthy, h.Status, h.Error, h.Changed = false, worst.status.String(), worst.reason(), worst.since
 	}
 	return h
+}
+
+// downReason is what the server may be told of why a pipeline is down.
+func downReason(err error) string {
+	var of *componentError
+	if errors.As(err, &of) && len(failuresIn(err)) == 0 {
+		return of.reason()
+	}
+	return Reason(err)
 }
 
 // stopAll shuts services down, in parallel.

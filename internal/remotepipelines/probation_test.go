@@ -73,7 +73,43 @@ func TestProbation(t *testing.T) {
 	rolledBack("count: 1", "fail: send, retry: true", "exporters::unit/p",
 		"nothing was delivered, ", 30*time.Second)
 	rolledBack("count: 1", "fail: send, retry: true", "exporters::unit/p",
-		"attempts failed, the last one with: the destination is away", 30*time.Second)
+		"attempts failed; the last error: connection refused", 30*time.Second)
+
+	// Nothing but metrics tells of these.
+	kept("count: 1", "quiet: true, retry: true, takes: 20s", 30*time.Second)
+	kept("count: 1", "quiet: true, retry: true, takes: 40s, timeout: 45s", 41*time.Second)
+	rolledBack("count: 1", "quiet: true, retry: true, fail: send, timeout: 5s", "exporters::unit/p",
+		"nothing was delivered; the first request has been without success for ", 30*time.Second)
+	rolledBack("count: 1", "quiet: true, retry: true, takes: 50s, timeout: 40s", "exporters::unit/p",
+		"nothing was delivered; the first request has been without success for 41s", 41*time.Second)
+	rolledBack("count: 1", "quiet: true, retry: true, takes: 100s, timeout: 2h", "exporters::unit/p", "nothing was delivered", 101*time.Second) // with its end
+	kept("count: 0", "quiet: true, retry: true, fail: send", 30*time.Second)
+}
+
+// What did not work before is no fault of a configuration that has the same.
+func TestFailedBefore(t *testing.T) {
+	f := func(old, next, receiver string, kept bool) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab(t)
+			r := newRunner(t, l, nil)
+			require.NoError(t, r.Apply(t.Context(), set{"p": simple("p", "count: 1", old)}, nil))
+			time.Sleep(2 * time.Minute)
+			r.set.Probation = 30 * time.Second
+			err := r.Apply(t.Context(), set{"p": simple("p", "count: 1, "+receiver, next)}, nil)
+			require.Equal(t, kept, err == nil, err)
+			require.NoError(t, r.Shutdown(context.Background()))
+		})
+	}
+	for _, dead := range []string{
+		"fail: send, retry: true", "fail: send, retry: true, quiet: true", "fail: send", "report: recoverable", "report: permanent",
+	} {
+		f(dead, dead, "token: x", true)
+		f(dead, dead+", token: another", "", false)
+		f("token: well", dead, "", false)
+		f(dead, dead, "report: permanent", false)
+	}
+	f("token: well", "token: better", "", true)
 }
 
 // An error that comes in the last seconds gets as long as others to pass.
@@ -122,7 +158,7 @@ func TestKeeper(t *testing.T) {
 		health := r.Health()
 		require.False(t, health.Healthy)
 		require.Equal(t, "down", health.Parts["f"].Status)
-		require.Contains(t, health.Error, "pipelines::f: receivers::unit/f: StatusFatalError: reported by a unit")
+		require.Contains(t, health.Error, "pipelines::f: receivers::unit/f: StatusFatalError: an error that the collector's log has")
 		require.True(t, health.Parts["a"].Healthy)
 
 		time.Sleep(1500 * time.Millisecond) // the first pause is at most that

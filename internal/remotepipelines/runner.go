@@ -56,7 +56,8 @@ type Settings struct {
 	Rules     Rules
 	// Probation is how long new pipelines are watched before they are kept; 0 is
 	// not at all. It takes up to twice as long if a component gets into an error
-	// towards the end.
+	// towards the end, and up to a minute longer while an exporter that has
+	// delivered nothing waits for its first answer.
 	Probation time.Duration
 	// MaxErrorRatio is the share of an exporter's items, of a changed pipeline and
 	// in its probation, from which on the set is rolled back. From 1 on none is;

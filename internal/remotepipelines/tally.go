@@ -1,45 +1,79 @@
 package remotepipelines
 
 import (
-	"fmt"
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.uber.org/zap/zapcore"
 )
 
-// tally counts what the exporters of one service deliver, from the counters
-// that exporterhelper and this repository's exporters have in common. Those that
-// hold data back while a destination is away (retry_on_failure) count nothing
-// until they give up, after minutes, but log each attempt; so the log is watched
-// too. Its methods may be called concurrently.
+// tally knows what the exporters of one service deliver, from the counters that
+// exporterhelper and this repository's exporters have in common. Those that hold
+// data back while a destination is away (retry_on_failure) count nothing as failed
+// until they give up, after minutes; but what they try to send counts as in flight
+// all the while. Their log of attempts tells earlier, and why, and is not relied
+// upon. Its methods may be called concurrently.
 type tally struct {
 	mu        sync.Mutex
-	exporters map[string]*delivery // by component ID
-	last      string               // key of the component whose logger was made last
+	exporters map[lane]*delivery
+	last      string // key of the component whose logger was made last
 }
 
-// delivery is what became of an exporter's data.
+// lane is an exporter's way for one signal: each may have a destination of its own.
+type lane struct {
+	exporter string // its ID
+	signal   string // logs, metrics, traces or profiles
+}
+
+// delivery is what became of a lane's data.
 type delivery struct {
 	sent, failed int64  // items
 	refused      int64  // items in requests that count as sent
 	retries      int64  // attempts that failed and will be repeated
-	lastError    string // of an attempt
+	why          string // the class of the last error, "" if it is not known
+
+	inFlight int64     // requests, with those that wait to be tried again
+	since    time.Time // when there was none in flight last, or one arrived last
+	good     time.Time // when items were sent last
+	bad      time.Time // when items or an attempt failed last
 }
 
-func newTally() *tally { return &tally{exporters: make(map[string]*delivery)} }
+func newTally() *tally { return &tally{exporters: make(map[lane]*delivery)} }
 
-// of returns an exporter's delivery; the lock is held.
-func (t *tally) of(exporter string) *delivery {
-	d := t.exporters[exporter]
+// of returns a lane's delivery; the lock is held.
+func (t *tally) of(l lane) *delivery {
+	d := t.exporters[l]
 	if d == nil {
 		d = &delivery{}
-		t.exporters[exporter] = d
+		t.exporters[l] = d
 	}
 	return d
 }
+
+// signals are what the counters' names end with.
+var signals = map[string]string{
+	"_log_records": "logs", "_metric_points": "metrics", "_spans": "traces", "_profile_samples": "profiles",
+}
+
+// signalOf returns the signal of a counter, or else of a measurement.
+func signalOf(counter string, attributes attribute.Set) string {
+	for end, signal := range signals {
+		if strings.HasSuffix(counter, end) {
+			return signal
+		}
+	}
+	signal, _ := attributes.Value("data_type")
+	return signal.AsString()
+}
+
+// attributeErrorType is what exporterhelper says of items that failed: a gRPC
+// status or a word of its own.
+const attributeErrorType = "error.type"
 
 // counter is labelledmetrics' Watch.
 func (t *tally) counter(name string) func(n int64, attributes attribute.Set) {
@@ -47,14 +81,26 @@ func (t *tally) counter(name string) func(n int64, attributes attribute.Set) {
 	if !is {
 		return nil
 	}
-	var add func(d *delivery, n int64)
+	var add func(d *delivery, n int64, attributes attribute.Set)
 	switch {
 	case slices.Contains([]string{"loki_refused_log_records", "pyroscope_refused_profile_samples"}, rest):
-		add = func(d *delivery, n int64) { d.refused += n }
+		add = func(d *delivery, n int64, _ attribute.Set) { d.refused += n }
+	case rest == "in_flight_requests":
+		add = func(d *delivery, n int64, _ attribute.Set) { d.fly(n) }
 	case strings.HasPrefix(rest, "sent_") && !strings.HasSuffix(rest, "_bytes"):
-		add = func(d *delivery, n int64) { d.sent += n }
+		add = func(d *delivery, n int64, _ attribute.Set) {
+			if d.sent += n; n > 0 {
+				d.good = time.Now()
+			}
+		}
 	case strings.HasPrefix(rest, "send_failed_"), strings.HasPrefix(rest, "enqueue_failed_"):
-		add = func(d *delivery, n int64) { d.failed += n }
+		add = func(d *delivery, n int64, attributes attribute.Set) {
+			d.failed += n
+			d.bad = time.Now()
+			if kind, has := attributes.Value(attributeErrorType); has && d.why == "" {
+				d.why = grpcClass(kind.AsString())
+			}
+		}
 	default:
 		return nil
 	}
@@ -65,20 +111,32 @@ func (t *tally) counter(name string) func(n int64, attributes attribute.Set) {
 		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		add(t.of(id.AsString()), n)
+		add(t.of(lane{id.AsString(), signalOf(rest, attributes)}), n, attributes)
 	}
 }
 
-// retrying is what exporterhelper logs of an attempt that it will repeat.
-const retrying = "Exporting failed. Will retry the request after interval."
+// fly counts requests that are begun or ended.
+func (d *delivery) fly(n int64) {
+	if n < 0 || d.inFlight == 0 {
+		d.since = time.Now() // one that ended was an answer, so the others may get theirs
+	}
+	d.inFlight += n
+}
+
+// What exporterhelper logs of an attempt that it will repeat, and of one that it
+// will not.
+const (
+	retrying = "Exporting failed. Will retry the request after interval."
+	dropping = "Exporting failed. Dropping data."
+)
 
 // watch wraps the core of a service's logger.
 func (t *tally) watch(core zapcore.Core) zapcore.Core { return &watchedCore{Core: core, t: t} }
 
 type watchedCore struct {
 	zapcore.Core
-	t        *tally
-	exporter string // the component that logs, if it is an exporter
+	t    *tally
+	lane *lane // the component that logs, if it is an exporter
 }
 
 // Enabled lets the level of attempts pass, even where the host logs less.
@@ -88,7 +146,8 @@ func (c *watchedCore) Enabled(level zapcore.Level) bool {
 
 // With notices whose logger it becomes.
 func (c *watchedCore) With(fields []zapcore.Field) zapcore.Core {
-	with := &watchedCore{Core: c.Core.With(fields), t: c.t, exporter: c.exporter}
+	// The service's core removes fields from the slice that it is given.
+	with := &watchedCore{Core: c.Core.With(slices.Clone(fields)), t: c.t, lane: c.lane}
 	encoder := zapcore.NewMapObjectEncoder()
 	for _, f := range fields {
 		if f.Type == zapcore.InlineMarshalerType { // as the service adds a component's
@@ -101,7 +160,8 @@ func (c *watchedCore) With(fields []zapcore.Field) zapcore.Core {
 		return with
 	}
 	if kind == "exporter" {
-		with.exporter = id
+		signal, _ := encoder.Fields["otelcol.signal"].(string)
+		with.lane = &lane{id, signal}
 	}
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
@@ -119,7 +179,7 @@ func (t *tally) lastMade() string {
 
 func (c *watchedCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	checked = c.Core.Check(entry, checked)
-	if c.exporter != "" && entry.Message == retrying {
+	if c.lane != nil && (entry.Message == retrying || strings.HasPrefix(entry.Message, dropping)) {
 		checked = checked.AddCore(entry, attemptCore{c})
 	}
 	return checked
@@ -128,53 +188,106 @@ func (c *watchedCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) 
 // attemptCore takes the error from the entry of an attempt.
 type attemptCore struct{ *watchedCore }
 
-func (c attemptCore) Write(_ zapcore.Entry, fields []zapcore.Field) error {
+func (c attemptCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
-	d := c.t.of(c.exporter)
-	d.retries++
+	if c.lane.signal == "" {
+		return nil // it may be of any of the exporter's
+	}
+	d := c.t.of(*c.lane)
+	if entry.Message == retrying {
+		d.retries++
+		d.bad = time.Now()
+	}
 	for _, f := range fields {
 		if err, is := f.Interface.(error); is {
-			d.lastError = err.Error()
+			d.why = classOf(err)
 		}
 	}
 	return nil
 }
 
-// failing returns the exporter of which the greatest share of items, and at
-// least maxRatio, was not delivered, with an error that says so; "" if there is
-// none. From 1 on none is.
-func (t *tally) failing(maxRatio float64) (exporter string, err error) {
+func (l lane) compare(other lane) int {
+	return cmp.Or(strings.Compare(l.exporter, other.exporter), strings.Compare(l.signal, other.signal))
+}
+
+// verdict is what is known of an exporter at a time.
+type verdict struct {
+	lane
+	// wait is how long its destination may take to answer the first request; 0 if
+	// that is known.
+	wait time.Duration
+	err  error // why it failed, nil if it did not
+}
+
+// judge returns the lane of which the greatest share of items, and at least
+// maxRatio, was not delivered; with an empty name if there is none. From 1 on none
+// is. timeout returns how long an exporter waits for an answer; those that it
+// reports false for are left out.
+func (t *tally) judge(maxRatio float64, timeout func(exporter string) (time.Duration, bool)) verdict {
 	if maxRatio >= 1 {
-		return "", nil
+		return verdict{}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	worst := 0.0
-	for id, d := range t.exporters {
-		ratio, why := d.ratio()
-		if ratio < maxRatio || ratio == 0 || ratio < worst || ratio == worst && id > exporter {
+	var worst verdict
+	highest := 0.0
+	for _, l := range slices.SortedFunc(maps.Keys(t.exporters), lane.compare) {
+		patience, judged := timeout(l.exporter)
+		if !judged {
 			continue
 		}
-		worst, exporter, err = ratio, id, why
+		ratio, v := t.exporters[l].judge(patience)
+		if v.wait > 0 {
+			if worst.err == nil && v.wait > worst.wait {
+				worst = verdict{lane: l, wait: v.wait}
+			}
+			continue
+		}
+		if v.err == nil || ratio < maxRatio || ratio <= highest {
+			continue
+		}
+		highest = ratio
+		worst = verdict{lane: l, err: v.err}
 	}
-	return exporter, err
+	return worst
 }
 
-// ratio returns the share that was not delivered. Where nothing was, attempts
-// that will be repeated count as well.
-func (d *delivery) ratio() (float64, error) {
+// judge returns the share that was not delivered. Where nothing was, attempts that
+// failed and requests without an answer count as well.
+func (d *delivery) judge(patience time.Duration) (float64, verdict) {
 	all := d.sent + d.failed
 	lost := d.failed + min(d.refused, d.sent)
-	switch {
-	case all == 0 && d.retries > 0:
-		return 1, fmt.Errorf("nothing was delivered, %d attempts failed, the last one with: %s", d.retries, d.lastError)
-	case lost > 0:
-		err := fmt.Errorf("%d of %d items were not delivered", lost, all)
-		if d.lastError != "" {
-			err = fmt.Errorf("%w; the last error: %s", err, d.lastError)
-		}
-		return float64(lost) / float64(all), err
+	reason := ""
+	if d.why != "" {
+		reason = "; the last error: " + d.why
 	}
-	return 0, nil
+	switch {
+	case lost > 0:
+		return float64(lost) / float64(all), verdict{err: ownWords("%d of %d items were not delivered%s", lost, all, reason)}
+	case all > 0:
+	case d.retries > 0:
+		return 1, verdict{err: ownWords("nothing was delivered, %d attempts failed%s", d.retries, reason)}
+	case d.inFlight > 0:
+		took := time.Since(d.since)
+		if left := patience - took; left > 0 {
+			return 0, verdict{wait: left}
+		}
+		return 1, verdict{err: ownWords("nothing was delivered; the first request has been without success for %v", took.Truncate(time.Second))}
+	}
+	return 0, verdict{}
+}
+
+// isFailing reports whether what an exporter was given last did not arrive, as far
+// as is known.
+func (t *tally) isFailing(exporter string, patience time.Duration) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for l, d := range t.exporters {
+		if l.exporter == exporter && (d.bad.After(d.good) ||
+			d.inFlight > 0 && !d.since.Before(d.good) && time.Since(d.since) > patience) {
+			return true
+		}
+	}
+	return false
 }

@@ -2,7 +2,10 @@ package remotepipelines
 
 import (
 	"errors"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
@@ -93,8 +96,12 @@ func TestTraces(t *testing.T) {
 	require.Equal(t, host.Resource.Attributes().AsRaw(), resource.Attributes().AsRaw())
 }
 
+func patient(string) (time.Duration, bool) { return time.Hour, true }
+
 func TestTally(t *testing.T) {
-	by := func(id string) attribute.Set { return attribute.NewSet(attribute.String("exporter", id)) }
+	by := func(id string) attribute.Set {
+		return attribute.NewSet(attribute.String("exporter", id), attribute.String("data_type", "traces"), attribute.String("error.type", "Unauthenticated"))
+	}
 	f := func(maxRatio float64, exporter, text string, fill func(add func(counter string, n int64, id string))) {
 		t.Helper()
 		tally := newTally()
@@ -104,12 +111,12 @@ func TestTally(t *testing.T) {
 			require.NotNil(t, count, counter)
 			count(n, by(id))
 		})
-		got, err := tally.failing(maxRatio)
-		require.Equal(t, exporter, got)
+		v := tally.judge(maxRatio, patient)
 		if text == "" {
-			require.NoError(t, err)
+			require.NoError(t, v.err)
 		} else {
-			require.ErrorContains(t, err, text)
+			require.ErrorContains(t, v.err, text)
+			require.Equal(t, exporter, v.exporter)
 		}
 	}
 	f(0.5, "", "", func(func(string, int64, string)) {})
@@ -138,6 +145,15 @@ func TestTally(t *testing.T) {
 		}
 	})
 	f(1, "", "", func(add func(string, int64, string)) { add("otelcol_exporter_send_failed_spans", 1, "a") })
+	f(0.5, "a", "9 of 9 items were not delivered; the last error: status Unauthenticated", func(add func(string, int64, string)) {
+		add("otelcol_exporter_send_failed_spans", 9, "a")
+		add("otelcol_exporter_sent_log_records", 100, "a") // another signal has a destination of its own
+	})
+	f(0.5, "", "", func(add func(string, int64, string)) {
+		add("otelcol_exporter_in_flight_requests", 1, "a")
+		add("otelcol_exporter_in_flight_requests", -1, "a")
+		add("otelcol_exporter_sent_spans", 1, "a")
+	})
 
 	require.Nil(t, newTally().counter("otelcol_receiver_accepted_spans"))
 	require.Nil(t, newTally().counter("otelcol_exporter_queue_size"))
@@ -146,27 +162,75 @@ func TestTally(t *testing.T) {
 	require.Empty(t, tally.exporters, "an exporter that does not say who it is")
 }
 
+// Requests in flight have as long as their exporter waits for an answer.
+func TestInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 10 * time.Second
+		tally := newTally()
+		of := attribute.NewSet(attribute.String("exporter", "a"), attribute.String("data_type", "logs"))
+		fly, sent := tally.counter("otelcol_exporter_in_flight_requests"), tally.counter("otelcol_exporter_sent_log_records")
+		f := func(wait time.Duration, err string, isFailing bool) {
+			t.Helper()
+			v := tally.judge(0.5, func(string) (time.Duration, bool) { return timeout, true })
+			require.Equal(t, wait, v.wait)
+			require.Equal(t, isFailing, tally.isFailing("a", timeout))
+			if err == "" {
+				require.NoError(t, v.err)
+				return
+			}
+			require.EqualError(t, v.err, err)
+			require.Equal(t, "a", v.exporter)
+		}
+		f(0, "", false)
+		time.Sleep(time.Second)
+		fly(1, of)
+		f(timeout, "", false)
+		time.Sleep(4 * time.Second)
+		fly(1, of)
+		f(6*time.Second, "", false)
+		time.Sleep(7 * time.Second)
+		f(0, "nothing was delivered; the first request has been without success for 11s", true)
+		sent(1, of)
+		fly(-1, of)
+		f(0, "", false)
+		time.Sleep(11 * time.Second)
+		f(0, "", true)
+		require.Empty(t, tally.judge(0.5, func(string) (time.Duration, bool) { return 0, false }))
+	})
+}
+
+// greedy is a core that removes what it takes from the fields it is given, as
+// that of the collector's service does.
+type greedy struct{ zapcore.Core }
+
+func (g greedy) With(fields []zapcore.Field) zapcore.Core {
+	with := greedy{g.Core.With(slices.Clone(fields))}
+	_ = slices.DeleteFunc(fields, func(f zapcore.Field) bool { return f.Type == zapcore.InlineMarshalerType })
+	return with
+}
+
 // The log of attempts is watched even where the host logs errors only.
 func TestWatchedLog(t *testing.T) {
 	tally := newTally()
 	core, logs := observer.New(zapcore.ErrorLevel)
-	logger := zap.New(tally.watch(core))
+	logger := zap.New(tally.watch(greedy{core}))
 	scope := func(kind, id string) *zap.Logger {
 		return logger.With(zap.Inline(zapcore.ObjectMarshalerFunc(func(e zapcore.ObjectEncoder) error {
 			e.AddString("otelcol.component.kind", kind)
 			e.AddString("otelcol.component.id", id)
+			e.AddString("otelcol.signal", "logs")
 			return nil
 		})))
 	}
-	scope("exporter", "otlp_http").With(zap.Int("n", 1)).Info(retrying, zap.Error(errors.New("no route")), zap.String("interval", "1s"))
+	scope("exporter", "otlp_http").With(zap.Int("n", 1)).Info(retrying, zap.Error(errors.New("no route to host")), zap.String("interval", "1s"))
 	require.Equal(t, "exporters::otlp_http", tally.lastMade())
 	scope("receiver", "otlp").Info(retrying, zap.Error(errors.New("not an exporter's")))
 	logger.Info(retrying)
-	require.Equal(t, map[string]*delivery{"otlp_http": {retries: 1, lastError: "no route"}}, tally.exporters)
+	require.Len(t, tally.exporters, 1)
 	require.Zero(t, logs.Len())
-	exporter, err := tally.failing(0.9)
-	require.Equal(t, "otlp_http", exporter)
-	require.EqualError(t, err, "nothing was delivered, 1 attempts failed, the last one with: no route")
+	v := tally.judge(0.9, patient)
+	require.Equal(t, lane{"otlp_http", "logs"}, v.lane)
+	require.EqualError(t, v.err, "nothing was delivered, 1 attempts failed; the last error: no route to the host")
 	logger.Error("an error")
 	require.Equal(t, 1, logs.Len())
 	require.False(t, logger.Core().Enabled(zapcore.DebugLevel))

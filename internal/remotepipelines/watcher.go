@@ -90,12 +90,18 @@ func (w *watcher) notifyOf(c chan<- struct{}) {
 }
 
 // worst returns the gravest error that a component is in now, nil if none is.
-func (w *watcher) worst() *componentError {
+func (w *watcher) worst() *componentError { return w.worstExcept(nil) }
+
+// worstExcept is worst without the errors of these exporters that are not fatal.
+func (w *watcher) worstExcept(exporters map[string]bool) *componentError {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var worst *componentError
 	for id, s := range w.states {
 		if !componentstatus.StatusIsError(s.event.Status()) {
+			continue
+		}
+		if id.Kind() == component.KindExporter && exporters[id.ComponentID().String()] && s.event.Status() != componentstatus.StatusFatalError {
 			continue
 		}
 		e := errorOf(id, s)
@@ -105,6 +111,18 @@ func (w *watcher) worst() *componentError {
 		}
 	}
 	return worst
+}
+
+// failing reports whether an exporter is in an error.
+func (w *watcher) failing(exporter string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, s := range w.states {
+		if id.Kind() == component.KindExporter && id.ComponentID().String() == exporter && componentstatus.StatusIsError(s.event.Status()) {
+			return true
+		}
+	}
+	return false
 }
 
 func errorOf(id *componentstatus.InstanceID, s state) *componentError {
@@ -163,7 +181,7 @@ func (w *watcher) health() map[string]Health {
 			Changed: s.since,
 		}
 		if !h.Healthy && s.event.Err() != nil {
-			h.Error = tidy(s.event.Err().Error())
+			h.Error = classOf(s.event.Err())
 		}
 		parts[name] = h
 	}

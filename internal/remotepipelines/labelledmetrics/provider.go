@@ -30,8 +30,8 @@ type Settings struct {
 	// Leave tells of an instrument that nothing is to come of, by the names of
 	// its scope and itself. Nil: of none.
 	Leave func(scope, instrument string) bool
-	// Watch returns what is called for each measurement of an Int64Counter, or
-	// nil, by the name of the counter. It gets the attributes as the component
+	// Watch returns what is called for each measurement of an Int64Counter or
+	// Int64UpDownCounter, or nil, by the name of the counter. It gets the attributes as the component
 	// gave them and may be called concurrently. Such a counter is enabled
 	// whatever the host does with it. Nil: none is watched.
 	Watch func(counter string) func(n int64, attributes attribute.Set)

@@ -38,7 +38,8 @@ func (i int64Counter) Add(ctx context.Context, n int64, options ...metric.AddOpt
 
 type int64UpDownCounter struct {
 	metric.Int64UpDownCounter
-	p *Provider
+	p     *Provider
+	watch func(n int64, attributes attribute.Set) // or nil
 }
 
 func (m *meter) Int64UpDownCounter(name string, options ...metric.Int64UpDownCounterOption) (metric.Int64UpDownCounter, error) {
@@ -46,10 +47,21 @@ func (m *meter) Int64UpDownCounter(name string, options ...metric.Int64UpDownCou
 	if host == nil {
 		return nil, err
 	}
-	return int64UpDownCounter{host, m.p}, err
+	c := int64UpDownCounter{Int64UpDownCounter: host, p: m.p}
+	if m.p.set.Watch != nil {
+		c.watch = m.p.set.Watch(name)
+	}
+	return c, err
+}
+
+func (i int64UpDownCounter) Enabled(ctx context.Context) bool {
+	return i.watch != nil || i.Int64UpDownCounter.Enabled(ctx)
 }
 
 func (i int64UpDownCounter) Add(ctx context.Context, n int64, options ...metric.AddOption) {
+	if i.watch != nil {
+		i.watch(n, metric.NewAddConfig(options).Attributes())
+	}
 	i.Int64UpDownCounter.Add(ctx, n, i.p.addOptions(options)...)
 }
 
