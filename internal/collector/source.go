@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/otelcol"
 
+	"github.com/invar-otel/invar/internal/configsize"
 	"github.com/invar-otel/invar/internal/reloading"
 )
 
@@ -40,6 +41,8 @@ type loader struct {
 	schemes  []string
 	resolver *confmap.Resolver
 	record   *record
+	pipes    pipes
+	loaded   bool // once, so that pipes are not waited for any more
 }
 
 // record is what the sources answered in one load.
@@ -75,6 +78,10 @@ func (l *loader) load(ctx context.Context) (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot resolve the configuration: %w", err)
 	}
+	if _, err := configsize.Local.CheckValue(conf.ToStringMap()); err != nil {
+		return nil, err
+	}
+	l.loaded = true
 	s := &source{settings: l.settings, unexpanded: l.resolver.UnexpandedConf(), hash: hash(conf)}
 	// The answers have been given with the same loggers, which need not hear the
 	// same warnings again.
@@ -101,18 +108,43 @@ type recordingProvider struct {
 // Retrieve implements confmap.Provider.
 func (p recordingProvider) Retrieve(ctx context.Context, uri string, watcher confmap.WatcherFunc) (*confmap.Retrieved, error) {
 	r := p.loader.record
+	retrieve := p.Provider.Retrieve
 	if path, isFile := strings.CutPrefix(uri, "file:"); isFile {
-		if _, known := r.files[path]; !known {
+		if p.loader.pipes.has(path) {
+			// Nothing but the first reader gets what is in it, not even for a digest.
+			retrieve = func(context.Context, string, confmap.WatcherFunc) (*confmap.Retrieved, error) {
+				return p.loader.pipes.retrieve(path, p.loader.loaded)
+			}
+		} else if _, known := r.files[path]; !known {
 			// Before the file is read: if it changes in between, the digest is
 			// wrong and a watcher sees a change, instead of missing one.
 			r.files[path] = reloading.DigestFile(path)
 		}
 	}
-	retrieved, err := p.Provider.Retrieve(ctx, uri, watcher)
+	retrieved, err := retrieve(ctx, uri, watcher)
+	if err == nil {
+		err = checkSize(uri, retrieved)
+	}
 	if _, known := r.answers[uri]; !known {
 		r.answers[uri] = answer{retrieved, err}
 	}
 	return retrieved, err
+}
+
+// checkSize looks at what was retrieved before the resolver walks it.
+func checkSize(uri string, retrieved *confmap.Retrieved) error {
+	value, err := retrieved.AsRaw()
+	if err != nil {
+		return err
+	}
+	if _, err := configsize.Local.CheckValue(value); err != nil {
+		scheme, _, _ := strings.Cut(uri, ":")
+		if scheme == "file" {
+			return fmt.Errorf("%s: %w", uri, err)
+		}
+		return fmt.Errorf("in a ${%s:…}: %w", scheme, err)
+	}
+	return nil
 }
 
 // replayingProvider answers from a record.

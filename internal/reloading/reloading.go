@@ -12,9 +12,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"os"
-	"path/filepath"
+	"io"
 	"time"
+
+	"github.com/invar-otel/invar/internal/regularfile"
 )
 
 // Trigger is what asked for a reload.
@@ -77,17 +78,23 @@ type ConfigFile struct {
 	Digest Digest
 }
 
-// Digest tells contents of a file apart. The zero value stands for a file that
-// cannot be read.
+// Digest tells contents of a file apart. The zero value stands for what cannot be
+// read: a file that is not there, and anything that is no file, such as a pipe,
+// which would be empty for the next reader.
 type Digest [sha256.Size]byte
 
 // DigestFile returns the digest of what is in a file now.
 func DigestFile(path string) Digest {
-	content, err := os.ReadFile(filepath.Clean(path))
+	file, err := regularfile.Open(path)
 	if err != nil {
 		return Digest{}
 	}
-	return sha256.Sum256(content)
+	defer file.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return Digest{}
+	}
+	return Digest(h.Sum(nil))
 }
 
 // Status is the state of a process' configuration.
