@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 
 	"github.com/invar-otel/invar/internal/configsize"
+	"github.com/invar-otel/invar/internal/regularfile"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
@@ -109,6 +110,11 @@ func (p boundedProvider) Retrieve(ctx context.Context, uri string, watch confmap
 			return nil, fmt.Errorf("in the value of a ${…}: %w", err)
 		}
 	}
+	if scheme == "file" {
+		if err := checkFile(text); err != nil {
+			return nil, err
+		}
+	}
 	retrieved, err := p.Provider.Retrieve(ctx, uri, watch)
 	if err != nil {
 		return nil, err
@@ -117,6 +123,23 @@ func (p boundedProvider) Retrieve(ctx context.Context, uri string, watch confmap
 		return nil, fmt.Errorf("in the value of a ${…}: %w", err)
 	}
 	return retrieved, nil
+}
+
+// checkFile returns an error if a path leads to what may have no end, or is longer
+// than may be.
+func checkFile(path string) error {
+	file, err := regularfile.Open(path)
+	if errors.Is(err, regularfile.ErrNotRegular) {
+		return err
+	}
+	if err != nil {
+		return nil //nolint:nilerr // the provider says so
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err == nil && info.Size() > int64(remoteconf.Limits.Bytes) {
+		return fmt.Errorf("%s has %d bytes; at most %d are taken", path, info.Size(), remoteconf.Limits.Bytes)
+	}
+	return nil
 }
 
 // take counts a value.

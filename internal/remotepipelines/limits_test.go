@@ -4,12 +4,16 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
 
 	"github.com/invar-otel/invar/internal/configsize"
 	"github.com/invar-otel/invar/internal/remoteconf"
@@ -168,4 +172,34 @@ func TestLimitsOfContents(t *testing.T) {
 	_, err = remoteconf.Parse([]byte("pipelines: {p: {receivers: {unit: " + deep(3000) + "}}}"))
 	require.ErrorContains(t, err, "pipelines::p::receivers::unit::a::a")
 	require.ErrorAs(t, err, new(*configsize.LimitError))
+}
+
+// Files that ${…} may read have an end, and what is in them is bounded too.
+func TestFilesOfValues(t *testing.T) {
+	l := newLab(t)
+	r := newRunner(t, l, func(s *Settings) { s.Rules = filesToo{} })
+	dir := t.TempDir()
+	f := func(text, want string) {
+		t.Helper()
+		path := filepath.Join(dir, "part.yaml")
+		require.NoError(t, os.RemoveAll(path))
+		if text == "" {
+			require.NoError(t, os.Symlink("/dev/zero", path))
+		} else {
+			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		}
+		err := r.Apply(t.Context(), set{"p": []byte("receivers: {unit: {next: '${file:" + path + "}', token: 'x ${file:" + path + "} ${file:" + path + "}'}}")}, nil)
+		require.ErrorContains(t, err, want)
+	}
+	f("", "part.yaml: is not a regular file")
+	f(deep(3000), "is nested deeper than 64 levels")
+	f("["+strings.Repeat("1, ", 40_000)+"]", "more than 30000 values")
+	f(strings.Repeat("x", 9<<20), "has 9437184 bytes; at most 8388608 are taken")
+	f(strings.Repeat("x", 3<<20), "it has 3145728 bytes and may be in 3 places; at most 8388608 bytes are taken")
+}
+
+type filesToo struct{ anything }
+
+func (filesToo) ProviderFactories() []confmap.ProviderFactory {
+	return []confmap.ProviderFactory{fileprovider.NewFactory()}
 }
