@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/invar-otel/invar/internal/regularfile"
 )
 
 // rereadCertificates is how long files of certificates are believed before they
@@ -47,6 +49,9 @@ func (c *certificates) read() error {
 		info, err := os.Stat(path)
 		if err != nil {
 			return fmt.Errorf("TLS: %w", err)
+		}
+		if c.current != nil && !info.Mode().IsRegular() {
+			return fmt.Errorf("TLS: %s: %w", path, regularfile.ErrNotRegular) // whoever connects would wait for it
 		}
 		changed[i] = info.ModTime()
 	}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/invar-otel/invar/internal/regularfile"
 )
 
 const lockName = "lock"
@@ -64,7 +66,7 @@ func Lock(dir, owner string) (*os.File, error) {
 
 // Holder returns the name of who has locked the directory, empty if nobody has.
 func Holder(dir string) (string, error) {
-	f, err := os.Open(filepath.Join(dir, lockName))
+	f, err := regularfile.Open(filepath.Join(dir, lockName))
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/invar-otel/invar/internal/regularfile"
 )
 
 const readChunk = 256 << 10
@@ -112,8 +114,8 @@ var Everything = Position{Segment: 1<<64 - 1}
 // open opens the segment at pos or the first one after it that exists and is
 // before limit. It reports false if there is none yet.
 func (r *Reader) open(limit Position) (bool, error) {
-	f, err := os.Open(segmentPath(r.dir, r.pos.Segment))
-	if errors.Is(err, os.ErrNotExist) {
+	f, err := regularfile.Open(segmentPath(r.dir, r.pos.Segment))
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, regularfile.ErrNotRegular) {
 		next, err := r.following()
 		if err != nil || next == 0 || next > limit.Segment {
 			return false, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/invar-otel/invar/internal/regularfile"
 	"github.com/invar-otel/invar/internal/seglog"
 )
 
@@ -47,7 +48,7 @@ func Open(dir string) (*File, seglog.Position, error) {
 // Read returns the newest position in dir's file and changes nothing. It
 // reports false if there is no file or no valid position in it.
 func Read(dir string) (seglog.Position, bool, error) {
-	f, err := os.Open(filepath.Join(dir, fileName))
+	f, err := regularfile.Open(filepath.Join(dir, fileName))
 	if errors.Is(err, os.ErrNotExist) {
 		return seglog.Position{}, false, nil
 	}

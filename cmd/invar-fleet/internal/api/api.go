@@ -136,7 +136,7 @@ func (a *server) authorize(role Role, next http.Handler) http.Handler {
 			writeError(w, http.StatusForbidden, fmt.Errorf("the token of %s has the role %s; this needs %s", user.Name, user.Role, role))
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(withUser(r.Context(), user)))
+		next.ServeHTTP(w, r.WithContext(fleet.WithToken(withUser(r.Context(), user), user.Name)))
 	})
 }
 

@@ -27,7 +27,7 @@ func newConnectHandler(f *fleet.Fleet) http.Handler {
 // RegisterCollector makes the collector known. An id that is known already is no
 // error: the collector was restarted, or two have one id, which the API shows.
 func (s *connectService) RegisterCollector(ctx context.Context, r *connect.Request[collectorv1.RegisterCollectorRequest]) (*connect.Response[collectorv1.RegisterCollectorResponse], error) {
-	sighting := newSighting(r, r.Msg.GetId(), r.Msg.GetLocalAttributes(), r.Msg.GetAttributes()) //nolint:staticcheck // older collectors send the deprecated field
+	sighting := newSighting(ctx, r, r.Msg.GetId(), r.Msg.GetLocalAttributes(), r.Msg.GetAttributes()) //nolint:staticcheck // older collectors send the deprecated field
 	sighting.Name, sighting.Partial = r.Msg.GetName(), true
 	if _, err := s.fleet.Seen(ctx, sighting); err != nil {
 		return nil, connectError(err)
@@ -46,7 +46,7 @@ func (s *connectService) UnregisterCollector(ctx context.Context, r *connect.Req
 // GetConfig notes what the collector reports and answers with what it should
 // run. A collector that did not register is known from then on.
 func (s *connectService) GetConfig(ctx context.Context, r *connect.Request[collectorv1.GetConfigRequest]) (*connect.Response[collectorv1.GetConfigResponse], error) {
-	sighting := newSighting(r, r.Msg.GetId(), r.Msg.GetLocalAttributes(), r.Msg.GetAttributes()) //nolint:staticcheck // older collectors send the deprecated field
+	sighting := newSighting(ctx, r, r.Msg.GetId(), r.Msg.GetLocalAttributes(), r.Msg.GetAttributes()) //nolint:staticcheck // older collectors send the deprecated field
 	sighting.Hash = r.Msg.GetHash()
 	sighting.Status = remoteconf.Status(r.Msg.GetRemoteConfigStatus().GetStatus())
 	sighting.Error = r.Msg.GetRemoteConfigStatus().GetErrorMessage()
@@ -70,13 +70,14 @@ func (s *connectService) GetConfig(ctx context.Context, r *connect.Request[colle
 	return connect.NewResponse(&collectorv1.GetConfigResponse{Content: string(content), Hash: offer.Hash}), nil
 }
 
-func newSighting(r connect.AnyRequest, id string, attributes, deprecated map[string]string) fleet.Sighting {
+func newSighting(ctx context.Context, r connect.AnyRequest, id string, attributes, deprecated map[string]string) fleet.Sighting {
 	if attributes == nil {
 		attributes = deprecated
 	}
 	return fleet.Sighting{
 		ID: id, Transport: fleet.TransportConnect, Attributes: attributes,
 		Version: attributes["collector.version"],
+		Token:   fleet.TokenOf(ctx),
 		Address: address(r.Peer().Addr, r.Header()),
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/invar-otel/invar/internal/regularfile"
 )
 
 // Role is what the owner of a token may do.
@@ -37,6 +39,9 @@ type User struct {
 // rereadTokens is how long a file of tokens is believed before it is looked at
 // again, so that a token can be taken away without a restart.
 const rereadTokens = 5 * time.Second
+
+// maxTokenFile is the largest file of tokens, in bytes.
+const maxTokenFile = 16 << 20
 
 // Tokens is a file of tokens. It is safe for concurrent use.
 type Tokens struct {
@@ -75,7 +80,15 @@ func (t *Tokens) read() error {
 	if info.ModTime().Equal(t.changed) && info.Size() == t.size {
 		return nil
 	}
-	content, err := os.ReadFile(t.path)
+	var content []byte
+	if first := t.users == nil; first && !info.Mode().IsRegular() && !info.IsDir() {
+		content, err = os.ReadFile(t.path) // a pipe, as of <(generate), which has it once
+	} else {
+		content, err = regularfile.Read(t.path, maxTokenFile)
+		if !first && errors.Is(err, regularfile.ErrNotRegular) {
+			return nil // it was read, and nobody waits for what may come
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("token file: %w", err)
 	}

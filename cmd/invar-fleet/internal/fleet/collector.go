@@ -18,9 +18,15 @@ const (
 	maxError      = 4 << 10
 	maxAttributes = 128
 	maxValue      = 1 << 10
-	maxBody       = 64 << 10  // of one effective configuration
-	maxEffective  = 512 << 10 // of all of a collector
-	maxComponents = 2000
+	// maxAttributeText bounds all names and values of a collector together, in bytes
+	// as they are saved.
+	maxAttributeText = 16 << 10
+	maxBody          = 64 << 10  // of one effective configuration
+	maxEffective     = 512 << 10 // of all of a collector
+	maxComponents    = 2000
+	maxComponent     = 256 // bytes of a component's name
+	// maxPacked bounds each of the details of a collector in the state file.
+	maxPacked = 32 << 10
 )
 
 const (
@@ -46,8 +52,18 @@ type collector struct {
 	generation     uint64
 
 	// effective and components wait to be saved; they are not kept in memory.
+	// pending is their size in bytes.
 	effective  map[string]string
 	components []string
+	pending    int
+
+	// What the Fleet counts for it: weight bytes of memory for the token payer, and
+	// bytes in the state file.
+	weighed                       bool
+	weight                        int
+	payer                         string
+	storedRecord, storedEffective int
+	storedComponents              int
 }
 
 // collectorRecord is what is saved of a collector.
@@ -67,6 +83,8 @@ type collectorRecord struct {
 	HealthText string            `json:"health,omitempty"`
 	// Gone is set when the collector took its leave.
 	Gone bool `json:"gone,omitempty"`
+	// Token is the name of the token that it used last.
+	Token string `json:"token,omitempty"`
 }
 
 // check returns an error that says what of a sighting is out of bounds.
@@ -84,10 +102,28 @@ func (s *Sighting) check() error {
 			break
 		}
 	}
+	text := 0
+	for name, value := range s.Attributes {
+		text += savedSize(name) + savedSize(value)
+	}
+	if text > maxAttributeText {
+		errs = append(errs, fmt.Errorf("attributes: the names and values have %d bytes; at most %d are taken", text, maxAttributeText))
+	}
 	if s.Status < remoteconf.StatusUnset || s.Status > remoteconf.StatusFailed {
 		errs = append(errs, fmt.Errorf("status: %s is not known", s.Status))
 	}
 	return errors.Join(errs...)
+}
+
+// savedSize is the length of a text in JSON.
+func savedSize(text string) int {
+	n := len(text)
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			n += 5 // \u0000
+		}
+	}
+	return n
 }
 
 // take notes a sighting, and returns whether it said anything new that has to
@@ -127,10 +163,13 @@ func (c *collector) take(s *Sighting, now time.Time) (news, rematch bool) {
 		c.effective, news = boundEffective(s.Effective), true
 	}
 	if s.Components != nil {
-		c.components, news = s.Components[:min(len(s.Components), maxComponents)], true
+		c.components, news = boundComponents(s.Components), true
 	}
 	if c.Gone {
 		c.Gone, news = false, true
+	}
+	if s.Token != "" && c.Token != s.Token {
+		c.Token, news = s.Token, true
 	}
 	// The address changes with every connection: alone it is no news.
 	c.Transport, c.Address = cut(s.Transport, maxText), cut(s.Address, maxText)
@@ -262,19 +301,29 @@ func boundEffective(effective map[string][]byte) map[string]string {
 		if room -= len(name) + min(len(effective[name]), maxBody); room < 0 {
 			break
 		}
-		body := string(effective[name])
+		body := effective[name]
+		text := string(body[:min(len(body), maxBody)])
 		if len(body) > maxBody {
-			body = cut(body, maxBody) + "\n# invar-fleet keeps the first 64 KiB\n"
+			text = cut(text, maxBody) + "\n# invar-fleet keeps the first 64 KiB\n"
 		}
-		kept[cut(name, maxText)] = body
+		kept[cut(name, maxText)] = text
 	}
 	return kept
 }
 
-// cut returns at most n bytes of s, as valid UTF-8.
+// boundComponents copies what of a list of components is kept.
+func boundComponents(names []string) []string {
+	kept := make([]string, 0, min(len(names), maxComponents))
+	for _, name := range names[:min(len(names), maxComponents)] {
+		kept = append(kept, cut(name, maxComponent))
+	}
+	return kept
+}
+
+// cut returns at most n bytes of s, as valid UTF-8. It does not keep s in memory.
 func cut(s string, n int) string {
 	if len(s) > n {
-		s = s[:n]
+		s = strings.Clone(s[:n])
 	}
 	return strings.ToValidUTF8(s, "�")
 }

@@ -33,6 +33,13 @@ func TestSightingBounds(t *testing.T) {
 		f(Sighting{ID: "a", Attributes: many}, "there are 129; at most 128")
 		f(Sighting{ID: "a", Attributes: map[string]string{"a": strings.Repeat("x", 1025)}}, "values up to 1024")
 		f(Sighting{ID: "a", Attributes: map[string]string{strings.Repeat("x", maxText+1): ""}}, "names have to be")
+		wide := map[string]string{}
+		for i := range 17 {
+			wide[fmt.Sprint(i)] = strings.Repeat("x", 1000)
+		}
+		f(Sighting{ID: "a", Attributes: map[string]string{"a": strings.Repeat("\x00", 1000), "b": strings.Repeat("<", 1000), "c": strings.Repeat(`"`, 1000)}},
+			"attributes: the names and values have 18003 bytes")
+		f(Sighting{ID: "a", Attributes: wide}, "attributes: the names and values have 17024 bytes; at most 16384 are taken")
 		f(Sighting{ID: "a", Status: 4}, "STATUS(4) is not known")
 		require.Zero(t, b.Summary().Collectors.Total)
 

@@ -102,6 +102,13 @@ type Fleet struct {
 	// not back yet. Until they are, or returnBy, no rollout moves on.
 	returning map[string]bool
 	returnBy  time.Time
+
+	// What the collectors have, by the name of the token and together, in bytes.
+	limits          limits
+	usage           map[string]*usage
+	memory          int
+	pending, stored int
+	detailed        chan struct{} // holds a token for each that reports details
 }
 
 // Open reads the state and the folder and begins to look after both.
@@ -130,7 +137,10 @@ func Open(s Settings) (*Fleet, error) {
 		wake:        make(chan struct{}, 1),
 		collectors:  map[string]*collector{},
 		pipelines:   map[string]*pipeline{},
-		offers:      offers{entries: map[string]*entry{}, byHash: map[string]*entry{}},
+		offers:      offers{entries: map[string]*entry{}, byHash: map[string]*entry{}, contents: newContents(), limit: defaultLimits.offers},
+		limits:      defaultLimits,
+		detailed:    make(chan struct{}, maxDetailed),
+		usage:       map[string]*usage{},
 		open:        newBatch(),
 		subscribers: map[chan struct{}]struct{}{},
 	}
@@ -152,11 +162,20 @@ func Open(s Settings) (*Fleet, error) {
 func (f *Fleet) load() error {
 	var latest time.Time
 	now := f.now()
-	err := f.store.load(func(r collectorRecord) {
+	err := f.store.load(func(r collectorRecord, size int) {
 		r.LastSeen = past(r.LastSeen, now)
-		f.collectors[r.ID] = &collector{collectorRecord: r}
+		c := &collector{collectorRecord: r, storedRecord: size}
+		f.collectors[r.ID] = c
+		f.stored += size
+		f.weigh(c)
 		if r.LastSeen.After(latest) {
 			latest = r.LastSeen
+		}
+	}, func(id string, effective, components int) {
+		if c := f.collectors[id]; c != nil {
+			c.storedEffective += effective
+			c.storedComponents += components
+			f.stored += effective + components
 		}
 	}, func(p *pipeline) { f.pipelines[p.name] = p })
 	if err != nil {
@@ -230,7 +249,7 @@ func (f *Fleet) changed() {
 			f.offers.pipelines = append(f.offers.pipelines, p)
 		}
 	}
-	f.offers.prune(f.collectors)
+	f.offers.prune(f.collectors, false)
 	for c := range f.subscribers {
 		select {
 		case c <- struct{}{}:
@@ -253,21 +272,34 @@ func (f *Fleet) Seen(ctx context.Context, s Sighting) (Offer, error) {
 	if err := s.check(); err != nil {
 		return Offer{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	if s.Effective != nil || s.Components != nil {
+		select {
+		case f.detailed <- struct{}{}:
+			defer func() { <-f.detailed }()
+		case <-ctx.Done():
+			return Offer{}, ctx.Err()
+		}
+	}
 	f.mu.Lock()
 	now := f.now()
 	c := f.collectors[s.ID]
 	fresh := c == nil
 	if fresh {
-		if err := f.makeRoom(now); err != nil {
-			f.mu.Unlock()
-			return Offer{}, err
-		}
 		c = &collector{collectorRecord: collectorRecord{ID: s.ID, FirstSeen: now}}
 		f.collectors[s.ID], f.ids = c, nil
 	}
 	news, rematch := c.take(&s, now)
+	f.setPending(c)
 	if rematch {
 		c.entry = nil
+	}
+	if news || fresh {
+		f.weigh(c)
+		f.refresh(c)
+		if err := f.makeRoom(c, now, fresh); err != nil {
+			f.mu.Unlock()
+			return Offer{}, err
+		}
 	}
 	delete(f.returning, s.ID)
 	if s.Status == remoteconf.StatusFailed && !s.Partial {
@@ -290,26 +322,12 @@ func (f *Fleet) Seen(ctx context.Context, s Sighting) (Offer, error) {
 	return offer, nil
 }
 
-// makeRoom forgets the collector that has been away longest, if there are as
-// many as may be.
-func (f *Fleet) makeRoom(now time.Time) error {
-	if len(f.collectors) < f.settings.MaxCollectors {
-		return nil
-	}
-	var oldest *collector
-	for _, c := range f.collectors {
-		if !c.online(now) && (oldest == nil || c.LastSeen.Before(oldest.LastSeen)) {
-			oldest = c
-		}
-	}
-	if oldest == nil {
-		return fmt.Errorf("%w: there are %d collectors online; --max-collectors permits no more", ErrFull, len(f.collectors))
-	}
-	f.forget(oldest.ID)
-	return nil
-}
-
 func (f *Fleet) forget(id string) {
+	if c := f.collectors[id]; c != nil {
+		f.unweigh(c)
+		f.pending -= c.pending
+		f.stored -= c.storedRecord + c.storedEffective + c.storedComponents
+	}
 	delete(f.collectors, id)
 	delete(f.returning, id)
 	f.ids, f.open.collectors[id] = nil, true

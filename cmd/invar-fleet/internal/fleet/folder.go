@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/invar-otel/invar/internal/regularfile"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
@@ -69,14 +70,11 @@ func (f *Fleet) folderContents() (map[string]file, error) {
 
 // readBounded reads a little more than is taken, so that parsing says why not.
 func readBounded(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, fmt.Errorf("%s is not a file", path))
-	}
 	return io.ReadAll(io.LimitReader(file, MaxContent+1))
 }
 

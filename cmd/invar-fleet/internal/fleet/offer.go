@@ -3,7 +3,6 @@ package fleet
 import (
 	"slices"
 	"strconv"
-	"sync"
 
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
@@ -20,6 +19,7 @@ type entry struct {
 	assigned []Assignment // in the order of names
 	// matching are the pipelines, active or not, whose matchers match.
 	matching []string
+	size     int // bytes of memory
 }
 
 // revision returns that of the pipeline in the offer, or 0.
@@ -39,25 +39,23 @@ func (e *entry) revision(pipeline string) uint64 {
 	return e.assigned[i].Revision
 }
 
-// content is Set.Content, made when it is first asked for.
-type content struct {
-	once sync.Once
-	text []byte
-	err  error
-}
-
 // Content returns the set as one document. It is the same slice for all that
-// are offered the set, and must not be changed.
+// are offered the set at about the same time, and must not be changed.
 func (o Offer) Content() ([]byte, error) {
-	if o.content == nil {
+	if o.contents == nil {
 		return o.Set.Content()
 	}
-	o.content.once.Do(func() { o.content.text, o.content.err = o.Set.Content() })
-	return o.content.text, o.content.err
+	return o.contents.of(o)
 }
 
-// maxEntries is how many different offers are kept at hand.
-const maxEntries = 1024
+const (
+	// maxEntries is how many different offers are kept at hand, besides those that
+	// collectors have.
+	maxEntries = 1024
+	// entryOverhead and assignmentOverhead are bytes of memory that an entry has,
+	// and for each of its pipelines, as measured.
+	entryOverhead, assignmentOverhead = 500, 200
+)
 
 // offers decides who is offered what. Collectors with the same outcome share an
 // entry, so that a set is put together and hashed once.
@@ -65,6 +63,11 @@ type offers struct {
 	pipelines []*pipeline // those with a file, in the order of names
 	entries   map[string]*entry
 	byHash    map[string]*entry
+	size      int // bytes of memory of the entries
+	pruneAt   int // when there are as many entries, or as much
+	pruneSize int
+	contents  *contents
+	limit     int // of size, beyond which it is looked each time
 	// The buffers of one decision.
 	chosen   []*revision // by index of pipelines; nil: not for this collector
 	matching []int
@@ -135,7 +138,7 @@ func (o *offers) choose(c *collector, force *pipeline) {
 
 // add makes the entry that o.chosen and o.matching describe.
 func (o *offers) add() *entry {
-	e := &entry{Offer: Offer{Set: make(remoteconf.Set), content: new(content)}}
+	e := &entry{Offer: Offer{Set: make(remoteconf.Set), contents: o.contents}}
 	for i, r := range o.chosen {
 		if r != nil {
 			name := o.pipelines[i].name
@@ -148,15 +151,18 @@ func (o *offers) add() *entry {
 	}
 	e.Hash = e.Set.Hash()
 	if same, ok := o.byHash[e.Hash]; ok {
-		e.Offer = same.Offer // one content for both
+		e.Offer = same.Offer // one set for both
 	}
-	o.entries[string(o.key)], o.byHash[e.Hash] = e, e
+	key := string(o.key)
+	e.size = entryOverhead + 2*len(key) + assignmentOverhead*len(e.assigned) + 16*len(e.matching)
+	o.size += e.size
+	o.entries[key], o.byHash[e.Hash] = e, e
 	return e
 }
 
-// prune forgets entries when there are many, other than those in use.
-func (o *offers) prune(collectors map[string]*collector) {
-	if len(o.entries) <= maxEntries {
+// prune forgets entries when there are many, or always, other than those in use.
+func (o *offers) prune(collectors map[string]*collector, always bool) {
+	if !always && len(o.entries) <= max(maxEntries, o.pruneAt) && o.size <= min(max(o.limit/8, o.pruneSize), o.limit) {
 		return
 	}
 	used := make(map[*entry]bool)
@@ -166,8 +172,11 @@ func (o *offers) prune(collectors map[string]*collector) {
 	for key, e := range o.entries {
 		if !used[e] {
 			delete(o.entries, key)
+			o.size -= e.size
 		}
 	}
+	// Not again before there are twice as many, as that looks at all collectors.
+	o.pruneAt, o.pruneSize = 2*len(o.entries), 2*o.size
 	for hash, e := range o.byHash {
 		if !used[e] {
 			delete(o.byHash, hash)

@@ -166,7 +166,7 @@ func (f *Fleet) tidy() {
 		}
 	}
 	f.forgetRemoved()
-	f.offers.prune(f.collectors)
+	f.offers.prune(f.collectors, false)
 	f.wakeSaver()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"go.uber.org/zap"
@@ -102,10 +103,7 @@ func (f *Fleet) save() error {
 		close(b.done)
 		return nil
 	}
-	c, err := f.encode(b)
-	if err == nil {
-		err = f.store.write(c)
-	}
+	numbers, err := f.write(b)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if b.err = err; err != nil {
@@ -118,7 +116,7 @@ func (f *Fleet) save() error {
 		}
 		f.open.audit = append(b.audit[max(0, len(b.audit)-keptAudit):], f.open.audit...)
 	} else {
-		f.saved(b, c)
+		f.saved(b, numbers)
 	}
 	f.saveError = err
 	close(b.done)
@@ -126,13 +124,14 @@ func (f *Fleet) save() error {
 }
 
 // saved drops from memory what is only kept on disk, unless it changed since.
-func (f *Fleet) saved(b *batch, c *change) {
+func (f *Fleet) saved(b *batch, revisions map[string]map[uint64]bool) {
 	for id := range b.collectors {
 		if c := f.collectors[id]; c != nil && !f.open.collectors[id] {
 			c.effective, c.components = nil, nil
+			f.setPending(c)
 		}
 	}
-	for name, numbers := range c.revisions {
+	for name, numbers := range revisions {
 		if p := f.pipelines[name]; p != nil {
 			for _, r := range p.revisions {
 				r.saved = r.saved || numbers[r.Number]
@@ -141,18 +140,40 @@ func (f *Fleet) saved(b *batch, c *change) {
 	}
 }
 
-// encode takes the mutex for each thing, not for all: only this goroutine
-// writes, and whoever changes something again puts it in the next batch.
-func (f *Fleet) encode(b *batch) (*change, error) {
-	c := &change{revisions: map[string]map[uint64]bool{}}
+// maxTransaction is about how many bytes one transaction writes.
+const maxTransaction = 8 << 20
+
+// write writes a batch in as many transactions as it needs, and returns which
+// revisions of which pipelines are saved. It takes the mutex for each thing, not
+// for all: only this goroutine writes, and whoever changes something again puts it
+// in the next batch.
+func (f *Fleet) write(b *batch) (revisions map[string]map[uint64]bool, err error) {
+	revisions = map[string]map[uint64]bool{}
+	c := newChange()
+	flush := func() error {
+		err := f.store.write(c)
+		maps.Copy(revisions, c.revisions)
+		c = newChange()
+		return err
+	}
 	for id := range b.collectors {
 		if err := f.encodeCollector(c, id); err != nil {
 			return nil, fmt.Errorf("collector %s: %w", id, err)
+		}
+		if c.size > maxTransaction {
+			if err := flush(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for name := range b.pipelines {
 		if err := f.encodePipeline(c, name); err != nil {
 			return nil, fmt.Errorf("pipeline %s: %w", name, err)
+		}
+		if c.size > maxTransaction {
+			if err := flush(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, e := range b.audit {
@@ -162,8 +183,10 @@ func (f *Fleet) encode(b *batch) (*change, error) {
 		}
 		c.audit = append(c.audit, text)
 	}
-	return c, nil
+	return revisions, flush()
 }
+
+func newChange() *change { return &change{revisions: map[string]map[uint64]bool{}} }
 
 func (f *Fleet) encodeCollector(change *change, id string) error {
 	f.mu.Lock()
@@ -181,22 +204,63 @@ func (f *Fleet) encodeCollector(change *change, id string) error {
 	if err != nil {
 		return err
 	}
-	change.puts = append(change.puts, pair{bucketCollectors, []byte(id), record})
+	change.put(bucketCollectors, []byte(id), record)
+	f.count(c, &c.storedRecord, len(id)+len(record))
 	if effective != nil {
-		packed, err := pack(effective)
+		packed, err := packEffective(effective)
 		if err != nil {
 			return err
 		}
-		change.puts = append(change.puts, pair{bucketEffective, []byte(id), packed})
+		f.putDetails(change, c, bucketEffective, packed, &c.storedEffective)
 	}
 	if components != nil {
 		packed, err := pack(components)
 		if err != nil {
 			return err
 		}
-		change.puts = append(change.puts, pair{bucketComponents, []byte(id), packed})
+		f.putDetails(change, c, bucketComponents, packed, &c.storedComponents)
 	}
 	return nil
+}
+
+// count accounts for what a collector has in the state file, and reports whether
+// there is room for more.
+func (f *Fleet) count(c *collector, stored *int, size int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.collectors[c.ID] != c {
+		return false // it was forgotten meanwhile
+	}
+	f.stored += size - *stored
+	*stored = size
+	return f.stored <= f.limits.stored
+}
+
+// putDetails saves details of a collector, unless they are too large or there is no
+// room in the state file.
+func (f *Fleet) putDetails(change *change, c *collector, bucket, packed []byte, stored *int) {
+	if len(packed) <= maxPacked && f.count(c, stored, len(c.ID)+len(packed)) {
+		change.put(bucket, []byte(c.ID), packed)
+		return
+	}
+	f.count(c, stored, 0)
+	change.deletes = append(change.deletes, pair{bucket: bucket, key: []byte(c.ID)})
+}
+
+// packEffective packs effective configurations. What cannot be compressed well
+// enough is left out, beginning with the last name.
+func packEffective(effective map[string]string) ([]byte, error) {
+	packed, err := pack(effective)
+	for err == nil && len(packed) > maxPacked && len(effective) > 0 {
+		names := sortedKeys(effective)
+		kept := make(map[string]string, len(names)/2)
+		for _, name := range names[:len(names)/2] {
+			kept[name] = effective[name]
+		}
+		effective = kept
+		packed, err = pack(effective)
+	}
+	return packed, err
 }
 
 func (f *Fleet) encodePipeline(change *change, name string) error {
@@ -212,7 +276,7 @@ func (f *Fleet) encodePipeline(change *change, name string) error {
 	if err != nil {
 		return err
 	}
-	change.puts = append(change.puts, pair{bucketPipelines, []byte(name), state})
+	change.put(bucketPipelines, []byte(name), state)
 	kept := make(map[uint64]bool, len(p.revisions))
 	for _, r := range p.revisions {
 		kept[r.Number] = true
@@ -223,7 +287,7 @@ func (f *Fleet) encodePipeline(change *change, name string) error {
 		if err != nil {
 			return err
 		}
-		change.puts = append(change.puts, pair{bucketRevisions, revisionKey(name, r.Number), packed})
+		change.put(bucketRevisions, revisionKey(name, r.Number), packed)
 	}
 	change.revisions[name] = kept
 	return nil

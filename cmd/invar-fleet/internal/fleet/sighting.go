@@ -18,6 +18,8 @@ type Sighting struct {
 	Name, Version string
 	// Transport is TransportConnect or TransportOpAMP.
 	Transport string
+	// Token is the name of the token that it was said with. Empty: unchanged.
+	Token string
 	// Address is where the message came from, host:port or a host.
 	Address string
 	// Attributes are what matchers match. Nil: unchanged.
@@ -47,5 +49,5 @@ type Offer struct {
 	// Hash is Set.Hash(): "" for no pipelines.
 	Hash string
 
-	content *content
+	contents *contents
 }

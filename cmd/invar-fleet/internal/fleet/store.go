@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/invar-otel/invar/internal/regularfile"
 )
 
 // What is saved, in the buckets of one bbolt file:
@@ -40,6 +43,9 @@ type store struct{ db *bbolt.DB }
 var errDamaged = errors.New("damaged; move it away: pipelines are in their folder, collectors report again")
 
 func openStore(path string) (*store, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("state %s: %w", path, regularfile.ErrNotRegular)
+	}
 	s := &store{}
 	err := s.guard(path, func() (err error) {
 		s.db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
@@ -88,18 +94,24 @@ func (s *store) update(f func(*bbolt.Tx) error) error {
 func (s *store) close() error { return s.db.Close() }
 
 // load reads what Fleet keeps in memory.
-func (s *store) load(collectorFound func(collectorRecord), pipelineFound func(*pipeline)) error {
+func (s *store) load(collectorFound func(r collectorRecord, size int), detailsFound func(id string, effective, components int), pipelineFound func(*pipeline)) error {
 	return s.view(func(tx *bbolt.Tx) error {
 		err := tx.Bucket(bucketCollectors).ForEach(func(id, value []byte) error {
 			var record collectorRecord
 			if err := json.Unmarshal(value, &record); err != nil {
 				return fmt.Errorf("state %s: collector %s: %w", s.db.Path(), id, err)
 			}
-			collectorFound(record)
+			collectorFound(record, len(id)+len(value))
 			return nil
 		})
 		if err != nil {
 			return err
+		}
+		for cursor, id, value := first(tx, bucketEffective); id != nil; id, value = cursor.Next() {
+			detailsFound(string(id), len(id)+len(value), 0)
+		}
+		for cursor, id, value := first(tx, bucketComponents); id != nil; id, value = cursor.Next() {
+			detailsFound(string(id), 0, len(id)+len(value))
 		}
 		return tx.Bucket(bucketPipelines).ForEach(func(name, value []byte) error {
 			p := &pipeline{name: string(name)}
@@ -113,6 +125,13 @@ func (s *store) load(collectorFound func(collectorRecord), pipelineFound func(*p
 			return nil
 		})
 	})
+}
+
+// first returns a cursor at the first pair of a bucket, and the pair.
+func first(tx *bbolt.Tx, bucket []byte) (cursor *bbolt.Cursor, key, value []byte) {
+	cursor = tx.Bucket(bucket).Cursor()
+	key, value = cursor.First()
+	return cursor, key, value
 }
 
 func loadRevisions(tx *bbolt.Tx, p *pipeline) error {
@@ -171,6 +190,12 @@ type change struct {
 	audit   [][]byte
 	// revisions are the numbers that each pipeline has: others are deleted.
 	revisions map[string]map[uint64]bool
+	size      int // of the values to put, in bytes
+}
+
+func (c *change) put(bucket, key, value []byte) {
+	c.puts = append(c.puts, pair{bucket, key, value})
+	c.size += len(value)
 }
 
 type pair struct{ bucket, key, value []byte }

@@ -1,8 +1,8 @@
 package opampserver
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"sync"
@@ -35,7 +35,7 @@ type agent struct {
 	hash         string // of what it received last
 	sent         bool   // over this WebSocket: what has the hash offered
 	offered      string
-	components   []byte // the hash of those that it listed
+	components   [sha256.Size]byte // of the hash of those that it listed, which may have any length
 
 	mu    sync.Mutex
 	owner *connection   // the WebSocket that it uses
@@ -195,15 +195,15 @@ func (s *Server) answer(ctx context.Context, c *connection, a *agent, m *protobu
 	} else if m.AgentDescription != nil && !a.reported {
 		a.reported, a.hash = true, "" // everything was told, and this is not there
 	}
-	offer, err := s.fleet.Seen(ctx, sighting(a.id, c.address, m))
+	offer, err := s.fleet.Seen(ctx, sighting(a.id, c, m))
 	if err != nil {
 		return s.failure(a, err)
 	}
 	out := &protobufs.ServerToAgent{RemoteConfig: a.configuration(offer, c.webSocket() != nil)}
 	if list := m.AvailableComponents; list != nil {
 		if len(list.Components) > 0 {
-			a.components = bytes.Clone(list.Hash)
-		} else if len(list.Hash) > 0 && !bytes.Equal(list.Hash, a.components) {
+			a.components = sha256.Sum256(list.Hash)
+		} else if len(list.Hash) > 0 && sha256.Sum256(list.Hash) != a.components {
 			out.Flags |= uint64(protobufs.ServerToAgentFlags_ServerToAgentFlags_ReportAvailableComponents)
 		}
 	}

@@ -21,6 +21,7 @@ type connectionKey struct{}
 // connection is a WebSocket, or one request over HTTP, which has no conn.
 type connection struct {
 	address string
+	token   string        // the name of the one it was made with
 	ended   chan struct{} // closed at a WebSocket's end
 
 	mu     sync.Mutex

@@ -18,6 +18,9 @@ import (
 
 const contentYAML = "text/yaml"
 
+// maxHash is how many bytes of a hash are looked at; this server's have 32.
+const maxHash = 64
+
 // emptyHash is the hash of an offer without pipelines, as OpAMP has no
 // configuration without a hash.
 var emptyHash = sha256.Sum256(nil)
@@ -26,6 +29,9 @@ var emptyHash = sha256.Sum256(nil)
 func hashText(hash []byte) string {
 	if string(hash) == string(emptyHash[:]) {
 		return ""
+	}
+	if len(hash) > maxHash { // none of this server's, and it is kept
+		hash = hash[:maxHash]
 	}
 	return hex.EncodeToString(hash)
 }
@@ -93,8 +99,8 @@ func fleetID(uid uuid.UUID, d *protobufs.AgentDescription) string {
 }
 
 // sighting is what a message says.
-func sighting(id, address string, m *protobufs.AgentToServer) fleet.Sighting {
-	s := fleet.Sighting{ID: id, Transport: fleet.TransportOpAMP, Address: address, Partial: true}
+func sighting(id string, c *connection, m *protobufs.AgentToServer) fleet.Sighting {
+	s := fleet.Sighting{ID: id, Transport: fleet.TransportOpAMP, Address: c.address, Token: c.token, Partial: true}
 	if d := m.AgentDescription; d != nil {
 		a := attributes(d)
 		s.Name = cmp.Or(a["collector.name"], a["host.name"], a["service.name"])

@@ -172,7 +172,7 @@ func (s *Server) push(ctx context.Context) {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &connection{address: r.RemoteAddr, agents: map[uuid.UUID]*agent{}, ended: make(chan struct{})}
+	c := &connection{address: r.RemoteAddr, token: fleet.TokenOf(r.Context()), agents: map[uuid.UUID]*agent{}, ended: make(chan struct{})}
 	ctx := s.connContext(context.WithValue(r.Context(), connectionKey{}, c), noConn{})
 	r = r.WithContext(ctx)
 	if websocket.IsWebSocketUpgrade(r) {

@@ -29,6 +29,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/prometheus/tsdb/fileutil"
 
+	"github.com/invar-otel/invar/internal/regularfile"
 	"github.com/invar-otel/invar/internal/remoteconf"
 	"github.com/invar-otel/invar/internal/seglog"
 )
@@ -162,16 +163,7 @@ func (s *Store) SetInstanceUID(id, uid string) error {
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *Store) read(name string) ([]byte, error) {
-	f, err := os.Open(s.path(name))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(content) > maxFile {
-		err = fmt.Errorf("%s is larger than %d bytes", f.Name(), maxFile)
-	}
-	return content, err
+	return regularfile.Read(s.path(name), maxFile)
 }
 
 // write puts content into a file that is either the old or the new one whenever

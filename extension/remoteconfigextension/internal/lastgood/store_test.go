@@ -163,7 +163,7 @@ func TestUnreadableLastGood(t *testing.T) {
 	require.NoError(t, os.WriteFile(large.path(recordName), nil, 0o600))
 	require.NoError(t, os.Truncate(large.path(recordName), maxFile+1))
 	_, _, err = large.LastGood()
-	require.ErrorContains(t, err, "is larger than 34603008 bytes")
+	require.ErrorContains(t, err, "has more than 34603008 bytes")
 }
 
 func TestWriteThatFails(t *testing.T) {
