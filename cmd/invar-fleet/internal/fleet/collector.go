@@ -96,15 +96,19 @@ func (s *Sighting) check() error {
 	if len(s.Attributes) > maxAttributes {
 		errs = append(errs, fmt.Errorf("attributes: there are %d; at most %d are taken", len(s.Attributes), maxAttributes))
 	}
+	text := 0
 	for name, value := range s.Attributes {
+		text += len(name) + len(value)
 		if name == "" || len(name) > maxText || len(value) > maxValue {
 			errs = append(errs, fmt.Errorf("attributes: names have to be 1 to %d bytes, values up to %d; %q is not", maxText, maxValue, name[:min(len(name), 40)]))
 			break
 		}
 	}
-	text := 0
-	for name, value := range s.Attributes {
-		text += savedSize(name) + savedSize(value)
+	if 6*text > maxAttributeText { // it may be too much as it is saved
+		text = 0
+		for name, value := range s.Attributes {
+			text += savedSize(name) + savedSize(value)
+		}
 	}
 	if text > maxAttributeText {
 		errs = append(errs, fmt.Errorf("attributes: the names and values have %d bytes; at most %d are taken", text, maxAttributeText))

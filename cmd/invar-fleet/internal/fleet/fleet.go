@@ -289,7 +289,9 @@ func (f *Fleet) Seen(ctx context.Context, s Sighting) (Offer, error) {
 		f.collectors[s.ID], f.ids = c, nil
 	}
 	news, rematch := c.take(&s, now)
-	f.setPending(c)
+	if s.Effective != nil || s.Components != nil {
+		f.setPending(c)
+	}
 	if rematch {
 		c.entry = nil
 	}
