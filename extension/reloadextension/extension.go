@@ -31,10 +31,16 @@ type reloadExtension struct {
 	running  sync.WaitGroup // the server and the watcher
 	stop     context.CancelFunc
 
-	mu      sync.Mutex
-	closing bool           // no more requests for reloads
-	waiting sync.WaitGroup // requests for a reload
+	peer func(net.Conn) error // checkPeer, but in tests
+
+	mu       sync.Mutex
+	closing  bool           // no more requests for reloads
+	requests int            // for a reload, under way
+	waiting  sync.WaitGroup // for them
 }
+
+// maxRequests is how many requests may wait for a reload.
+const maxRequests = 64
 
 // Start implements component.Component.
 func (e *reloadExtension) Start(ctx context.Context, host component.Host) error {
@@ -68,6 +74,7 @@ func (e *reloadExtension) serve(ctx context.Context, host component.Host) error 
 	if e.listener, err = cfg.ToListener(ctx); err != nil {
 		return err
 	}
+	e.refuseOwn(server)
 	e.http = server
 	e.set.Logger.Info("Listening for requests to reload the configuration", zap.Stringer("address", e.listener.Addr()))
 	e.running.Go(func() {
@@ -111,13 +118,22 @@ func (e *reloadExtension) drain() {
 }
 
 // begin counts a request that waits for a reload. It returns false if the
-// extension is being shut down.
+// extension is being shut down, or there are too many.
 func (e *reloadExtension) begin() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closing {
+	if e.closing || e.requests == maxRequests {
 		return false
 	}
+	e.requests++
 	e.waiting.Add(1)
 	return true
+}
+
+// end counts a request off.
+func (e *reloadExtension) end() {
+	e.mu.Lock()
+	e.requests--
+	e.mu.Unlock()
+	e.waiting.Done()
 }

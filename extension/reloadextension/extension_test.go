@@ -54,6 +54,7 @@ func start(t *testing.T, p *process, text string) *subject {
 	require.NoError(t, configtest.Parse(t, "http: {endpoint: '127.0.0.1:0'}\n"+text, cfg))
 	e, err := NewFactory().Create(t.Context(), settings(), cfg)
 	require.NoError(t, err)
+	e.(*reloadExtension).peer = func(net.Conn) error { return nil } // the client of the tests is in this process
 	require.NoError(t, e.Start(reloading.ContextWith(t.Context(), p), componenttest.NewNopHost()))
 	s := &subject{reloadExtension: e.(*reloadExtension), t: t, client: &http.Client{Transport: &http.Transport{}}}
 	if s.listener != nil {
@@ -231,6 +232,34 @@ func TestAnswerOutlivesExtension(t *testing.T) {
 	require.True(t, resp.Close, "the connection is not for another request")
 	require.False(t, s.begin(), "requests that come now are refused")
 	p.tasks.Wait()
+}
+
+func TestTooManyRequests(t *testing.T) {
+	release := make(chan struct{})
+	p := &process{reload: func(context.Context, reloading.Trigger) (reloading.Result, error) {
+		<-release
+		return reloading.Applied, nil
+	}}
+	s := start(t, p, "")
+	for range maxRequests {
+		go func() {
+			if resp, err := s.client.Post(s.url, "", nil); err == nil {
+				_ = resp.Body.Close()
+			}
+		}()
+	}
+	require.Eventually(t, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.requests == maxRequests
+	}, time.Minute, time.Millisecond)
+	code, _ := s.do(http.MethodPost, nil)
+	require.Equal(t, 503, code)
+	close(release)
+	require.Eventually(t, func() bool {
+		code, _ = s.do(http.MethodPost, nil)
+		return code == 200
+	}, time.Minute, time.Millisecond)
 }
 
 func TestRefusedWhileClosing(t *testing.T) {

@@ -15,5 +15,7 @@ func NewFactory() extension.Factory {
 }
 
 func create(_ context.Context, set extension.Settings, cfg component.Config) (extension.Extension, error) {
-	return &reloadExtension{cfg: cfg.(*Config), set: set.TelemetrySettings}, nil
+	e := &reloadExtension{cfg: cfg.(*Config), set: set.TelemetrySettings}
+	e.peer = e.checkPeer
+	return e, nil
 }

@@ -51,7 +51,7 @@ func (e *reloadExtension) reload(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a reload is under way", http.StatusServiceUnavailable)
 		return
 	}
-	defer e.waiting.Done()
+	defer e.end()
 	result, err := e.controller.Reload(r.Context(), reloading.HTTP)
 	switch {
 	case err == nil:

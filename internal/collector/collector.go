@@ -37,6 +37,7 @@ type Collector struct {
 	goodFiles   map[string]reloading.Digest
 	generations int
 	delay       time.Duration // before the next attempt to restore
+	repeats     repeats
 
 	settleTime         time.Duration
 	minDelay, maxDelay time.Duration
@@ -62,6 +63,7 @@ func New(set otelcol.CollectorSettings) (*Collector, error) {
 		set: set, controller: newController(), relay: newRelay(),
 		signals: make(chan os.Signal, 3), stop: make(chan struct{}),
 		settleTime: settleTime, minDelay: minRestoreDelay, maxDelay: maxRestoreDelay,
+		repeats: repeats{minGap: minRepeatGap},
 	}
 	c.log = zap.New(c.relay, append([]zap.Option{zap.WithCaller(true)}, set.LoggingOptions...)...)
 	resolver := set.ConfigProviderSettings.ResolverSettings

@@ -247,6 +247,7 @@ func run(t *testing.T, text string, adjust func(*Collector)) *subject {
 	var err error
 	s.Collector, err = New(s.settings(s.path))
 	require.NoError(t, err)
+	s.repeats.minGap = 0
 	s.settleTime, s.minDelay, s.maxDelay = time.Millisecond, time.Millisecond, 4*time.Millisecond
 	if adjust != nil {
 		adjust(s.Collector)

@@ -55,6 +55,8 @@ func (c *Collector) change(ctx, life context.Context, a *reloading.Attempt) {
 		a.Result = reloading.Unchanged
 		return
 	}
+	same := c.running != nil && c.running.source.hash == next.source.hash
+	stopped := time.Now()
 	if c.running != nil {
 		c.retire(ctx) // from here to the start of next nothing is received
 	}
@@ -62,6 +64,9 @@ func (c *Collector) change(ctx, life context.Context, a *reloading.Attempt) {
 		return
 	}
 	err = c.begin(ctx, life, next)
+	if same {
+		c.repeats.restarted, c.repeats.interrupted = time.Now(), time.Since(stopped)
+	}
 	if err == nil {
 		err = c.settle(ctx, life)
 	}
@@ -90,7 +95,7 @@ func (c *Collector) prepare(ctx, life context.Context, a *reloading.Attempt) (*g
 			return fmt.Errorf("failed to get config: %w", err)
 		}
 		a.Hash = s.hash
-		if a.Trigger.Watches() && c.running != nil && s.hash == c.running.source.hash {
+		if c.running != nil && s.hash == c.running.source.hash && (a.Trigger.Watches() || c.repeats.tooEarly(a.Trigger)) {
 			return nil
 		}
 		trial, err := c.newGeneration(ctx, s)

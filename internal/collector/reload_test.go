@@ -46,6 +46,33 @@ func TestApplied(t *testing.T) {
 	require.ErrorIs(t, err, reloading.ErrEnding)
 }
 
+// Who may ask for reloads cannot keep the pipelines from running.
+func TestRepeatedReloads(t *testing.T) {
+	s := run(t, config("a", ""), func(c *Collector) { c.repeats.minGap = time.Hour })
+	require.Equal(t, []string{"start a"}, s.history())
+	s.reload(reloading.HTTP, reloading.Applied, "") // as certificates may have changed
+	require.Equal(t, []string{"stop a", "start a"}, s.history())
+	for range 100 {
+		s.reload(reloading.HTTP, reloading.Unchanged, "")
+		s.reload("remote_config", reloading.Unchanged, "")
+	}
+	require.Empty(t, s.history())
+	require.Equal(t, 2, s.controller.Status().Generation)
+	s.reload(reloading.Signal, reloading.Applied, "")
+	require.Equal(t, []string{"stop a", "start a"}, s.history())
+	s.write(config("b", ""))
+	s.reload(reloading.HTTP, reloading.Applied, "")
+	require.Equal(t, []string{"stop a", "start b"}, s.history())
+	s.reload(reloading.HTTP, reloading.Unchanged, "")
+
+	// The gap is over, and long enough for how long the last one took.
+	s.Collector.repeats = repeats{minGap: time.Minute, restarted: time.Now().Add(-2 * time.Minute), interrupted: time.Second}
+	require.False(t, s.repeats.tooEarly(reloading.HTTP))
+	s.repeats.interrupted = 10 * time.Second
+	require.True(t, s.repeats.tooEarly(reloading.HTTP))
+	require.False(t, s.repeats.tooEarly(reloading.Signal))
+}
+
 func TestRejected(t *testing.T) {
 	t.Setenv("PROBE", "a")
 	s := run(t, config("${env:PROBE}", "token: t"), nil)

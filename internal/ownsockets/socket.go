@@ -1,7 +1,14 @@
-// Package ownsockets tells what this process listens on.
+// Package ownsockets tells what this process listens on, and whether it is on the
+// other end of a connection.
 package ownsockets
 
-import "net/netip"
+import (
+	"errors"
+	"net/netip"
+)
+
+// ErrClosed is of a connection whose other end, on this host, is closed.
+var ErrClosed = errors.New("the other end is closed")
 
 // Socket is one that takes what others send: a TCP socket that listens, or a
 // UDP socket that is bound and not connected.

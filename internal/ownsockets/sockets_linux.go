@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -48,6 +49,95 @@ func listeningIn(proc string) (Set, error) {
 		}
 	}
 	return found, nil
+}
+
+// Connected reports whether the other end of a TCP connection that this process
+// has accepted is a socket of this process too; local and remote are the addresses
+// of the accepted end. Where the other end is of this host and closed already,
+// nobody can tell whose it was: that is ErrClosed. It may be called concurrently.
+func Connected(local, remote netip.AddrPort) (bool, error) {
+	return connectedIn("/proc/self", local, remote)
+}
+
+func connectedIn(proc string, local, remote netip.AddrPort) (bool, error) {
+	local = netip.AddrPortFrom(local.Addr().Unmap().WithZone(""), local.Port())
+	remote = netip.AddrPortFrom(remote.Addr().Unmap().WithZone(""), remote.Port())
+	inode := ""
+	for _, table := range []string{"tcp", "tcp6"} {
+		file, err := os.Open(filepath.Join(proc, "net", table))
+		if errors.Is(err, fs.ErrNotExist) && table == "tcp6" {
+			continue // without IPv6
+		}
+		if err != nil {
+			return false, fmt.Errorf("list sockets of the host: %w", err)
+		}
+		found, err := connection(file, remote, local)
+		_ = file.Close()
+		if err != nil {
+			return false, fmt.Errorf("read %s: %w", file.Name(), err)
+		}
+		if found != "" {
+			inode = found
+		}
+	}
+	if inode == "" || inode == "0" {
+		if inode == "0" || isOfThisHost(remote.Addr()) {
+			return false, ErrClosed
+		}
+		return false, nil
+	}
+	inodes, err := sockets(filepath.Join(proc, "fd"))
+	if err != nil {
+		return false, fmt.Errorf("list sockets of the process: %w", err)
+	}
+	return inodes[inode], nil
+}
+
+// connection returns the inode of the socket with these addresses in one table of
+// /proc/net: "" if there is none, "0" if nobody has it any more.
+func connection(r io.Reader, local, remote netip.AddrPort) (string, error) {
+	lines := bufio.NewScanner(r)
+	for first := true; lines.Scan(); first = false {
+		fields := strings.Fields(lines.Text())
+		if first || len(fields) < 10 {
+			continue
+		}
+		here, err := parseAddress(fields[1])
+		if err != nil {
+			return "", err
+		}
+		if here != local {
+			continue
+		}
+		there, err := parseAddress(fields[2])
+		if err != nil {
+			return "", err
+		}
+		if there == remote {
+			return fields[9], nil
+		}
+	}
+	return "", lines.Err()
+}
+
+// isOfThisHost reports whether an address is of one of the host's interfaces. It is
+// if they cannot be listed.
+func isOfThisHost(ip netip.Addr) bool {
+	if ip.IsLoopback() {
+		return true
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return true
+	}
+	for _, address := range addresses {
+		if n, is := address.(*net.IPNet); is {
+			if own, ok := netip.AddrFromSlice(n.IP); ok && own.Unmap() == ip {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // sockets are the inodes of the process' sockets.

@@ -3,8 +3,10 @@ package ownsockets
 import (
 	"net"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -55,6 +57,64 @@ func TestReadSockets(t *testing.T) {
 	f("   0: 00000000:10DD 00000000:0000 01"+rest+"7 1", "")
 	f("   0: 00000000:10DD 00000000:0000 0A"+rest+"8 1", "")
 	f("   0: 00000000:10DD", "")
+}
+
+func TestConnected(t *testing.T) {
+	f := func(network, address string) {
+		t.Helper()
+		l, err := net.Listen(network, address)
+		if err != nil {
+			t.Skip("without IPv6: ", err)
+		}
+		defer l.Close()
+		client, err := net.Dial(network, l.Addr().String())
+		require.NoError(t, err)
+		server, err := l.Accept()
+		require.NoError(t, err)
+		defer server.Close()
+		local := netip.MustParseAddrPort(server.LocalAddr().String())
+		remote := netip.MustParseAddrPort(server.RemoteAddr().String())
+		own, err := Connected(local, remote)
+		require.NoError(t, err)
+		require.True(t, own)
+
+		own, err = Connected(local, netip.MustParseAddrPort("192.0.2.1:80")) // another host
+		require.NoError(t, err)
+		require.False(t, own)
+
+		require.NoError(t, client.Close())
+		require.Eventually(t, func() bool {
+			_, err = Connected(local, remote)
+			return err != nil
+		}, time.Minute, time.Millisecond)
+		require.ErrorIs(t, err, ErrClosed)
+	}
+	f("tcp4", "127.0.0.1:0")
+	f("tcp", "[::]:0") // where the other end may be in the other table
+	f("tcp6", "[::1]:0")
+}
+
+// The other end is another process's.
+func TestConnectedToAnother(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	client := exec.Command("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/"+port+"; read -u 3")
+	if err := client.Start(); err != nil {
+		t.Skip("without bash: ", err)
+	}
+	defer func() {
+		_ = client.Process.Kill()
+		_ = client.Wait()
+	}()
+	server, err := l.Accept()
+	require.NoError(t, err)
+	defer server.Close()
+	own, err := Connected(netip.MustParseAddrPort(server.LocalAddr().String()), netip.MustParseAddrPort(server.RemoteAddr().String()))
+	require.NoError(t, err)
+	require.False(t, own)
 }
 
 func TestListeningFailsWithoutProc(t *testing.T) {

@@ -23,7 +23,7 @@ type Trigger string
 
 // The triggers. After [File] and [Provider] a configuration that equals the
 // running one is left alone; the others restart it, so that certificates and
-// other files are read again.
+// other files are read again, but not again and again: only [Signal] does.
 const (
 	Signal   Trigger = "signal"   // SIGHUP
 	HTTP     Trigger = "http"     // a request to the reload extension
