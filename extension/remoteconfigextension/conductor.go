@@ -27,6 +27,8 @@ const (
 	healthInterval = 5 * time.Second
 	// maxReason bounds the reason of a failure as reported, in bytes.
 	maxReason = 16 << 10
+	// maxLogged bounds the same in the log, which has the whole of each error.
+	maxLogged = 64 << 10
 )
 
 // What can be wrong, for the component's status.
@@ -268,7 +270,8 @@ func (c *conductor) accepted(o *transport.Offer) {
 
 func (c *conductor) failed(o *transport.Offer, err error) {
 	c.telemetry.decided(resultFailed)
-	c.logger.Error("The configuration of the server is not used; what ran before runs on", zap.String("hash", o.Hash), zap.Error(err))
+	c.logger.Error("The configuration of the server is not used; what ran before runs on",
+		zap.String("hash", o.Hash), zap.String("error", shortened(err.Error(), maxLogged)))
 	c.status.Healthy(reasonConfiguration) // so that the new reason is told
 	c.status.Failing(reasonConfiguration, fmt.Errorf("the configuration %q of the server is not used: %w", o.Hash, err))
 	c.decided(o.Hash, remoteconf.StatusFailed, reason(err))
@@ -319,13 +322,16 @@ func (c *conductor) noteStorage(err error) {
 
 // reason is what the server is told of an error, shortened.
 func reason(err error) string {
-	text := remotepipelines.Reason(err)
-	if len(text) <= maxReason {
+	return shortened(remotepipelines.Reason(err), maxReason)
+}
+
+// shortened returns a text of at most most bytes, and a sign that there was more.
+func shortened(text string, most int) string {
+	if len(text) <= most {
 		return text
 	}
-	end := maxReason
-	for !utf8.RuneStart(text[end]) {
-		end--
+	for !utf8.RuneStart(text[most]) {
+		most--
 	}
-	return text[:end] + "…"
+	return text[:most] + "…"
 }
