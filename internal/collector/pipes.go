@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"go.opentelemetry.io/collector/confmap"
 
@@ -36,7 +37,10 @@ func (p *pipes) has(path string) bool {
 
 // retrieve returns what is in the pipe, which is read if it has not been. If it
 // must not be waited for, one that has not been read is an error.
-func (p *pipes) retrieve(path string, noWait bool) (*confmap.Retrieved, error) {
+//
+// The provider, which may do more than to decode, reads it by provide from a pipe
+// that it has to itself.
+func (p *pipes) retrieve(path string, noWait bool, provide func(path string) (*confmap.Retrieved, error)) (*confmap.Retrieved, error) {
 	info, err := os.Stat(filepath.Clean(path))
 	known := p.byPath[path]
 	if err != nil && known == nil {
@@ -54,7 +58,10 @@ func (p *pipes) retrieve(path string, noWait bool) (*confmap.Retrieved, error) {
 			return nil, fmt.Errorf("%s is not a regular file; a pipe is read when the process starts and not when it reloads", path)
 		}
 		known = &pipe{info: info}
-		known.retrieved, known.err = readPipe(path)
+		var content []byte
+		if content, known.err = readPipe(path); known.err == nil {
+			known.retrieved, known.err = hand(content, provide)
+		}
 	}
 	if p.byPath == nil {
 		p.byPath = map[string]*pipe{}
@@ -63,7 +70,30 @@ func (p *pipes) retrieve(path string, noWait bool) (*confmap.Retrieved, error) {
 	return known.retrieved, known.err
 }
 
-func readPipe(path string) (*confmap.Retrieved, error) {
+// hand gives a content to provide by the path of a pipe.
+func hand(content []byte, provide func(path string) (*confmap.Retrieved, error)) (*confmap.Retrieved, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	path := fmt.Sprintf("/dev/fd/%d", r.Fd())
+	if _, err := os.Stat(path); err != nil { // where there is no such folder
+		_ = w.Close()
+		return confmap.NewRetrievedFromYAML(content)
+	}
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		_, _ = w.Write(content)
+		_ = w.Close()
+	})
+	retrieved, err := provide(path)
+	_ = r.Close() // which ends the writing, if not all was read
+	writing.Wait()
+	return retrieved, err
+}
+
+func readPipe(path string) ([]byte, error) {
 	file, err := os.Open(filepath.Clean(path))
 	if err != nil {
 		return nil, fmt.Errorf("unable to read the file %s: %w", path, err)
@@ -76,5 +106,5 @@ func readPipe(path string) (*confmap.Retrieved, error) {
 	if err != nil {
 		return nil, fmt.Errorf("unable to read the file %s: %w", path, err)
 	}
-	return confmap.NewRetrievedFromYAML(content)
+	return content, nil
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/confmap"
 
 	"github.com/invar-otel/invar/internal/reloading"
 )
@@ -137,4 +138,22 @@ func TestDeepConfiguration(t *testing.T) {
 	f("receivers: "+deep, "is nested deeper than 256 levels")
 	f("? "+strings.Repeat("a::", 3000)+"a\n: 1", "is nested deeper than 256 levels")
 	f("receivers: '${yaml:"+strings.Repeat("[", 3000)+strings.Repeat("]", 3000)+"}'", "in a ${yaml:…}: the configuration is nested deeper than 256 levels")
+}
+
+// The provider sees what was in the pipe: it may do more than to decode it.
+func TestHand(t *testing.T) {
+	large := []byte(strings.Repeat("x", 1<<20))
+	retrieved, err := hand(large, func(path string) (*confmap.Retrieved, error) {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, large, content)
+		return confmap.NewRetrieved("provided")
+	})
+	require.NoError(t, err)
+	text, err := retrieved.AsString()
+	require.NoError(t, err)
+	require.Equal(t, "provided", text)
+
+	_, err = hand(large, func(string) (*confmap.Retrieved, error) { return nil, os.ErrInvalid }) // reads nothing
+	require.ErrorIs(t, err, os.ErrInvalid)
 }

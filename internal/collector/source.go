@@ -112,8 +112,10 @@ func (p recordingProvider) Retrieve(ctx context.Context, uri string, watcher con
 	if path, isFile := strings.CutPrefix(uri, "file:"); isFile {
 		if p.loader.pipes.has(path) {
 			// Nothing but the first reader gets what is in it, not even for a digest.
-			retrieve = func(context.Context, string, confmap.WatcherFunc) (*confmap.Retrieved, error) {
-				return p.loader.pipes.retrieve(path, p.loader.loaded)
+			retrieve = func(ctx context.Context, _ string, watcher confmap.WatcherFunc) (*confmap.Retrieved, error) {
+				return p.loader.pipes.retrieve(path, p.loader.loaded, func(path string) (*confmap.Retrieved, error) {
+					return p.Provider.Retrieve(ctx, "file:"+path, watcher)
+				})
 			}
 		} else if _, known := r.files[path]; !known {
 			// Before the file is read: if it changes in between, the digest is

@@ -269,6 +269,9 @@ func (c *checker) node(n *yaml.Node, p place) error {
 }
 
 func (c *checker) value(value any, p place) error {
+	if inner, is := expanded(value); is {
+		return c.value(inner, p)
+	}
 	text, _ := value.(string)
 	if err := c.count(&p, len(text)); err != nil {
 		return err
@@ -294,14 +297,22 @@ func (c *checker) value(value any, p place) error {
 	return nil
 }
 
-// other looks into types that are not of YAML. What ${…} became is a struct of the
-// collector's with a field Value until it is decoded.
+// expanded returns what ${…} became, which is a struct of the collector's with a
+// field Value until it is decoded.
+func expanded(value any) (inner any, is bool) {
+	v := reflect.ValueOf(value)
+	if v.Kind() != reflect.Struct {
+		return nil, false
+	}
+	if field := v.FieldByName("Value"); field.IsValid() && field.CanInterface() {
+		return field.Interface(), true
+	}
+	return nil, false
+}
+
+// other looks into types that are not of YAML.
 func (c *checker) other(v reflect.Value, p place) error {
 	switch v.Kind() {
-	case reflect.Struct:
-		if inner := v.FieldByName("Value"); inner.IsValid() && inner.CanInterface() {
-			return c.value(inner.Interface(), p)
-		}
 	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {
 			if err := c.value(v.Index(i).Interface(), p.item()); err != nil {
