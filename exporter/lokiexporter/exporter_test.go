@@ -52,9 +52,9 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	decode := func() (*push.PushRequest, error) { return lokiapi.DecodeProtobuf(body, 1<<30) }
+	decode := func() (*push.PushRequest, error) { return lokiapi.DecodeSnappy(body, 1<<30, lokiapi.NewBudget(1<<40)) }
 	if r.Header.Get("Content-Type") == lokiapi.ContentJSON {
-		decode = func() (*push.PushRequest, error) { return lokiapi.DecodeJSON(body) }
+		decode = func() (*push.PushRequest, error) { return lokiapi.DecodeJSON(body, lokiapi.NewBudget(1<<40)) }
 	}
 	req, err := decode()
 	if err != nil {

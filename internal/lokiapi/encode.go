@@ -26,14 +26,10 @@ func (e *Encoder) Protobuf(streams []push.Stream) []byte {
 	return s2.EncodeSnappy(e.body[:cap(e.body)], e.plain)
 }
 
-// jsonStream is a stream as JSON. The older form, of /api/prom/push, has labels
-// and entries instead.
+// jsonStream is a stream as JSON.
 type jsonStream struct {
 	Stream map[string]string `json:"stream"`
 	Values []jsonEntry       `json:"values"`
-
-	Labels  string           `json:"labels,omitempty"`
-	Entries []olderJSONEntry `json:"entries,omitempty"`
 }
 
 type jsonRequest struct {

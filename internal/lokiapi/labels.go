@@ -62,7 +62,8 @@ func ValidLabelName(name string) bool { return model.LegacyValidation.IsValidLab
 
 var labelParser = parser.NewParser(parser.Options{})
 
-// ParseLabels reads the text of a stream's labels. The result is sorted by name.
+// ParseLabels reads the text of a stream's labels. The result is sorted by name;
+// labels without a value are none, as in Loki.
 func ParseLabels(text string) (labels.Labels, error) {
 	if len(text) > maxLabelsSize {
 		return labels.EmptyLabels(), fmt.Errorf("stream labels of %d bytes exceed the limit of %d", len(text), maxLabelsSize)
@@ -74,8 +75,9 @@ func ParseLabels(text string) (labels.Labels, error) {
 	if name, twice := ls.HasDuplicateLabelNames(); twice {
 		return ls, fmt.Errorf("stream '%s' has duplicate label name: '%s'", text, name)
 	}
-	return ls, nil
+	return ls.WithoutEmpty(), nil
 }
 
-// maxLabelsSize is Loki's own limit for the text of a stream's labels.
-const maxLabelsSize = 16 << 10
+// maxLabelsSize is how long the text of a stream's labels may be, in bytes. Loki
+// reads up to 16 MiB, but by default takes no more than 15 labels of 3 KiB.
+const maxLabelsSize = 64 << 10

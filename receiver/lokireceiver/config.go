@@ -2,11 +2,14 @@ package lokireceiver
 
 import (
 	"errors"
+	"fmt"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configgrpc"
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configoptional"
+
+	"github.com/invar-otel/invar/internal/bytesize"
 )
 
 // Config is what a user writes under receivers::loki.
@@ -15,6 +18,10 @@ type Config struct {
 	// KeepTimestamp keeps the times of entries; without it they get the time at
 	// which they arrive.
 	KeepTimestamp bool `mapstructure:"use_incoming_timestamp"`
+	// MaxRequestMemory is what the streams and entries of one request may take in
+	// memory when they are decoded, which can be a thousand times what it has on
+	// the wire.
+	MaxRequestMemory bytesize.Size `mapstructure:"max_request_memory"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -34,6 +41,10 @@ const (
 	defaultGRPCEndpoint = "localhost:3600"
 	// defaultBodySize is confighttp's, for the request as sent and as decompressed.
 	defaultBodySize = 20 << 20
+	// defaultRequestMemory is enough for a request of defaultBodySize whose lines
+	// have 100 bytes and ten labels.
+	defaultRequestMemory = 256 << 20
+	minRequestMemory     = 1 << 20
 )
 
 func createDefaultConfig() component.Config {
@@ -44,13 +55,19 @@ func createDefaultConfig() component.Config {
 	grpc := configgrpc.NewDefaultServerConfig()
 	grpc.NetAddr.Endpoint = defaultGRPCEndpoint
 	grpc.IncludeMetadata = true
-	return &Config{Protocols: ProtocolsConfig{HTTP: configoptional.Default(http), GRPC: configoptional.Default(grpc)}}
+	return &Config{
+		Protocols:        ProtocolsConfig{HTTP: configoptional.Default(http), GRPC: configoptional.Default(grpc)},
+		MaxRequestMemory: defaultRequestMemory,
+	}
 }
 
 // Validate implements xconfmap.Validator.
 func (c *Config) Validate() error {
 	if !c.Protocols.HTTP.HasValue() && !c.Protocols.GRPC.HasValue() {
 		return errors.New("protocols: has neither http nor grpc; write it like protocols: {http: {endpoint: localhost:3500}}")
+	}
+	if c.MaxRequestMemory < minRequestMemory {
+		return fmt.Errorf("max_request_memory: %s is out of range; use 1MiB or more, like 256MiB", c.MaxRequestMemory)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package lokireceiver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/klauspost/compress/flate"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/config/configgrpc"
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -21,8 +23,6 @@ import (
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/invar-otel/invar/internal/lokiapi"
 )
@@ -107,10 +107,12 @@ func (r *lokiReceiver) startGRPC(ctx context.Context, host component.Host) error
 	}
 	cfg := r.cfg.Protocols.GRPC.Get()
 	var err error
-	if r.grpc, err = cfg.ToServer(ctx, host.GetExtensions(), r.set.TelemetrySettings); err != nil {
+	r.grpc, err = cfg.ToServer(ctx, host.GetExtensions(), r.set.TelemetrySettings,
+		configgrpc.WithGrpcServerOption(grpc.ForceServerCodecV2(newRawCodec())))
+	if err != nil {
 		return err
 	}
-	push.RegisterPusherServer(r.grpc, r)
+	r.grpc.RegisterService(&pusherService, r)
 	listener, err := cfg.NetAddr.Listen(ctx)
 	if err != nil {
 		return err
@@ -151,9 +153,10 @@ type problem struct {
 // handle answers a push over HTTP.
 func (r *lokiReceiver) handle(w http.ResponseWriter, req *http.Request) {
 	ctx := r.obsHTTP.StartLogsOp(req.Context())
-	format, request, p := r.decode(req)
+	budget := lokiapi.NewBudget(int64(r.cfg.MaxRequestMemory))
+	format, request, p := r.decode(req, budget)
 	if p == nil {
-		p = r.consume(ctx, r.obsHTTP, format, request)
+		p = r.consume(ctx, r.obsHTTP, format, request, budget)
 	} else {
 		r.obsHTTP.EndLogsOp(ctx, format, 0, p.err)
 	}
@@ -168,7 +171,7 @@ func (r *lokiReceiver) handle(w http.ResponseWriter, req *http.Request) {
 }
 
 // decode reads the body of a request, which confighttp has decompressed.
-func (r *lokiReceiver) decode(req *http.Request) (format string, request *push.PushRequest, p *problem) {
+func (r *lokiReceiver) decode(req *http.Request, budget *lokiapi.Budget) (format string, request *push.PushRequest, p *problem) {
 	format = "protobuf"
 	if content := req.Header.Get("Content-Type"); content != "" {
 		media, _, err := mime.ParseMediaType(content)
@@ -180,60 +183,65 @@ func (r *lokiReceiver) decode(req *http.Request) (format string, request *push.P
 		}
 	}
 	limit := r.cfg.Protocols.HTTP.Get().MaxRequestBodySize
-	body, err := io.ReadAll(http.MaxBytesReader(nil, req.Body, limit))
+	if limit <= 0 {
+		limit = defaultBodySize
+	}
+	body := bytes.NewBuffer(make([]byte, 0, min(max(req.ContentLength, bytes.MinRead), maxPresized)))
+	_, err := body.ReadFrom(http.MaxBytesReader(nil, req.Body, limit))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		err = fmt.Errorf("%w: limit: %d bytes", lokiapi.ErrTooLarge, limit)
+	}
 	if err == nil {
 		if format == "json" {
-			request, err = lokiapi.DecodeJSON(body)
+			request, err = lokiapi.DecodeJSON(body.Bytes(), budget)
 		} else {
-			request, err = lokiapi.DecodeProtobuf(body, int(limit))
+			request, err = lokiapi.DecodeSnappy(body.Bytes(), int(limit), budget)
 		}
 	}
-	var tooLarge *http.MaxBytesError
-	switch {
-	case err == nil:
-		return format, request, nil
-	case errors.As(err, &tooLarge):
-		return format, nil, &problem{http.StatusRequestEntityTooLarge, fmt.Errorf("%w: limit: %d bytes", lokiapi.ErrTooLarge, limit)}
-	case errors.Is(err, lokiapi.ErrTooLarge):
-		return format, nil, &problem{http.StatusRequestEntityTooLarge, err}
+	if err != nil {
+		return format, nil, undecodable(err)
 	}
-	return format, nil, &problem{http.StatusBadRequest, err}
+	return format, request, nil
+}
+
+// maxPresized is how much of the length that a request claims is believed, in
+// bytes.
+const maxPresized = 1 << 20
+
+// undecodable is what is wrong with a request that is not decoded.
+func undecodable(err error) *problem {
+	if errors.Is(err, lokiapi.ErrTooLarge) {
+		return &problem{http.StatusRequestEntityTooLarge, err}
+	}
+	return &problem{http.StatusBadRequest, err}
 }
 
 // consume passes a request on. What is wrong with some streams does not keep the
 // others from being taken, as with Loki.
-func (r *lokiReceiver) consume(ctx context.Context, obs *receiverhelper.ObsReport, format string, request *push.PushRequest) *problem {
+func (r *lokiReceiver) consume(ctx context.Context, obs *receiverhelper.ObsReport, format string, request *push.PushRequest, budget *lokiapi.Budget) *problem {
 	if len(request.Streams) == 0 {
 		obs.EndLogsOp(ctx, format, 0, errNoStreams)
 		return &problem{http.StatusUnprocessableEntity, errNoStreams}
 	}
-	ld, invalid := toLogs(request, r.cfg.KeepTimestamp, time.Now())
+	ld, refused, err := toLogs(request, budget, r.cfg.KeepTimestamp, time.Now())
+	if err != nil {
+		obs.EndLogsOp(ctx, format, 0, err)
+		return undecodable(err)
+	}
 	n := ld.LogRecordCount()
-	var err error
 	if n > 0 {
 		err = r.next.ConsumeLogs(ctx, ld)
 	}
 	obs.EndLogsOp(ctx, format, n, err)
+	invalid := refused.errs.Err()
 	switch {
 	case err != nil && consumererror.IsPermanent(err):
 		return &problem{http.StatusBadRequest, err}
 	case err != nil:
 		return &problem{http.StatusServiceUnavailable, fmt.Errorf("the logs cannot be taken now: %w", err)}
 	case invalid != nil:
+		obs.EndLogsOp(obs.StartLogsOp(ctx), format, refused.entries, invalid)
 		return &problem{http.StatusBadRequest, invalid}
 	}
 	return nil
-}
-
-// Push implements push.PusherServer.
-func (r *lokiReceiver) Push(ctx context.Context, request *push.PushRequest) (*push.PushResponse, error) {
-	ctx = r.obsGRPC.StartLogsOp(ctx)
-	p := r.consume(ctx, r.obsGRPC, "protobuf", request)
-	switch {
-	case p == nil:
-		return &push.PushResponse{}, nil
-	case p.status == http.StatusServiceUnavailable:
-		return nil, status.Error(codes.Unavailable, p.err.Error())
-	}
-	return nil, status.Error(codes.InvalidArgument, p.err.Error())
 }

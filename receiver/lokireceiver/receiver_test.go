@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -29,6 +30,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/invar-otel/invar/internal/configtest"
+	"github.com/invar-otel/invar/internal/lokiapi"
 	loki "github.com/invar-otel/invar/receiver/lokireceiver/internal/metadata"
 )
 
@@ -55,9 +57,15 @@ func (p *pipeline) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 // start runs a receiver with an address of its own for each protocol.
 func start(t *testing.T, config string, next consumer.Logs) (httpAddr, grpcAddr string) {
 	t.Helper()
+	return startLarge(t, "max_request_body_size: 100000", config, next)
+}
+
+// startLarge is start with keys of http, for requests as large as they may be.
+func startLarge(t *testing.T, web, config string, next consumer.Logs) (httpAddr, grpcAddr string) {
+	t.Helper()
 	cfg := createDefaultConfig().(*Config)
 	httpAddr, grpcAddr = freeAddr(t), freeAddr(t)
-	require.NoError(t, configtest.Parse(t, "protocols: {http: {endpoint: "+httpAddr+", max_request_body_size: 100000}, grpc: {endpoint: "+grpcAddr+"}}\n"+config, cfg))
+	require.NoError(t, configtest.Parse(t, fmt.Sprintf("protocols: {http: {endpoint: %q, %s}, grpc: {endpoint: %q, max_recv_msg_size_mib: 20}}\n%s", httpAddr, web, grpcAddr, config), cfg))
 	r, err := NewFactory().CreateLogs(t.Context(), receivertest.NewNopSettings(loki.Type), cfg, next)
 	require.NoError(t, err)
 	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
@@ -264,6 +272,8 @@ func TestConfig(t *testing.T) {
 	require.ErrorContains(t, err, "protocols: has neither http nor grpc")
 	_, err = parse("protocols: {http: {endpoints: x}}")
 	require.ErrorContains(t, err, "endpoints")
+	_, err = parse("protocols: {http: }\nmax_request_memory: 1000")
+	require.ErrorContains(t, err, "max_request_memory: 1000B is out of range; use 1MiB or more")
 }
 
 func TestShutdownWithoutStart(t *testing.T) {
@@ -292,14 +302,19 @@ func FuzzToLogs(f *testing.F) {
 		if r.Unmarshal(plain) != nil {
 			return
 		}
-		ld, invalid := toLogs(&r, keep, time.Unix(1, 0))
+		ld, refused, err := toLogs(&r, lokiapi.NewBudget(1<<40), keep, time.Unix(1, 0))
+		require.NoError(t, err)
 		n := 0
 		for _, s := range r.Streams {
 			n += len(s.Entries)
 		}
-		require.LessOrEqual(t, ld.LogRecordCount(), n)
-		if invalid == nil {
-			require.Equal(t, n, ld.LogRecordCount())
+		require.Equal(t, n, ld.LogRecordCount()+refused.entries)
+		for _, rl := range ld.ResourceLogs().All() {
+			for _, lr := range rl.ScopeLogs().At(0).LogRecords().All() {
+				for name := range lr.Attributes().All() {
+					require.True(t, name == hintAttributes || !strings.HasPrefix(name, "loki."), "%q is a hint", name)
+				}
+			}
 		}
 	})
 }

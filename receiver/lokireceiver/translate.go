@@ -1,10 +1,8 @@
 package lokireceiver
 
 import (
-	"encoding/hex"
 	"errors"
-	"slices"
-	"strconv"
+	"fmt"
 	"strings"
 	"time"
 
@@ -13,12 +11,9 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/invar-otel/invar/internal/errorlist"
 	"github.com/invar-otel/invar/internal/lokiapi"
 )
-
-// hintAttributes is the attribute by which the loki exporter makes labels of
-// what were labels.
-const hintAttributes = "loki.attribute.labels"
 
 // Errors of requests, in Loki's words.
 var (
@@ -26,101 +21,122 @@ var (
 	errNoLabels  = errors.New("error at least one label pair is required per stream")
 )
 
+// What a record and an attribute of it take in memory, in bytes.
+const (
+	recordCost    = 192
+	attributeCost = 64
+)
+
+// refused is what is left out of a request.
+type refused struct {
+	errs    errorlist.List // why, one for each stream
+	entries int            // how many they have
+}
+
+// stream is one of a request that is taken.
+type stream struct {
+	labels  labels.Labels
+	n       int    // of labels
+	hint    string // their names
+	entries []push.Entry
+}
+
 // toLogs makes a record of each entry; labels and structured metadata become its
-// attributes. The second result is what is wrong with streams that are left out.
-func toLogs(r *push.PushRequest, keepTimestamp bool, now time.Time) (plog.Logs, error) {
+// attributes. It takes their memory from the budget before it makes them, and
+// returns an error if that is not enough.
+func toLogs(r *push.PushRequest, budget *lokiapi.Budget, keepTimestamp bool, now time.Time) (plog.Logs, *refused, error) {
 	ld := plog.NewLogs()
-	var errs error
+	streams, refused, err := readStreams(r, budget)
+	if err != nil {
+		return ld, refused, err
+	}
+	n := 0
+	for i := range streams {
+		n += len(streams[i].entries)
+	}
+	if n == 0 {
+		return ld, refused, nil
+	}
 	records := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
+	records.EnsureCapacity(n)
+	for i := range streams {
+		s := &streams[i]
+		f := filler{stream: s}
+		for j := range s.entries {
+			lr := records.AppendEmpty()
+			lr.Body().SetStr(s.entries[j].Line)
+			lr.SetObservedTimestamp(pcommon.NewTimestampFromTime(now))
+			if at := s.entries[j].Timestamp; keepTimestamp && !at.IsZero() {
+				lr.SetTimestamp(pcommon.NewTimestampFromTime(at))
+			}
+			f.fill(lr, s.entries[j].StructuredMetadata)
+		}
+	}
+	return ld, refused, nil
+}
+
+// readStreams reads the labels of a request's streams. Of streams without entries
+// only labels that cannot be read are of interest, as to Loki.
+func readStreams(r *push.PushRequest, budget *lokiapi.Budget) ([]stream, *refused, error) {
+	refused := &refused{}
+	var streams []stream
 	for i := range r.Streams {
 		s := &r.Streams[i]
-		ls, err := lokiapi.ParseLabels(s.Labels)
+		ls, err := readLabels(s.Labels)
+		if err == nil && len(s.Entries) == 0 {
+			continue
+		}
 		if err == nil && ls.IsEmpty() {
 			err = errNoLabels
 		}
 		if err != nil {
-			errs = errors.Join(errs, err)
+			refused.errs.Add(err)
+			refused.entries += len(s.Entries)
 			continue
 		}
-		hint := names(ls)
-		records.EnsureCapacity(records.Len() + len(s.Entries))
+		metadata := 0
 		for j := range s.Entries {
-			fill(records.AppendEmpty(), &s.Entries[j], ls, hint, keepTimestamp, now)
+			metadata += len(s.Entries[j].StructuredMetadata)
 		}
+		one := stream{labels: ls, n: ls.Len(), entries: s.Entries}
+		attributes := int64(len(s.Entries))*int64(one.n+1) + int64(metadata)
+		if err := budget.Take(3*int64(len(s.Labels)) + int64(len(s.Entries))*recordCost + attributes*attributeCost); err != nil {
+			return nil, refused, err
+		}
+		one.hint = names(ls, one.n)
+		if streams == nil {
+			streams = make([]stream, 0, len(r.Streams)-i)
+		}
+		streams = append(streams, one)
 	}
-	return ld, errs
+	return streams, refused, nil
 }
 
-func names(ls labels.Labels) string {
-	all := make([]string, 0, ls.Len())
+// readLabels reads the labels of a stream. Names that were quoted because Loki's
+// queries have no such names become what Loki makes of the names of structured
+// metadata, so that none has a comma or is a hint of the exporter.
+func readLabels(text string) (labels.Labels, error) {
+	ls, err := lokiapi.ParseLabels(text)
+	if err != nil {
+		return ls, err
+	}
+	valid := true
+	ls.Range(func(l labels.Label) { valid = valid && lokiapi.ValidLabelName(l.Name) })
+	if valid {
+		return ls, nil
+	}
+	b := labels.NewScratchBuilder(ls.Len())
+	ls.Range(func(l labels.Label) { b.Add(lokiapi.LabelName(l.Name), l.Value) })
+	b.Sort()
+	ls = b.Labels()
+	if name, twice := ls.HasDuplicateLabelNames(); twice {
+		return ls, fmt.Errorf("stream '%s' has duplicate label name: '%s'", text, name)
+	}
+	return ls, nil
+}
+
+func names(ls labels.Labels, n int) string {
+	all := make([]string, 0, n)
 	ls.Range(func(l labels.Label) { all = append(all, l.Name) })
 	return strings.Join(all, ",")
-}
-
-func fill(lr plog.LogRecord, e *push.Entry, ls labels.Labels, hint string, keepTimestamp bool, now time.Time) {
-	lr.Body().SetStr(e.Line)
-	lr.SetObservedTimestamp(pcommon.NewTimestampFromTime(now))
-	if keepTimestamp {
-		lr.SetTimestamp(pcommon.NewTimestampFromTime(e.Timestamp))
-	}
-	attributes := lr.Attributes()
-	attributes.EnsureCapacity(ls.Len() + len(e.StructuredMetadata) + 1)
-	ls.Range(func(l labels.Label) { attributes.PutStr(l.Name, l.Value) })
-	attributes.PutStr(hintAttributes, hint)
-	for _, m := range e.StructuredMetadata {
-		if isField(lr, m.Name, m.Value) {
-			continue
-		}
-		name := m.Name
-		if ls.Has(name) || name == hintAttributes {
-			name += "_extracted" // as Loki names it in queries
-		}
-		attributes.PutStr(name, m.Value)
-	}
-}
-
-// isField sets the field of a record that a pair of structured metadata stands
-// for, by the names that Loki's OTLP endpoint and its level detection use.
-func isField(lr plog.LogRecord, name, value string) bool {
-	switch name {
-	case "trace_id":
-		var id pcommon.TraceID
-		if !decodeID(id[:], value) {
-			return false
-		}
-		lr.SetTraceID(id)
-	case "span_id":
-		var id pcommon.SpanID
-		if !decodeID(id[:], value) {
-			return false
-		}
-		lr.SetSpanID(id)
-	case "severity_text":
-		lr.SetSeverityText(value)
-	case "severity_number":
-		n, err := strconv.Atoi(value)
-		if err != nil || n < int(plog.SeverityNumberTrace) || n > int(plog.SeverityNumberFatal4) {
-			return false
-		}
-		lr.SetSeverityNumber(plog.SeverityNumber(n))
-	case "detected_level":
-		n := slices.Index([]string{"", "trace", "debug", "info", "warn", "error", "fatal"}, value)
-		if n < 1 {
-			return false
-		}
-		if lr.SeverityNumber() == plog.SeverityNumberUnspecified { // a number says more
-			lr.SetSeverityNumber(plog.SeverityNumber(4*(n-1) + 1))
-		}
-	default:
-		return false
-	}
-	return true
-}
-
-func decodeID(id []byte, text string) bool {
-	if len(text) != hex.EncodedLen(len(id)) {
-		return false
-	}
-	_, err := hex.Decode(id, []byte(text))
-	return err == nil
 }

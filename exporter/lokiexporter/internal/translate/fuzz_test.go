@@ -78,7 +78,7 @@ func FuzzTranslate(f *testing.F) {
 
 func checkStreams(t *testing.T, streams []push.Stream) {
 	var enc lokiapi.Encoder
-	back, err := lokiapi.DecodeProtobuf(enc.Protobuf(streams), 1<<30)
+	back, err := lokiapi.DecodeSnappy(enc.Protobuf(streams), 1<<30, lokiapi.NewBudget(1<<40))
 	require.NoError(t, err)
 	require.Len(t, back.Streams, len(streams))
 	for i, s := range streams {
