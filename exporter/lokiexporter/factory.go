@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/metadata"
+	"github.com/invar-otel/invar/internal/shutdownlog"
 )
 
 // NewFactory returns the factory of the loki exporter.
@@ -24,6 +25,9 @@ func createLogs(ctx context.Context, set exporter.Settings, c component.Config) 
 	e, err := newExporter(set, cfg)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Queue.HasValue() && cfg.Queue.Get().StorageID != nil {
+		set.Logger = shutdownlog.Persistent(set.Logger)
 	}
 	helper, err := exporterhelper.NewLogs(ctx, set, cfg, e.push,
 		exporterhelper.WithStart(e.start),
