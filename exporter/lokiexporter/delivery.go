@@ -26,43 +26,29 @@ type delivery struct {
 	done []bool
 }
 
-// some tells whether anything is done.
-func (d *delivery) some() bool {
-	for _, done := range d.done {
-		if done {
-			return true
-		}
-	}
-	return false
-}
-
-// sendAll sends the chains, some at a time. It returns nil if all is done.
+// sendAll sends the chains, some at a time. What it returns has no errors if all
+// is done.
 func (d *delivery) sendAll(ctx context.Context, chains [][]translate.Request) *later {
+	l := &later{}
 	if len(chains) == 1 {
-		return d.sendChain(ctx, chains[0])
+		l.add(d.sendChain(ctx, chains[0]))
+		return l
 	}
-	var (
-		mu   sync.Mutex
-		wait *later
-		wg   sync.WaitGroup
-		free = make(chan struct{}, d.cfg.MaxConcurrentRequests)
-	)
+	var wg sync.WaitGroup
+	free := make(chan struct{}, d.cfg.MaxConcurrentRequests)
 	for _, chain := range chains {
 		free <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-free }()
-			l := d.sendChain(ctx, chain)
-			mu.Lock()
-			defer mu.Unlock()
-			wait = wait.and(l)
+			l.add(d.sendChain(ctx, chain))
 		})
 	}
 	wg.Wait()
-	return wait
+	return l
 }
 
 // sendChain sends requests one after the other, until one has to wait.
-func (d *delivery) sendChain(ctx context.Context, chain []translate.Request) *later {
+func (d *delivery) sendChain(ctx context.Context, chain []translate.Request) *wait {
 	for _, r := range chain {
 		if !orgid.Valid(r.Tenant) {
 			// It comes from the data, which would wait for ever.
@@ -70,12 +56,12 @@ func (d *delivery) sendChain(ctx context.Context, chain []translate.Request) *la
 			continue
 		}
 		a := d.send(ctx, r)
-		l := a.later
+		w := a.wait
 		if a.refused != nil {
-			l = d.divide(ctx, r, *a.refused)
+			w = d.divide(ctx, r, *a.refused)
 		}
-		if l != nil {
-			return l
+		if w != nil {
+			return w
 		}
 	}
 	return nil
@@ -85,7 +71,7 @@ func (d *delivery) sendChain(ctx context.Context, chain []translate.Request) *la
 // both are nil.
 type answer struct {
 	refused *refusal.Refusal
-	later   *later
+	wait    *wait
 }
 
 // encoder holds what encoding a request needs.
@@ -121,7 +107,7 @@ func (d *delivery) send(ctx context.Context, r translate.Request) answer {
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url, bytes.NewReader(body))
 	if err != nil {
-		return answer{later: &later{err: err}}
+		return answer{wait: &wait{err: err}}
 	}
 	req.Header.Set("Content-Type", content)
 	req.Header.Set("User-Agent", d.set.BuildInfo.Command+"/"+d.set.BuildInfo.Version)
@@ -131,7 +117,7 @@ func (d *delivery) send(ctx context.Context, r translate.Request) answer {
 	started := time.Now()
 	resp, err := d.client.Do(req)
 	if err != nil {
-		return answer{later: &later{err: err}}
+		return answer{wait: &wait{err: err}}
 	}
 	defer resp.Body.Close()
 	defer httpanswer.Drain(resp)
@@ -174,7 +160,7 @@ func (d *delivery) judge(r translate.Request, resp *http.Response) answer {
 		d.size.Halve()
 	}
 	d.tel.delayedRequest(why.Reason)
-	return answer{later: &later{err: httpanswer.ErrorWith(resp, words), after: httpanswer.RetryAfter(resp, time.Now())}}
+	return answer{wait: &wait{err: httpanswer.ErrorWith(resp, words), after: httpanswer.RetryAfter(resp, time.Now())}}
 }
 
 // mark notes that a request's entries are done.

@@ -14,12 +14,12 @@ const maxDivisions = 1000
 
 // divide finds the entries of a refused request that are at fault, drops them,
 // and sends the others. First it lets Loki's words decide, then it sends halves.
-func (d *delivery) divide(ctx context.Context, r translate.Request, why refusal.Refusal) *later {
+func (d *delivery) divide(ctx context.Context, r translate.Request, why refusal.Refusal) *wait {
 	left := maxDivisions
 	return d.divideWithin(ctx, r, why, &left)
 }
 
-func (d *delivery) divideWithin(ctx context.Context, r translate.Request, why refusal.Refusal, left *int) *later {
+func (d *delivery) divideWithin(ctx context.Context, r translate.Request, why refusal.Refusal, left *int) *wait {
 	if r.Len() == 1 || *left <= 0 || why.Stream && r.OneStream() {
 		d.refuse(r, why)
 		return nil
@@ -28,14 +28,14 @@ func (d *delivery) divideWithin(ctx context.Context, r translate.Request, why re
 		return d.sendPart(ctx, rest, left)
 	}
 	first, second := halves(r)
-	if l := d.sendPart(ctx, first, left); l != nil {
-		return l
+	if w := d.sendPart(ctx, first, left); w != nil {
+		return w
 	}
 	return d.sendPart(ctx, second, left)
 }
 
 // sendPart sends what was part of a refused request.
-func (d *delivery) sendPart(ctx context.Context, r translate.Request, left *int) *later {
+func (d *delivery) sendPart(ctx context.Context, r translate.Request, left *int) *wait {
 	if len(r.Parts) == 0 {
 		return nil
 	}
@@ -45,7 +45,7 @@ func (d *delivery) sendPart(ctx context.Context, r translate.Request, left *int)
 	if a.refused != nil {
 		return d.divideWithin(ctx, r, *a.refused, left)
 	}
-	return a.later
+	return a.wait
 }
 
 // dropFaulty drops the entries that Loki's words say are at fault and returns

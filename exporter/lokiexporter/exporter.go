@@ -2,8 +2,8 @@ package lokiexporter
 
 import (
 	"context"
-	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/translate"
+	"github.com/invar-otel/invar/internal/errorlist"
 	"github.com/invar-otel/invar/internal/healthstatus"
 	"github.com/invar-otel/invar/internal/httpanswer"
 	"github.com/invar-otel/invar/internal/lokiapi"
@@ -114,42 +115,45 @@ func (e *lokiExporter) push(ctx context.Context, ld plog.Logs) error {
 	}()
 	d := &delivery{lokiExporter: e, done: make([]bool, batch.Records)}
 	later := d.sendAll(ctx, batch.Chains(e.size.Now()))
-	if later == nil {
+	err := later.errs.Err()
+	if err == nil {
 		if e.status.Healthy(reasonEndpoint) {
 			e.logger.Info("Loki takes logs again")
 		}
 		return nil
 	}
-	if ctx.Err() == nil && e.status.Failing(reasonEndpoint, later.err) {
-		e.logger.Warn("Loki does not take logs now; they wait in the sending queue", zap.Error(later.err))
+	if ctx.Err() == nil && e.status.Failing(reasonEndpoint, err) {
+		e.logger.Warn("Loki does not take logs now; they wait in the sending queue", zap.Error(err))
 	}
-	err := later.err
 	if later.after > 0 {
 		err = exporterhelper.NewThrottleRetry(err, later.after)
 	}
-	if !d.some() {
+	if !slices.Contains(d.done, true) {
 		return err
 	}
 	return consumererror.NewLogs(err, translate.Rest(ld, d.done))
 }
 
-// later is why and for how long requests have to wait.
+// later is why and for how long requests have to wait. Chains may add to it
+// concurrently.
 type later struct {
-	err   error
+	mu    sync.Mutex
+	errs  errorlist.List
 	after time.Duration // 0: the endpoint does not say
 }
 
-// and joins the waits of two chains.
-func (l *later) and(other *later) *later {
-	switch {
-	case l == nil:
-		return other
-	case other == nil:
-		return l
+// wait is why and for how long one request has to wait; nil if it has not.
+type wait struct {
+	err   error
+	after time.Duration
+}
+
+func (l *later) add(w *wait) {
+	if w == nil {
+		return
 	}
-	joined := &later{err: l.err, after: max(l.after, other.after)}
-	if l.err.Error() != other.err.Error() {
-		joined.err = errors.Join(l.err, other.err)
-	}
-	return joined
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.errs.Add(w.err)
+	l.after = max(l.after, w.after)
 }

@@ -397,3 +397,24 @@ func TestCancelled(t *testing.T) {
 	defer cancel()
 	require.ErrorIs(t, e.push(ctx, lines("a 1")), context.DeadlineExceeded)
 }
+
+// TestErrorsAreBounded has every tenant refused for now: what is returned, and so
+// logged for each retry, does not grow with their number.
+func TestErrorsAreBounded(t *testing.T) {
+	s := newSink(t)
+	s.answer = func(r *http.Request, _ []push.Stream) (int, string) {
+		return http.StatusTooManyRequests, "ingestion rate limit exceeded for user " + r.Header.Get(orgid.Header) + strings.Repeat(" and so on", 40)
+	}
+	e := exporterFor(t, s, "tenant: {attribute: team}")
+	ld := plog.NewLogs()
+	for i := range 500 {
+		one := lines("a 1")
+		one.ResourceLogs().At(0).Resource().Attributes().PutStr("team", fmt.Sprint("team", i))
+		one.ResourceLogs().MoveAndAppendTo(ld.ResourceLogs())
+	}
+	err := e.push(t.Context(), ld)
+	require.ErrorContains(t, err, "and 490 more")
+	require.Less(t, len(err.Error()), 8<<10)
+	s.answer = func(*http.Request, []push.Stream) (int, string) { return http.StatusBadGateway, "away" }
+	require.EqualError(t, e.push(t.Context(), ld), "the endpoint answered 502 Bad Gateway: away (500 times)")
+}

@@ -1,0 +1,116 @@
+package lokiexporter
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/grafana/loki/pkg/push"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/invar-otel/invar/exporter/lokiexporter/internal/metadata"
+)
+
+// disk is a storage extension whose contents outlive the exporter, and the host
+// that has it.
+type disk struct {
+	component.StartFunc
+	component.ShutdownFunc
+
+	mu   sync.Mutex
+	data map[string][]byte
+}
+
+func (d *disk) GetExtensions() map[component.ID]component.Component {
+	return map[component.ID]component.Component{component.MustNewID("disk"): d}
+}
+
+func (d *disk) GetClient(context.Context, component.Kind, component.ID, string) (storage.Client, error) {
+	return &diskClient{d}, nil
+}
+
+type diskClient struct{ *disk }
+
+func (c *diskClient) Get(ctx context.Context, key string) ([]byte, error) {
+	op := storage.GetOperation(key)
+	err := c.Batch(ctx, op)
+	return op.Value, err
+}
+
+func (c *diskClient) Set(ctx context.Context, key string, value []byte) error {
+	return c.Batch(ctx, storage.SetOperation(key, value))
+}
+
+func (c *diskClient) Delete(ctx context.Context, key string) error {
+	return c.Batch(ctx, storage.DeleteOperation(key))
+}
+
+func (c *diskClient) Batch(_ context.Context, ops ...*storage.Operation) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, op := range ops {
+		switch op.Type {
+		case storage.Get:
+			op.Value = c.data[op.Key]
+		case storage.Set:
+			c.data[op.Key] = op.Value
+		case storage.Delete:
+			delete(c.data, op.Key)
+		}
+	}
+	return nil
+}
+
+func (*diskClient) Close(context.Context) error { return nil }
+
+// TestKeptAtShutdown stops the exporter while Loki is away, and starts another
+// with what is stored. Nothing is lost, and nothing says so.
+func TestKeptAtShutdown(t *testing.T) {
+	s := newSink(t)
+	attempts := make(chan struct{}, 100)
+	away := true
+	s.answer = func(*http.Request, []push.Stream) (int, string) {
+		attempts <- struct{}{}
+		if away {
+			return http.StatusServiceUnavailable, "away"
+		}
+		return 0, ""
+	}
+	d := &disk{data: map[string][]byte{}}
+	run := func() *observer.ObservedLogs {
+		cfg, err := parse(t, "endpoint: "+s.server.URL+`
+retry_on_failure: {initial_interval: 1h, max_interval: 1h}
+sending_queue: {storage: disk, batch: {flush_timeout: 1ms, min_size: 1, sizer: bytes}}
+`)
+		require.NoError(t, err)
+		set := exportertest.NewNopSettings(metadata.Type)
+		observed, logs := observer.New(zapcore.DebugLevel)
+		set.Logger = zap.New(observed)
+		e, err := NewFactory().CreateLogs(t.Context(), set, cfg)
+		require.NoError(t, err)
+		require.NoError(t, e.Start(t.Context(), d))
+		if away {
+			require.NoError(t, e.ConsumeLogs(t.Context(), lines("a 1")))
+		}
+		<-attempts
+		require.NoError(t, e.Shutdown(t.Context()))
+		return logs
+	}
+	logs := run()
+	require.Zero(t, logs.FilterLevelExact(zapcore.ErrorLevel).Len())
+	require.Zero(t, logs.FilterMessageSnippet("Dropping").Len())
+	require.Equal(t, 1, logs.FilterMessageSnippet("are kept in the sending queue's storage").Len())
+	s.mu.Lock()
+	away = false
+	s.mu.Unlock()
+	run()
+	require.Equal(t, map[string][]string{fmt.Sprintf(service, "a"): {"1"}}, s.lines)
+}
