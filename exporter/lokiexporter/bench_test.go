@@ -78,3 +78,32 @@ func BenchmarkPush(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkHints is what the loki receiver makes of a push: records whose labels a
+// hint names.
+func BenchmarkHints(b *testing.B) {
+	for _, labels := range []int{5, 50, 500} {
+		b.Run(fmt.Sprintf("labels=%d", labels), func(b *testing.B) {
+			cfg := createDefaultConfig().(*Config)
+			cfg.Endpoint = "http://loki:3100"
+			e, err := newExporter(exportertest.NewNopSettings(metadata.Type), cfg)
+			require.NoError(b, err)
+			require.NoError(b, e.start(b.Context(), componenttest.NewNopHost()))
+			e.client.Transport = accepting{}
+			ld, bytes := podLogs(1, 500, labels)
+			for _, lr := range ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().All() {
+				var names []byte
+				for name := range lr.Attributes().All() {
+					names = append(append(names, name...), ',')
+				}
+				lr.Attributes().PutStr("loki.attribute.labels", string(names[:len(names)-1]))
+			}
+			b.SetBytes(int64(bytes))
+			b.ReportAllocs()
+			for b.Loop() {
+				require.NoError(b, e.push(b.Context(), ld))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*500*labels), "ns/label")
+		})
+	}
+}

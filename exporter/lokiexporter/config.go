@@ -328,13 +328,6 @@ func (c *Config) settings() translate.Settings {
 	named(s.ResourceLabels, l.Resource)
 	s.RecordLabels = map[string]string{}
 	named(s.RecordLabels, l.Attributes)
-	for _, m := range []map[string]string{s.ResourceLabels, s.RecordLabels} {
-		for attribute, name := range m {
-			if slices.Contains(l.Drop, name) {
-				delete(m, attribute)
-			}
-		}
-	}
-	s.StaticLabels, s.SeverityLabel = l.Static, l.Severity
+	s.StaticLabels, s.SeverityLabel, s.Drop = l.Static, l.Severity, l.Drop
 	return s
 }

@@ -49,7 +49,7 @@ labels:
 	require.Equal(t, "namespace", s.ResourceLabels["k8s.namespace.name"])
 	require.Equal(t, "k8s_pod_name", s.ResourceLabels["k8s.pod.name"])
 	require.Equal(t, "app", s.ResourceLabels["service.name"])
-	require.NotContains(t, s.ResourceLabels, "k8s.container.name")
+	require.Equal(t, []string{"k8s_container_name"}, s.Drop)
 	require.Equal(t, map[string]string{"log.iostream": "stream"}, s.RecordLabels)
 	require.Equal(t, map[string]string{"cluster": "eu"}, s.StaticLabels)
 	require.Equal(t, "level", s.SeverityLabel)

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"strconv"
+	"strings"
 
 	"go.opentelemetry.io/collector/pdata/plog"
 )
@@ -24,6 +25,44 @@ func levelOf(n plog.SeverityNumber) string {
 		return "error"
 	}
 	return "fatal"
+}
+
+// detectedLevel is what Loki would find: the level of the severity's number, or
+// else of its text. A text that Loki knows no level for is one itself.
+func detectedLevel(r plog.LogRecord) string {
+	if level := levelOf(r.SeverityNumber()); level != "" {
+		return level
+	}
+	severity := valid(r.SeverityText())
+	if level := levelOfText(severity); level != "" {
+		return level
+	}
+	return severity
+}
+
+// severityLabel is detectedLevel for a label, which is to take few values.
+func severityLabel(r plog.LogRecord) string {
+	if level := levelOf(r.SeverityNumber()); level != "" {
+		return level
+	}
+	return levelOfText(r.SeverityText())
+}
+
+// levelOfText is the level that a text stands for, as in Loki
+// (pkg/distributor/field_detection.go), empty if it is none.
+func levelOfText(severity string) string {
+	for _, l := range levelTexts {
+		if strings.EqualFold(severity, l.text) {
+			return l.level
+		}
+	}
+	return ""
+}
+
+var levelTexts = []struct{ text, level string }{
+	{"info", "info"}, {"error", "error"}, {"warn", "warn"}, {"debug", "debug"}, {"trace", "trace"}, {"fatal", "fatal"},
+	{"warning", "warn"}, {"information", "info"}, {"critical", "critical"},
+	{"inf", "info"}, {"err", "error"}, {"wrn", "warn"}, {"dbg", "debug"}, {"trc", "trace"},
 }
 
 // contribLevel is the name that contrib's exporter gave: INFO, INFO2 and so on.

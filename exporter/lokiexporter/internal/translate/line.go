@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -19,7 +19,11 @@ func text(v pcommon.Value) string {
 	if v.Type() == pcommon.ValueTypeStr {
 		return valid(v.Str())
 	}
-	return valid(v.AsString())
+	s := v.AsString()
+	if s == "" && (v.Type() == pcommon.ValueTypeMap || v.Type() == pcommon.ValueTypeSlice) {
+		s, _ = marshal(finite(v.AsRaw())) // it has a number that JSON does not have
+	}
+	return valid(s)
 }
 
 // valid replaces what is not UTF-8 by U+FFFD, as Loki would.
@@ -35,8 +39,8 @@ type source struct {
 	record   plog.LogRecord
 	resource pcommon.Resource
 	scope    pcommon.InstrumentationScope
-	// keepRecord and keepResource tell which attributes are not labels.
-	keepRecord, keepResource func(name string) bool
+	// These tell which attributes are not labels.
+	keepRecord, keepResource, keepScope keeper
 }
 
 // line makes the line of a record.
@@ -68,32 +72,56 @@ func (s source) json() string {
 	}{
 		TraceID: traceID(s.record), SpanID: spanID(s.record),
 		Severity: s.record.SeverityText(), Flags: uint32(s.record.Flags()),
-		Attributes: raw(s.record.Attributes(), s.keepRecord), Resources: raw(s.resource.Attributes(), s.keepResource),
+		Attributes: s.keepRecord.raw(s.record.Attributes()), Resources: s.keepResource.raw(s.resource.Attributes()),
 	}
 	if body := s.record.Body(); body.Type() != pcommon.ValueTypeEmpty {
 		line.Body = body.AsRaw()
 	}
 	if s.scope.Name() != "" {
-		line.Scope = &scope{s.scope.Name(), s.scope.Version(), raw(s.scope.Attributes(), nil)}
+		line.Scope = &scope{s.scope.Name(), s.scope.Version(), s.keepScope.raw(s.scope.Attributes())}
 	}
+	encoded, err := marshal(line)
+	if err != nil {
+		line.Body, line.Attributes, line.Resources = finite(line.Body), finiteMap(line.Attributes), finiteMap(line.Resources)
+		if line.Scope != nil {
+			line.Scope.Attributes = finiteMap(line.Scope.Attributes)
+		}
+		encoded, _ = marshal(line)
+	}
+	return encoded
+}
+
+func marshal(v any) (string, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // a line is not a page
-	if err := enc.Encode(line); err != nil {
-		return text(s.record.Body()) // a number that JSON does not have, as NaN
-	}
-	return strings.TrimSuffix(b.String(), "\n")
+	err := enc.Encode(v)
+	return strings.TrimSuffix(b.String(), "\n"), err
 }
 
-// raw is the map as Go values, without the attributes that are labels.
-func raw(m pcommon.Map, keep func(string) bool) map[string]any {
-	out := make(map[string]any, m.Len())
-	for k, v := range m.All() {
-		if keep == nil || keep(k) {
-			out[k] = v.AsRaw()
+// finite replaces numbers that JSON does not have by the text that pdata has for
+// them: NaN, Infinity and -Infinity, as in the JSON of protobuf.
+func finite(v any) any {
+	switch v := v.(type) {
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return pcommon.NewValueDouble(v).AsString()
+		}
+	case map[string]any:
+		return finiteMap(v)
+	case []any:
+		for i := range v {
+			v[i] = finite(v[i])
 		}
 	}
-	return out
+	return v
+}
+
+func finiteMap(m map[string]any) map[string]any {
+	for k, v := range m {
+		m[k] = finite(v)
+	}
+	return m
 }
 
 func (s source) logfmt() string {
@@ -107,21 +135,11 @@ func (s source) logfmt() string {
 	add("traceID", traceID(s.record))
 	add("spanID", spanID(s.record))
 	add("severity", s.record.SeverityText())
-	for k, v := range s.record.Attributes().All() {
-		if s.keepRecord(k) {
-			pairs = appendPairs(pairs, "attribute_"+k, v)
-		}
-	}
-	for k, v := range s.resource.Attributes().All() {
-		if s.keepResource(k) {
-			pairs = appendPairs(pairs, "resource_"+k, v)
-		}
-	}
+	pairs = s.keepRecord.appendPairs(pairs, "attribute_", s.record.Attributes())
+	pairs = s.keepResource.appendPairs(pairs, "resource_", s.resource.Attributes())
 	add("instrumentation_scope_name", s.scope.Name())
 	add("instrumentation_scope_version", s.scope.Version())
-	for k, v := range s.scope.Attributes().All() {
-		pairs = appendPairs(pairs, "instrumentation_scope_attribute_"+k, v)
-	}
+	pairs = s.keepScope.appendPairs(pairs, "instrumentation_scope_attribute_", s.scope.Attributes())
 	var b bytes.Buffer
 	enc := logfmt.NewEncoder(&b)
 	for i := 0; i < len(pairs); i += 2 {
@@ -139,7 +157,7 @@ func bodyPairs(body pcommon.Value) []any {
 	case pcommon.ValueTypeMap:
 		var pairs []any
 		for k, v := range body.Map().All() {
-			pairs = appendPairs(pairs, k, v)
+			pairs = appendPairs(pairs, k, v, 1)
 		}
 		return pairs
 	case pcommon.ValueTypeStr:
@@ -168,12 +186,12 @@ func parseLogfmt(line string) []any {
 	return pairs
 }
 
-func appendPairs(pairs []any, key string, v pcommon.Value) []any {
-	if v.Type() != pcommon.ValueTypeMap {
+func appendPairs(pairs []any, key string, v pcommon.Value, depth int) []any {
+	if v.Type() != pcommon.ValueTypeMap || depth >= maxDepth {
 		return append(pairs, key, text(v))
 	}
 	for k, nested := range v.Map().All() {
-		pairs = appendPairs(pairs, fmt.Sprintf("%s_%s", key, k), nested)
+		pairs = appendPairs(pairs, key+"_"+k, nested, depth+1)
 	}
 	return pairs
 }

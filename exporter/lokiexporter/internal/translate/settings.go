@@ -24,18 +24,23 @@ const (
 // Settings say where things go. Label names are used as they are.
 type Settings struct {
 	// ResourceLabels and RecordLabels are the labels that attributes become, by
-	// the attribute's name. A record's attribute precedes the resource's.
+	// the attribute's name. A record's attribute precedes the resource's. Here and
+	// below, a name a.b stands for b in the map a too, if there is no attribute a.b.
 	ResourceLabels, RecordLabels map[string]string
 	// StaticLabels are on every stream, unless an attribute says otherwise.
 	StaticLabels map[string]string
 	// SeverityLabel is the label that carries the level, none if empty.
 	SeverityLabel string
+	// Drop are labels that are not wanted, whatever they are made of; attributes
+	// that would be such labels go where others do.
+	Drop []string
 	// Contrib adds the labels of the exporter that contrib once had.
 	Contrib *Contrib
 	// Metadata allows structured metadata.
 	Metadata bool
 	// ExcludeMetadata are names of attributes that are not sent as structured
-	// metadata; one that ends in * stands for all that begin so.
+	// metadata, and neither is b in the map a for a.b; one that ends in * stands for
+	// all that begin so.
 	ExcludeMetadata []string
 	Format          Format
 	// Tenant is the tenant of records that name none.
@@ -89,6 +94,10 @@ type Rules struct {
 	observed       bool // observed_timestamp is sent
 	excludePrefix  []string
 	excludeExactly map[string]bool
+	dropped        map[string]bool
+	// inside are names, and paths of maps, in which there may be an attribute that
+	// is named: a and a.b if a.b.c is.
+	inside map[string]struct{}
 }
 
 // Compile prepares settings for use.
@@ -101,6 +110,21 @@ func Compile(s Settings) *Rules {
 		if s.Contrib.Exporter {
 			s.StaticLabels["exporter"] = "OTLP"
 		}
+	}
+	dropped := map[string]bool{}
+	for _, name := range s.Drop {
+		dropped[name] = true
+	}
+	wanted := func(from map[string]string) map[string]string {
+		to := maps.Clone(from)
+		maps.DeleteFunc(to, func(_, name string) bool { return dropped[name] })
+		return to
+	}
+	s.ResourceLabels, s.RecordLabels = wanted(s.ResourceLabels), wanted(s.RecordLabels)
+	s.StaticLabels = maps.Clone(s.StaticLabels)
+	maps.DeleteFunc(s.StaticLabels, func(name, _ string) bool { return dropped[name] })
+	if dropped[s.SeverityLabel] {
+		s.SeverityLabel = ""
 	}
 	names := map[string]bool{}
 	for _, m := range []map[string]string{s.ResourceLabels, s.RecordLabels} {
@@ -117,6 +141,7 @@ func Compile(s Settings) *Rules {
 	r := &Rules{
 		Settings: s, severity: -1,
 		resource: map[string]int{}, record: map[string]int{}, excludeExactly: map[string]bool{},
+		dropped: dropped, inside: map[string]struct{}{},
 		recordLabels: len(s.RecordLabels) > 0 || s.SeverityLabel != "",
 	}
 	index := map[string]int{}
@@ -143,6 +168,15 @@ func Compile(s Settings) *Rules {
 		}
 	}
 	r.observed = !r.excluded("observed_timestamp")
+	for _, m := range []map[string]string{s.ResourceLabels, s.RecordLabels} {
+		for attribute := range m {
+			addParents(r.inside, attribute)
+		}
+	}
+	addParents(r.inside, s.TenantAttribute)
+	for _, name := range s.ExcludeMetadata {
+		addParents(r.inside, name)
+	}
 	return r
 }
 
@@ -158,6 +192,7 @@ type place struct {
 	label  int    // index in Rules.labels
 	name   string // in structured metadata
 	tenant bool   // its value is the tenant too
+	inside bool   // if it is a map, there may be something in it that goes elsewhere
 }
 
 type placeKind uint8
@@ -170,7 +205,8 @@ const (
 	isTenant // and nothing else
 )
 
-// placeOf decides for an attribute, of a record or of a resource.
+// placeOf decides for an attribute, of a record, a resource or a scope, or for a
+// value inside of one that is a map, whose name is the path to it: a.b.
 func (r *Rules) placeOf(attribute string, labels map[string]int) *place {
 	tenant := attribute == r.TenantAttribute && attribute != "" || attribute == HeaderTenant && r.TenantInHeader
 	if i, ok := labels[attribute]; ok {
@@ -185,8 +221,9 @@ func (r *Rules) placeOf(attribute string, labels map[string]int) *place {
 	if tenant {
 		return &place{kind: isTenant, tenant: true}
 	}
+	_, inside := r.inside[attribute]
 	if r.excluded(attribute) {
-		return &place{kind: toNothing}
+		return &place{kind: toNothing, inside: inside}
 	}
-	return &place{kind: toMetadata, name: lokiapi.LabelName(attribute)}
+	return &place{kind: toMetadata, name: lokiapi.LabelName(attribute), inside: inside}
 }

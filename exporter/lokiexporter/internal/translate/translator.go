@@ -3,20 +3,17 @@ package translate
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/grafana/loki/pkg/push"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
-
-	"github.com/invar-otel/invar/internal/lokiapi"
 )
 
 // What a translator remembers at most; beyond, it forgets and starts anew.
 const (
-	maxNames   = 10_000
-	maxStreams = 100_000
+	maxStreams     = 100_000
+	maxStreamBytes = 64 << 20 // of their labels
 )
 
 // maxFields is how many pairs recordFields appends at most, and some more for
@@ -26,11 +23,14 @@ const maxFields = 16
 // Translator turns logs into batches, one after the other. It is not safe for
 // concurrent use; several may share Rules.
 type Translator struct {
-	rules          *Rules
-	resourcePlaces map[string]*place
-	recordPlaces   map[string]*place
-	names          map[string]string // of flattened values
-	texts          map[string]string // of streams
+	rules              *Rules
+	resources, records side
+	scopes             side
+	names              map[string]string // of flattened values
+	texts              map[string]string // of streams
+	textBytes          int
+	hints              map[string]*hint // by text
+	hintBytes          int
 
 	batch   Batch
 	tenants map[string]*Tenant
@@ -38,42 +38,44 @@ type Translator struct {
 	arena   arena
 	meta    []push.LabelAdapter // the arena's block that entries' structured metadata is cut from
 	key     []byte
-	pairs   []lokiapi.Label
-	// overflow are labels whose values were too many.
-	overflow []push.LabelAdapter
+	path    []byte // of the value that is read, inside of maps
+	set     labelSet
 
 	resource resourceState
 	record   recordState
+	again    reading             // of a resource, for a record with hints
+	shared   []push.LabelAdapter // what again leaves for structured metadata
 }
 
 // resourceState is what all records of a resource and scope share.
 type resourceState struct {
-	values   []string // of labels, by index; empty if the resource has none
+	reading
+
 	meta     []push.LabelAdapter
-	resource int // how much of meta is the resource's, the rest is the scope's
-	hinted   bool
-	tenant   string
+	resource int                 // how much of meta is the resource's, the rest is the scope's
 	stream   *Stream             // if records decide neither labels nor tenant
-	overflow []push.LabelAdapter // of that stream, see limited
+	overflow []push.LabelAdapter // of that stream, see labelSet
+	scope    reading
 }
 
 // recordState is what the attributes of a record say.
-type recordState struct {
-	values []string
-	hinted bool
-	tenant string
-}
+type recordState struct{ reading }
 
 // NewTranslator returns a translator without memory.
 func NewTranslator(r *Rules) *Translator {
-	return &Translator{
-		rules:          r,
-		resourcePlaces: map[string]*place{}, recordPlaces: map[string]*place{},
-		names: map[string]string{}, texts: map[string]string{},
-		tenants:  map[string]*Tenant{},
-		resource: resourceState{values: make([]string, len(r.labels))},
-		record:   recordState{values: make([]string, len(r.labels))},
+	t := &Translator{
+		rules:     r,
+		resources: side{labels: r.resource, places: map[string]*place{}},
+		records:   side{labels: r.record, places: map[string]*place{}},
+		scopes:    side{places: map[string]*place{}},
+		names:     map[string]string{}, texts: map[string]string{}, hints: map[string]*hint{},
+		tenants: map[string]*Tenant{},
+		set:     labelSet{rules: r},
 	}
+	for _, r := range []*reading{&t.resource.reading, &t.record.reading, &t.again} {
+		r.values = make([]string, len(t.rules.labels))
+	}
+	return t
 }
 
 // Translate turns logs into a batch, which is good until Release.
@@ -105,11 +107,16 @@ func (t *Translator) Release() {
 	t.arena.release()
 	t.meta = nil
 	clear(t.resource.meta)
-	clear(t.resource.values)
-	clear(t.record.values)
-	t.resource.stream, t.resource.overflow, t.overflow = nil, nil, nil
-	if len(t.texts) > maxStreams {
+	clear(t.shared)
+	t.set.reset()
+	clear(t.set.pairs[:cap(t.set.pairs)])
+	for _, r := range []*reading{&t.resource.reading, &t.record.reading, &t.again} {
+		r.reset()
+	}
+	t.resource.stream, t.resource.overflow = nil, nil
+	if len(t.texts) > maxStreams || t.textBytes > maxStreamBytes {
 		clear(t.texts)
+		t.textBytes = 0
 	}
 	if len(t.spare) > maxStreams {
 		t.spare = nil
@@ -118,41 +125,28 @@ func (t *Translator) Release() {
 
 func (t *Translator) readResource(r pcommon.Resource) {
 	s := &t.resource
-	clear(s.values)
-	*s = resourceState{values: s.values, meta: s.meta[:0]}
-	for k, v := range r.Attributes().All() {
-		p := t.place(t.resourcePlaces, k, t.rules.resource)
-		if p.tenant && (k != HeaderTenant || s.tenant == "") {
-			s.tenant = text(v)
-		}
-		switch p.kind {
-		case toLabel:
-			s.values[p.label] = text(v)
-		case isHint:
-			s.hinted = true
-		case toMetadata:
-			if t.rules.Metadata && t.rules.Format == Raw {
-				s.meta = t.appendMetadata(s.meta, p.name, v)
-			}
-		case toNothing, isTenant:
-		}
-	}
+	s.reset()
+	s.stream, s.overflow = nil, nil
+	s.meta = t.read(&s.reading, &t.resources, r.Attributes(), nil, t.attributesAreMetadata(), s.meta[:0])
 	s.resource = len(s.meta)
 }
 
 func (t *Translator) readScope(scope pcommon.InstrumentationScope) {
 	s := &t.resource
 	s.meta, s.stream, s.overflow = s.meta[:s.resource], nil, nil
-	if !t.rules.Metadata || t.rules.Format != Raw {
+	if !t.attributesAreMetadata() {
 		return
 	}
-	for k, v := range scope.Attributes().All() {
-		if k != t.rules.TenantAttribute && !t.rules.excluded(k) {
-			s.meta = t.appendMetadata(s.meta, t.name(k), v)
-		}
-	}
+	s.scope.reset()
+	s.meta = t.read(&s.scope, &t.scopes, scope.Attributes(), nil, true, s.meta)
 	s.meta = t.appendField(s.meta, "scope_name", valid(scope.Name()))
 	s.meta = t.appendField(s.meta, "scope_version", valid(scope.Version()))
+}
+
+// attributesAreMetadata reports whether attributes that are no labels are
+// structured metadata, unless a hint says otherwise.
+func (t *Translator) attributesAreMetadata() bool {
+	return t.rules.Metadata && t.rules.Format == Raw
 }
 
 // add translates a record.
@@ -161,63 +155,34 @@ func (t *Translator) add(s source) {
 	t.batch.Records++
 	t.meta = t.arena.room(t.meta, s.record.Attributes().Len()+len(t.resource.meta)+maxFields)
 	start := len(t.meta)
-	t.readRecord(s)
-	format := t.rules.Format
+	t.record.reset()
+	t.meta = t.read(&t.record.reading, &t.records, s.record.Attributes(), nil, t.attributesAreMetadata(), t.meta)
+	h := hinted{format: t.rules.Format}
 	var stream *Stream
 	if t.record.hinted || t.resource.hinted || t.rules.Contrib != nil {
-		var promoted promoted
-		stream, promoted, format = t.hintedStream(s)
-		s.keepRecord, s.keepResource = t.keepers(promoted)
 		t.meta = t.meta[:start]
-		if t.rules.Metadata && format == Raw {
-			t.remainingMetadata(s)
-		}
+		stream, h = t.hintedStream(s)
 	} else {
 		stream = t.plainStream(s.record)
-		if format == Raw {
+		if h.format == Raw {
 			t.meta = appendMissing(t.meta, start, t.resource.meta)
-		} else {
-			s.keepRecord, s.keepResource = t.keepers(promoted{})
 		}
 	}
+	if h.format != Raw {
+		s.keepRecord = keeper{t, &t.records, h.record}
+		s.keepResource = keeper{t, &t.resources, h.resource}
+		s.keepScope = keeper{t, &t.scopes, nil}
+	}
 	if t.rules.Metadata {
-		t.meta = append(t.meta, t.overflow...)
+		t.meta = append(t.meta, t.set.overflow...)
 		t.recordFields(s.record, start)
 	}
 	stream.Entries = append(stream.Entries, push.Entry{
 		Timestamp:          t.timestamp(s.record),
-		Line:               s.line(format),
+		Line:               s.line(h.format),
 		StructuredMetadata: t.meta[start:len(t.meta):len(t.meta)],
 	})
 	stream.Ordinals = append(stream.Ordinals, ordinal)
-}
-
-// readRecord reads the attributes of a record; those that go to structured
-// metadata are appended to t.meta.
-func (t *Translator) readRecord(s source) {
-	r := &t.record
-	if t.rules.recordLabels {
-		clear(r.values)
-	}
-	r.hinted, r.tenant = false, ""
-	metadata := t.rules.Metadata && t.rules.Format == Raw
-	for k, v := range s.record.Attributes().All() {
-		p := t.place(t.recordPlaces, k, t.rules.record)
-		if p.tenant && k != HeaderTenant { // that is one of resources
-			r.tenant = text(v)
-		}
-		switch p.kind {
-		case toLabel:
-			r.values[p.label] = text(v)
-		case isHint:
-			r.hinted = true
-		case toMetadata:
-			if metadata {
-				t.meta = t.appendMetadata(t.meta, p.name, v)
-			}
-		case toNothing, isTenant:
-		}
-	}
 }
 
 // recordFields appends what a record has beside its attributes, by the names of
@@ -233,8 +198,8 @@ func (t *Translator) recordFields(r plog.LogRecord, start int) {
 	}
 	if n := r.SeverityNumber(); n != plog.SeverityNumberUnspecified {
 		put("severity_number", strconv.Itoa(int(n)))
-		put(labelDetectedLevel, levelOf(n))
 	}
+	put(labelDetectedLevel, detectedLevel(r))
 	if severity := r.SeverityText(); severity != "" {
 		put("severity_text", valid(severity))
 	}
@@ -250,69 +215,6 @@ func (t *Translator) recordFields(r plog.LogRecord, start int) {
 	if id := spanID(r); id != "" {
 		put("span_id", id)
 	}
-}
-
-// appendField appends a pair that has a value and is not excluded.
-func (t *Translator) appendField(dst []push.LabelAdapter, name, value string) []push.LabelAdapter {
-	if value == "" || t.rules.excluded(name) {
-		return dst
-	}
-	return append(dst, push.LabelAdapter{Name: name, Value: value})
-}
-
-// appendMetadata appends a value, flattened: of a map the entries, with the
-// names joined by an underscore.
-func (t *Translator) appendMetadata(dst []push.LabelAdapter, name string, v pcommon.Value) []push.LabelAdapter {
-	if v.Type() == pcommon.ValueTypeMap {
-		for k, nested := range v.Map().All() {
-			dst = t.appendMetadata(dst, t.name(name+"_"+k), nested)
-		}
-		return dst
-	}
-	if value := text(v); value != "" {
-		dst = append(dst, push.LabelAdapter{Name: name, Value: value})
-	}
-	return dst
-}
-
-// appendMissing appends the pairs whose names are not in dst[start:] yet: a
-// record's attribute precedes one of its scope or resource.
-func appendMissing(dst []push.LabelAdapter, start int, pairs []push.LabelAdapter) []push.LabelAdapter {
-	own := dst[start:]
-next:
-	for _, p := range pairs {
-		for i := range own {
-			if own[i].Name == p.Name {
-				continue next
-			}
-		}
-		dst = append(dst, p)
-	}
-	return dst
-}
-
-func (t *Translator) name(raw string) string {
-	if name, ok := t.names[raw]; ok {
-		return name
-	}
-	if len(t.names) >= maxNames {
-		clear(t.names)
-	}
-	name := lokiapi.LabelName(raw)
-	t.names[raw] = name
-	return name
-}
-
-func (t *Translator) place(places map[string]*place, attribute string, labels map[string]int) *place {
-	p, ok := places[attribute]
-	if !ok {
-		if len(places) >= maxNames {
-			clear(places)
-		}
-		p = t.rules.placeOf(attribute, labels)
-		places[strings.Clone(attribute)] = p
-	}
-	return p
 }
 
 func (t *Translator) timestamp(r plog.LogRecord) time.Time {
@@ -343,6 +245,7 @@ func (t *Translator) stream(tenant string) *Stream {
 	if !ok {
 		labels = string(t.key)
 		t.texts[labels] = labels
+		t.textBytes += len(labels)
 	}
 	var s *Stream
 	if n := len(t.spare); n > 0 {

@@ -1,0 +1,227 @@
+package translate
+
+import (
+	"strings"
+
+	"github.com/grafana/loki/pkg/push"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/invar-otel/invar/internal/lokiapi"
+)
+
+// What is remembered of names and how deep maps are flattened.
+const (
+	maxNames      = 10_000
+	maxNameLength = 256 // of a name that is remembered, in bytes
+	maxDepth      = 32  // deeper maps are sent as JSON
+	manyPairs     = 32  // beyond, pairs are looked up in a map
+)
+
+// side is where attributes are: on records or on resources.
+type side struct {
+	labels map[string]int    // those of the rules, by attribute
+	places map[string]*place // by path
+}
+
+// reading is what the attributes of a record or resource say.
+type reading struct {
+	values []string // of labels, by index
+	hinted bool
+	tenant string
+	header string // the tenant of a request's header
+	// nested are labels found inside of maps. The attribute with the whole path
+	// as its name precedes them.
+	nested []nestedLabel
+}
+
+type nestedLabel struct {
+	label  int    // index in Rules.labels; -1 for one of a hint
+	name   string // of the label, or of structured metadata
+	value  string
+	tenant bool
+}
+
+func (r *reading) reset() {
+	clear(r.values)
+	clear(r.nested)
+	*r = reading{values: r.values, nested: r.nested[:0]}
+}
+
+// read reads attributes into r. Those that go to structured metadata are appended
+// to dst; metadata tells whether there is any. What hint names becomes a label,
+// see labelSet; nil names nothing.
+func (t *Translator) read(r *reading, s *side, m pcommon.Map, hint *hint, metadata bool, dst []push.LabelAdapter) []push.LabelAdapter {
+	for k, v := range m.All() {
+		p := t.place(s, k)
+		switch {
+		case !p.tenant:
+		case k == HeaderTenant:
+			r.header = text(v)
+		default:
+			r.tenant = text(v)
+		}
+		switch p.kind {
+		case toLabel:
+			if value := text(v); value != "" || r.values[p.label] == "" {
+				r.values[p.label] = value
+			}
+		case isHint:
+			r.hinted = true
+		case toMetadata, toNothing:
+			switch {
+			case hint.promotes(k):
+				t.set.put(t.name(k), text(v), false)
+			case hint.consumes(k):
+			case v.Type() == pcommon.ValueTypeMap && (p.inside || hint.hasInside(k)):
+				t.path = append(t.path[:0], k...)
+				dst = t.readInside(r, s, v.Map(), hint, t.name(k), p.kind == toMetadata && metadata, dst)
+			case p.kind == toMetadata && metadata:
+				dst = t.appendMetadata(dst, p.name, v, 0)
+			}
+		case isTenant:
+		}
+	}
+	return t.settleNested(r, metadata, dst)
+}
+
+// readInside reads the values of the map at t.path, which the rules or a hint name
+// something of.
+func (t *Translator) readInside(r *reading, s *side, m pcommon.Map, hint *hint, name string, metadata bool, dst []push.LabelAdapter) []push.LabelAdapter {
+	end := len(t.path)
+	for k, v := range m.All() {
+		t.path = append(append(t.path[:end], '.'), k...)
+		p := t.placeAt(s)
+		name := t.name(name + "_" + k)
+		switch {
+		case p.kind == toLabel:
+			r.nested = append(r.nested, nestedLabel{label: p.label, name: name, value: text(v), tenant: p.tenant})
+		case p.tenant && p.kind == isTenant && string(t.path) != HeaderTenant:
+			r.nested = append(r.nested, nestedLabel{label: -1, value: text(v), tenant: true})
+		case hint.promotesAt(t.path):
+			r.nested = append(r.nested, nestedLabel{label: -1, name: name, value: text(v)})
+		case v.Type() == pcommon.ValueTypeMap && (p.inside || hint.hasInsideAt(t.path)):
+			dst = t.readInside(r, s, v.Map(), hint, name, metadata && p.kind == toMetadata, dst)
+		case metadata && p.kind == toMetadata:
+			dst = t.appendMetadata(dst, name, v, 1)
+		}
+	}
+	return dst
+}
+
+// settleNested gives labels and the tenant the values found inside of maps, if
+// nothing precedes them. What is no label then is structured metadata, so that
+// it is not lost.
+func (t *Translator) settleNested(r *reading, metadata bool, dst []push.LabelAdapter) []push.LabelAdapter {
+	for i := range r.nested {
+		n := &r.nested[i]
+		if n.tenant && r.tenant == "" {
+			r.tenant = n.value
+		}
+		if n.label < 0 && n.tenant {
+			continue
+		}
+		var is bool
+		if n.label >= 0 {
+			if r.values[n.label] == "" {
+				r.values[n.label] = n.value
+			}
+			is = r.values[n.label] == n.value
+		} else {
+			is = t.set.putMissing(n.name, n.value)
+		}
+		if !is && metadata && n.value != "" && !n.tenant {
+			dst = append(dst, push.LabelAdapter{Name: n.name, Value: n.value})
+		}
+	}
+	return dst
+}
+
+// place is where the attribute of that name goes.
+func (t *Translator) place(s *side, attribute string) *place {
+	if p, ok := s.places[attribute]; ok {
+		return p
+	}
+	p := t.rules.placeOf(attribute, s.labels)
+	if len(attribute) <= maxNameLength {
+		if len(s.places) >= maxNames {
+			clear(s.places)
+		}
+		s.places[strings.Clone(attribute)] = p
+	}
+	return p
+}
+
+// placeAt is where the value at t.path goes.
+func (t *Translator) placeAt(s *side) *place {
+	if p, ok := s.places[string(t.path)]; ok {
+		return p
+	}
+	return t.place(s, string(t.path))
+}
+
+func (t *Translator) name(raw string) string {
+	if name, ok := t.names[raw]; ok {
+		return name
+	}
+	name := lokiapi.LabelName(raw)
+	if len(raw) <= maxNameLength {
+		if len(t.names) >= maxNames {
+			clear(t.names)
+		}
+		t.names[strings.Clone(raw)] = name
+	}
+	return name
+}
+
+// appendField appends a pair that has a value and is not excluded.
+func (t *Translator) appendField(dst []push.LabelAdapter, name, value string) []push.LabelAdapter {
+	if value == "" || t.rules.excluded(name) {
+		return dst
+	}
+	return append(dst, push.LabelAdapter{Name: name, Value: value})
+}
+
+// appendMetadata appends a value, flattened: of a map the entries, with the
+// names joined by an underscore.
+func (t *Translator) appendMetadata(dst []push.LabelAdapter, name string, v pcommon.Value, depth int) []push.LabelAdapter {
+	if v.Type() == pcommon.ValueTypeMap && depth < maxDepth {
+		for k, nested := range v.Map().All() {
+			dst = t.appendMetadata(dst, t.name(name+"_"+k), nested, depth+1)
+		}
+		return dst
+	}
+	if value := text(v); value != "" {
+		dst = append(dst, push.LabelAdapter{Name: name, Value: value})
+	}
+	return dst
+}
+
+// appendMissing appends the pairs whose names are not in dst[start:] yet: a
+// record's attribute precedes one of its scope or resource.
+func appendMissing(dst []push.LabelAdapter, start int, pairs []push.LabelAdapter) []push.LabelAdapter {
+	own := dst[start:]
+	has := func(name string) bool {
+		for i := range own {
+			if own[i].Name == name {
+				return true
+			}
+		}
+		return false
+	}
+	if len(own) > manyPairs && len(pairs) > manyPairs {
+		names := make(map[string]struct{}, len(own))
+		for i := range own {
+			names[own[i].Name] = struct{}{}
+		}
+		has = func(name string) bool {
+			_, ok := names[name]
+			return ok
+		}
+	}
+	for _, p := range pairs {
+		if !has(p.Name) {
+			dst = append(dst, p)
+		}
+	}
+	return dst
+}

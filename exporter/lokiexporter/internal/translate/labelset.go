@@ -1,0 +1,97 @@
+package translate
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/grafana/loki/pkg/push"
+
+	"github.com/invar-otel/invar/internal/lokiapi"
+)
+
+// labelSet collects the labels of a stream whose names are not known before.
+type labelSet struct {
+	rules *Rules
+	pairs []lokiapi.Label
+	index map[string]int // in pairs, if they are many
+	// overflow are labels whose values were too many.
+	overflow []push.LabelAdapter
+}
+
+func (s *labelSet) reset() {
+	s.pairs, s.overflow = s.pairs[:0], nil
+	clear(s.index)
+}
+
+func (s *labelSet) find(name string) int {
+	if len(s.pairs) <= manyPairs {
+		return slices.IndexFunc(s.pairs, func(l lokiapi.Label) bool { return l.Name == name })
+	}
+	if len(s.index) == 0 {
+		if s.index == nil {
+			s.index = make(map[string]int, 2*len(s.pairs))
+		}
+		for i := range s.pairs {
+			s.index[s.pairs[i].Name] = i
+		}
+	}
+	if i, ok := s.index[name]; ok {
+		return i
+	}
+	return -1
+}
+
+// put sets a label that has a value and is not dropped. If it has too many values,
+// it is put into overflow instead.
+func (s *labelSet) put(name, value string, unlimited bool) {
+	if value == "" || s.rules.dropped[name] {
+		return
+	}
+	i := s.find(name)
+	if i < 0 {
+		if n := len(s.pairs); s.append(name, value, unlimited) && len(s.index) > 0 {
+			s.index[name] = n
+		}
+		return
+	}
+	if s.admit(name, value, unlimited) {
+		s.pairs[i].Value = value
+	}
+}
+
+// append is put of a label that is not there yet and not dropped. It reports
+// whether it is there now.
+func (s *labelSet) append(name, value string, unlimited bool) bool {
+	if !s.admit(name, value, unlimited) {
+		return false
+	}
+	s.pairs = append(s.pairs, lokiapi.Label{Name: name, Value: value})
+	return true
+}
+
+func (s *labelSet) admit(name, value string, unlimited bool) bool {
+	if l := s.rules.Limit; unlimited || l == nil || !l.Drop || l.admit(name, value) {
+		return true
+	}
+	s.overflow = append(s.overflow, push.LabelAdapter{Name: name, Value: value})
+	return false
+}
+
+// putMissing is put unless there is such a label, and reports whether the label
+// has the value, or is to have it.
+func (s *labelSet) putMissing(name, value string) bool {
+	if s.rules.dropped[name] {
+		return false
+	}
+	if i := s.find(name); i >= 0 {
+		return s.pairs[i].Value == value
+	}
+	s.put(name, value, false)
+	return true
+}
+
+// sorted are the labels, sorted by name.
+func (s *labelSet) sorted() []lokiapi.Label {
+	slices.SortFunc(s.pairs, func(a, b lokiapi.Label) int { return strings.Compare(a.Name, b.Name) })
+	return s.pairs
+}

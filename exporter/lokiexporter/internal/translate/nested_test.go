@@ -1,0 +1,239 @@
+package translate
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+)
+
+// put sets attributes from Go values.
+func put(t *testing.T, m pcommon.Map, values map[string]any) {
+	t.Helper()
+	require.NoError(t, m.FromRaw(values))
+}
+
+// TestNested names attributes that are inside of maps, in every place where an
+// attribute is named.
+func TestNested(t *testing.T) {
+	type m = map[string]any
+	type names = map[string]string
+	f := func(change func(*Settings), resource, record m, want only) {
+		t.Helper()
+		s := settings()
+		change(&s)
+		if want.line == "" {
+			want.line = "hello"
+		}
+		if want.labels == "" {
+			want.labels = `{service_name="unknown_service"}`
+		}
+		if want.metadata == nil {
+			want.metadata = names{}
+		}
+		got := translateOne(t, s, logs(func(r pcommon.Map, lr plog.LogRecord) {
+			put(t, r, resource)
+			put(t, lr.Attributes(), record)
+		}))
+		require.Equal(t, want, got)
+	}
+	namespace := func(s *Settings) {
+		s.RecordLabels = names{"kubernetes.ns": "ns"}
+		s.ResourceLabels = names{"k8s.labels.app": "app"}
+	}
+	f(namespace, m{"k8s": m{"labels": m{"app": "shop", "x": "1"}}}, m{"kubernetes": m{"ns": "prod", "pod": "p"}},
+		only{labels: `{app="shop", ns="prod"}`, metadata: names{"k8s_labels_x": "1", "kubernetes_pod": "p"}})
+	// The path may be divided anywhere.
+	for _, resource := range []m{{"k8s.labels": m{"app": "shop"}}, {"k8s": m{"labels.app": "shop"}}, {"k8s.labels.app": "shop"}} {
+		f(namespace, resource, nil, only{labels: `{app="shop"}`})
+	}
+	// The attribute with the whole path as its name precedes; the other is not lost.
+	f(namespace, nil, m{"kubernetes": m{"ns": "inner"}, "kubernetes.ns": "outer"}, only{labels: `{ns="outer"}`, metadata: names{"kubernetes_ns": "inner"}})
+	f(namespace, nil, m{"kubernetes": m{"ns": "same"}, "kubernetes.ns": "same"}, only{labels: `{ns="same"}`})
+	f(namespace, nil, m{"kubernetes": m{"ns": "inner"}, "kubernetes.ns": ""}, only{labels: `{ns="inner"}`})
+	// What has the name but is no map, or a map where a value is expected.
+	f(namespace, nil, m{"kubernetes": "flat"}, only{metadata: names{"kubernetes": "flat"}})
+	f(namespace, nil, m{"kubernetes": m{"ns": m{"name": "x"}}}, only{labels: `{ns="{\"name\":\"x\"}"}`})
+
+	exclude := func(patterns ...string) func(*Settings) {
+		return func(s *Settings) { s.ExcludeMetadata = patterns }
+	}
+	secret := m{"kubernetes": m{"secret": "s", "pod": m{"secret": "t", "name": "p"}}}
+	f(exclude("kubernetes.secret"), nil, secret, only{metadata: names{"kubernetes_pod_secret": "t", "kubernetes_pod_name": "p"}})
+	f(exclude("kubernetes.secret", "kubernetes.pod.secret"), secret, nil, only{metadata: names{"kubernetes_pod_name": "p"}})
+	f(exclude("kubernetes.pod"), nil, secret, only{metadata: names{"kubernetes_secret": "s"}})
+	f(exclude("kubernetes.s*"), nil, secret, only{metadata: names{"kubernetes_pod_secret": "t", "kubernetes_pod_name": "p"}})
+	f(exclude("kubernetes.pod.s*"), nil, secret, only{metadata: names{"kubernetes_secret": "s", "kubernetes_pod_name": "p"}})
+	f(exclude("kubernetes.*"), nil, secret, only{})
+	f(exclude("kubernetes*"), nil, secret, only{})
+	f(exclude("kubernetes"), nil, secret, only{})
+	f(exclude("a.b.c"), nil, m{"a.b": m{"c": "1", "d": "2"}, "a": m{"b.c": "3", "b": m{"c": "4", "e": "5"}}}, only{metadata: names{"a_b_d": "2", "a_b_e": "5"}})
+	// A label out of what is excluded.
+	f(func(s *Settings) {
+		exclude("kubernetes")(s)
+		namespace(s)
+	}, nil, m{"kubernetes": m{"ns": "prod", "secret": "s"}}, only{labels: `{ns="prod"}`})
+
+	tenant := func(format Format) func(*Settings) {
+		return func(s *Settings) {
+			s.Tenant, s.TenantAttribute, s.Format, s.TenantInHeader = "all", "org.team", format, true
+		}
+	}
+	f(tenant(Raw), nil, m{"org": m{"team": "red", "x": "1"}}, only{tenant: "red", metadata: names{"org_x": "1"}})
+	f(tenant(Raw), m{"org": m{"team": "red"}, HeaderTenant: "blue"}, nil, only{tenant: "red"})
+	f(tenant(Raw), m{"org": m{"team": "red"}}, m{"org": m{"team": "green"}}, only{tenant: "green"})
+	f(tenant(Raw), m{"org": m{"team": "red"}, "org.team": "flat"}, nil, only{tenant: "flat"})
+	f(tenant(JSON), nil, m{"org": m{"team": "red", "x": "1"}}, only{tenant: "red", line: `{"body":"hello","attributes":{"org":{"x":"1"}}}`})
+	f(tenant(Logfmt), m{"org": m{"team": "red", "x": "1"}}, nil, only{tenant: "red", line: `msg=hello resource_org_x=1`})
+	// Not what a sender puts into a map.
+	f(tenant(Raw), m{"loki": m{"tenant": m{"header": "red"}}}, m{"loki": m{"tenant": "x"}}, only{tenant: "all", metadata: names{"loki_tenant_header": "red", "loki_tenant": "x"}})
+
+	none := func(*Settings) {}
+	f(none, m{"loki.resource.labels": "k8s.labels.app"}, m{"loki.attribute.labels": "kubernetes.ns,a.b", "kubernetes": m{"ns": "prod", "pod": "p"}, "a": m{"b": "c"}, "a.b": "flat"},
+		only{labels: `{a_b="flat", kubernetes_ns="prod"}`, metadata: names{"kubernetes_pod": "p", "a_b": "c"}})
+	f(none, m{"k8s.labels": m{"app": "shop"}}, m{"loki.resource.labels": []any{"k8s.labels.app"}}, only{labels: `{k8s_labels_app="shop"}`})
+	f(func(s *Settings) { s.Format = JSON }, nil, m{"loki.attribute.labels": "kubernetes.ns", "kubernetes": m{"ns": "prod", "pod": "p"}},
+		only{labels: `{kubernetes_ns="prod"}`, line: `{"body":"hello","attributes":{"kubernetes":{"pod":"p"}}}`})
+	f(none, m{"loki.tenant": "org.team", "org": m{"team": "red"}}, nil, only{tenant: "red", metadata: names{"org_team": "red"}})
+}
+
+// TestDrop drops labels, whatever they are made of.
+func TestDrop(t *testing.T) {
+	f := func(change func(*Settings), want only) {
+		t.Helper()
+		s := settings()
+		s.Drop = []string{"host_name", "filename", "level", "cluster", "namespace"}
+		change(&s)
+		require.Equal(t, want, translateOne(t, s, logs(func(r pcommon.Map, lr plog.LogRecord) {
+			r.PutStr("service.name", "shop")
+			r.PutStr("k8s.namespace.name", "prod")
+			r.PutStr("host.name", "n1")
+			r.PutStr("loki.resource.labels", "host.name")
+			lr.SetSeverityNumber(9)
+			lr.Attributes().PutStr("loki.attribute.labels", "filename, user")
+			lr.Attributes().PutStr("filename", "a.log")
+			lr.Attributes().PutStr("user", "u1")
+			lr.Attributes().PutStr("level", "own")
+		})))
+	}
+	type m = map[string]string
+	metadata := m{
+		"k8s_namespace_name": "prod", "host_name": "n1", "filename": "a.log", "level": "own", "severity_number": "9", "detected_level": "info",
+	}
+	f(func(s *Settings) { s.StaticLabels, s.SeverityLabel = m{"cluster": "eu"}, "level" }, only{labels: `{service_name="shop", user="u1"}`, line: "hello", metadata: metadata})
+	f(func(s *Settings) {
+		s.Contrib = &Contrib{Exporter: true, Job: true, Level: true}
+		s.Drop = append(s.Drop, "job")
+	}, only{labels: `{exporter="OTLP", service_name="shop", user="u1"}`, line: "hello", metadata: metadata})
+	f(func(s *Settings) { s.Format = Logfmt }, only{
+		labels: `{service_name="shop", user="u1"}`, metadata: m{"severity_number": "9", "detected_level": "info"},
+		line: "msg=hello attribute_filename=a.log attribute_level=own resource_k8s.namespace.name=prod resource_host.name=n1",
+	})
+}
+
+// TestNotFinite has numbers that JSON does not have, in every place.
+func TestNotFinite(t *testing.T) {
+	f := func(format Format, want string) {
+		t.Helper()
+		s := settings()
+		s.Format = format
+		got := translateOne(t, s, logs(func(r pcommon.Map, lr plog.LogRecord) {
+			require.NoError(t, lr.Body().SetEmptyMap().FromRaw(map[string]any{"a": math.NaN(), "b": []any{math.Inf(1), map[string]any{"c": math.Inf(-1)}}, "d": "<kept>"}))
+			r.PutDouble("r", math.Inf(1))
+			lr.Attributes().PutEmptySlice("list").AppendEmpty().SetDouble(math.NaN())
+			lr.Attributes().PutDouble("x", math.NaN())
+		}))
+		if format == Logfmt {
+			require.Contains(t, got.line, want)
+			return
+		}
+		require.Equal(t, want, got.line)
+		if format == Raw {
+			require.Equal(t, map[string]string{"r": "Infinity", "list": `["NaN"]`, "x": "NaN"}, got.metadata)
+		}
+	}
+	const body = `{"a":"NaN","b":["Infinity",{"c":"-Infinity"}],"d":"<kept>"}`
+	f(Raw, body)
+	f(JSON, `{"body":`+body+`,"attributes":{"list":["NaN"],"x":"NaN"},"resources":{"r":"Infinity"}}`)
+	f(Logfmt, `attribute_list="[\"NaN\"]" attribute_x=NaN resource_r=Infinity`)
+
+	ld := plog.NewLogs()
+	sl := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty()
+	sl.Scope().SetName("s")
+	sl.Scope().Attributes().PutDouble("x", math.NaN())
+	sl.LogRecords().AppendEmpty().Body().SetDouble(math.Inf(-1))
+	s := settings()
+	s.Format = JSON
+	require.Equal(t, `{"body":"-Infinity","instrumentation_scope":{"name":"s","attributes":{"x":"NaN"}}}`, translateOne(t, s, ld).line)
+}
+
+func TestSeverityText(t *testing.T) {
+	f := func(text, level, label string) {
+		t.Helper()
+		s := settings()
+		s.SeverityLabel = "level"
+		got := translateOne(t, s, logs(func(_ pcommon.Map, lr plog.LogRecord) { lr.SetSeverityText(text) }))
+		require.Equal(t, map[string]string{"severity_text": text, "detected_level": level}, got.metadata)
+		want := `{service_name="unknown_service"}`
+		if label != "" {
+			want = fmt.Sprintf("{level=%q}", label)
+		}
+		require.Equal(t, want, got.labels)
+	}
+	for level, texts := range map[string][]string{
+		"trace": {"trace", "TRACE", "trc"}, "debug": {"Debug", "dbg"}, "info": {"INFO", "inf", "Information"},
+		"warn": {"warn", "WARNING", "wrn"}, "error": {"ERROR", "err"}, "critical": {"CRITICAL"}, "fatal": {"Fatal"},
+	} {
+		for _, text := range texts {
+			f(text, level, level)
+		}
+	}
+	f("Notice", "Notice", "")
+	f("7", "7", "")
+}
+
+// TestManyAttributes has more of everything than could be compared pair by pair.
+func TestManyAttributes(t *testing.T) {
+	const n = 100_000
+	hints := pcommon.NewValueSlice()
+	for i := range n / 2 {
+		hints.Slice().AppendEmpty().SetStr(fmt.Sprint("a", i))
+	}
+	got := translateOne(t, settings(), logs(func(r pcommon.Map, lr plog.LogRecord) {
+		many := map[string]any{}
+		for i := range n {
+			many[fmt.Sprint("a", i)] = "v"
+		}
+		put(t, r, many)
+		put(t, lr.Attributes(), many)
+		hints.CopyTo(lr.Attributes().PutEmpty(hintAttributes))
+		hints.CopyTo(r.PutEmpty(hintTenant))
+	}))
+	require.Len(t, got.metadata, n)
+	require.Equal(t, n/2, strings.Count(got.labels, `="v"`))
+}
+
+// TestDeepMaps has maps in maps, whose names would grow with the square of the
+// depth.
+func TestDeepMaps(t *testing.T) {
+	for _, format := range []Format{Raw, JSON, Logfmt} {
+		s := settings()
+		s.Format = format
+		got := translateOne(t, s, logs(func(_ pcommon.Map, lr plog.LogRecord) {
+			m := lr.Attributes()
+			for range 20_000 {
+				m = m.PutEmptyMap("m")
+			}
+			m.PutStr("x", "y")
+		}))
+		total := len(got.line)
+		for name, value := range got.metadata {
+			total += len(name) + len(value)
+		}
+		require.Less(t, total, 20_000*10)
+	}
+}
