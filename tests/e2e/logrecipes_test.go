@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -104,38 +106,45 @@ func TestLogRecipes(t *testing.T) {
 			cri(2, "stdout", "P", "a long "), cri(3, "stdout", "P", "line in "), cri(4, "stdout", "F", "three parts"),
 			cri(5, "stderr", "F", "java.lang.IllegalStateException: no"), cri(6, "stdout", "F", "between"),
 			cri(7, "stderr", "F", "\tat shop.Cart.add(Cart.java:7)"), cri(8, "stderr", "F", "Caused by: java.io.IOException"), cri(9, "stderr", "F", "\t... 3 more"),
-			cri(10, "stderr", "F", "last"))
+			// Parts of both streams, mixed.
+			cri(10, "stderr", "P", "err "), cri(11, "stdout", "P", "out "), cri(12, "stderr", "P", "of "), cri(13, "stdout", "F", "one"),
+			cri(14, "stdout", "P", "out"), cri(15, "stderr", "F", "two"), cri(16, "stdout", "P", " "), cri(17, "stdout", "P", ""), cri(18, "stderr", "P", "err of "),
+			cri(19, "stdout", "F", "three"), cri(20, "stderr", "F", "four"),
+			// A line that is like one of the other stream's.
+			cri(21, "stdout", "F", stamp(21)+" stderr F quoted"), cri(22, "stderr", "P", stamp(22)+" stdout P quoted "), cri(23, "stdout", "F", "plain"), cri(24, "stderr", "F", "too"),
+			cri(25, "stderr", "F", "last"))
 		r := startRecipe(t, loki, "## Kubernetes pods", map[string]string{"POD_LOGS": dir})
-		out := r.entries(`{namespace="shop", container="server", stream="stdout"} | k8s_pod_name="checkout-0"`, 3)
-		require.Equal(t, "a long line in three parts", out[1].Line)
-		require.Equal(t, "between", out[2].Line)
+		out := r.entries(`{namespace="shop", container="server", stream="stdout"} | k8s_pod_name="checkout-0"`, 7)
+		require.Equal(t, []string{"a long line in three parts", "between", "out one", "out three", stamp(21) + " stderr F quoted", "plain"}, linesOf(out[1:]))
 		require.Equal(t, map[string]string{"namespace": "shop", "container": "server", "stream": "stdout", "service_name": "server"}, out[0].Labels)
 		require.Equal(t, map[string]string{
 			"k8s_pod_name": "checkout-0", "k8s_pod_uid": "8c9c3ab4-4b2d-4c0e-9a55-9d5b1c5f9e10", "k8s_container_restart_count": "3", "detected_level": "info",
 		}, out[0].Metadata)
 		require.Equal(t, stamp(1), out[0].Timestamp.UTC().Format("2006-01-02T15:04:05.000000000Z"))
-		errs := r.entries(`{stream="stderr"}`, 2)
-		require.Equal(t, "java.lang.IllegalStateException: no\n\tat shop.Cart.add(Cart.java:7)\nCaused by: java.io.IOException\n\t... 3 more", errs[0].Line)
+		require.Equal(t, []string{
+			"java.lang.IllegalStateException: no\n\tat shop.Cart.add(Cart.java:7)\nCaused by: java.io.IOException\n\t... 3 more",
+			"err of two", "err of four", stamp(22) + " stdout P quoted too", "last",
+		}, linesOf(r.entries(`{stream="stderr"}`, 5)))
 
 		// The kubelet rotates while Invar is down.
 		require.NoError(t, r.invar.Stop())
-		write(t, current, cri(20, "stdout", "F", "end of the old file"))
+		write(t, current, cri(40, "stdout", "F", "end of the old file"))
 		require.NoError(t, os.Rename(current, current+".20261121-101112"))
-		write(t, current, cri(21, "stdout", "F", "the new file begins, again with a line that is long enough to be told from others"))
+		write(t, current, cri(41, "stdout", "F", "the new file begins, again with a line that is long enough to be told from others"))
 		r.invar = harness.Invar(t, r.options)
-		r.entries(`{stream="stdout"}`, 5)
+		r.entries(`{stream="stdout"}`, 9)
 		// A copy is made and the file truncated.
 		text, err := os.ReadFile(current)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(current+".1", text, 0o600))
 		require.NoError(t, os.Truncate(current, 0))
 		time.Sleep(500 * time.Millisecond) // two polls see the empty file
-		write(t, current, cri(30, "stdout", "F", "after the truncation, once more with a line that is longer than the one that was there before it"))
-		out = r.entries(`{stream="stdout"}`, 6)
-		require.Contains(t, out[5].Line, "after the truncation")
+		write(t, current, cri(50, "stdout", "F", "after the truncation, once more with a line that is longer than the one that was there before it"))
+		out = r.entries(`{stream="stdout"}`, 10)
+		require.Contains(t, out[9].Line, "after the truncation")
 		r.restart()
-		write(t, current, cri(31, "stdout", "F", "after a restart"))
-		r.entries(`{stream="stdout"}`, 7)
+		write(t, current, cri(51, "stdout", "F", "after a restart"))
+		r.entries(`{stream="stdout"}`, 11)
 		require.NoError(t, r.invar.Stop())
 	})
 
@@ -166,10 +175,29 @@ func TestLogRecipes(t *testing.T) {
 		require.Equal(t, host, e.Labels["host"])
 		require.Equal(t, fmt.Sprint(os.Getpid()), e.Metadata["process_pid"])
 		require.WithinDuration(t, time.Now(), e.Timestamp, time.Minute)
+		// What programs really write.
+		field := func(name, value string) string { // of journald's protocol, for any bytes
+			return name + "\n" + string(binary.LittleEndian.AppendUint64(nil, uint64(len(value)))) + value + "\n"
+		}
+		ugly := []string{
+			strings.Repeat("0123456789", 5_000), "\x1b[31mred\x1b[0m and \ttabs", "caf\xe9 \x00 \xff", "several\nlines\n\n", "é\u2028😀",
+		}
+		for _, message := range ugly {
+			send("PRIORITY=6\nSYSLOG_IDENTIFIER=ugly\n" + field("MESSAGE", message))
+		}
+		got := linesOf(r.entries(`{service_name="ugly"}`, len(ugly)))
+		for _, message := range ugly {
+			require.True(t, slices.Contains(got, strings.ToValidUTF8(message, "\uFFFD")), "%.60q", message)
+		}
+		send("PRIORITY=7\nSYSLOG_IDENTIFIER=priority\nMESSAGE=details\n")
+		send("SYSLOG_IDENTIFIER=priority\nMESSAGE=none is stated\n")
+		require.ElementsMatch(t, []string{"details", "none is stated"}, linesOf(r.entries(`{service_name="priority"}`, 2)))
+		require.Equal(t, "details", r.entries(`{service_name="priority"} | detected_level="debug"`, 1)[0].Line)
+
 		require.NoError(t, r.invar.Stop())
 		send("PRIORITY=3\nSYSLOG_IDENTIFIER=demo\nMESSAGE=while it was down\n")
 		r.invar = harness.Invar(t, r.options)
-		got := linesOf(r.entries(`{service_name="demo"}`, 3))
+		got = linesOf(r.entries(`{service_name="demo"}`, 3))
 		require.Contains(t, got, "while it was down")
 		require.NoError(t, r.invar.Stop())
 	})
