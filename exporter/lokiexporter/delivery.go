@@ -177,6 +177,9 @@ func (d *delivery) refuse(r translate.Request, why refusal.Refusal) {
 	d.mark(r)
 	d.tel.refusedRecords(why.Reason, r.Len())
 	d.refusals.Warn("Loki refused log records for good; they are dropped. Reason: "+string(why.Reason),
-		zap.Int("records", r.Len()), zap.String("stream", r.Parts[0].Stream.Labels),
-		zap.String("tenant", r.Tenant), zap.String("answer", why.Words()))
+		zap.Int("records", r.Len()), zap.String("stream", shortened(r.Parts[0].Stream.Labels)),
+		zap.String("tenant", shortened(r.Tenant)), zap.String("answer", why.Words()))
 }
+
+// shortened is at most 512 bytes of what comes from the data, for the log.
+func shortened(text string) string { return text[:min(len(text), 512)] }

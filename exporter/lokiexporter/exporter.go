@@ -61,7 +61,7 @@ func newExporter(set exporter.Settings, cfg *Config) (*lokiExporter, error) {
 			Max: cfg.Labels.MaxValues, Drop: cfg.Labels.OnLimit == onLimitDrop, Window: labelWindow, Now: time.Now,
 			Warn: func(label, value string) {
 				logger.Warn("A label takes very many values; each makes a stream, which is expensive for Loki. Send it as structured metadata (labels::drop), or raise labels::max_values",
-					zap.String("label", label), zap.String("value", value), zap.Int("max_values", cfg.Labels.MaxValues))
+					zap.String("label", shortened(label)), zap.String("value", shortened(value)), zap.Int("max_values", cfg.Labels.MaxValues))
 			},
 		}
 	}

@@ -122,9 +122,9 @@ func TestAnswerIsBounded(t *testing.T) {
 	}
 	f("couldn't parse labels", wrong)
 	for i := range wrong {
-		wrong[i].Labels = ""
+		wrong[i].Labels = "{"
 	}
-	f("at least one label pair is required per stream (200000 times)", wrong)
+	f("(200000 times)", wrong)
 	long := make([]push.Stream, 50)
 	for i := range long {
 		long[i] = push.Stream{Labels: fmt.Sprintf("{a%d=%s", i, strings.Repeat("x", 60_000)), Entries: make([]push.Entry, 1)}
@@ -135,9 +135,11 @@ func TestAnswerIsBounded(t *testing.T) {
 	code, words, _ := post(t, "http://"+addr+pushPath, nil, s2.EncodeSnappy(nil, marshalled(t, append(make([]push.Stream, 400_000), good))))
 	require.Equal(t, http.StatusNoContent, code, words)
 	code, words, _ = post(t, "http://"+addr+pushPath, map[string]string{"Content-Type": "application/json"},
-		[]byte(`{"streams":[`+strings.Repeat(`{"stream":{},"values":[["1","x"]]},`, 100_000)+`{"stream":{}}]}`))
+		[]byte(`{"streams":[`+strings.Repeat(`{"stream":{"a-b":"c"},"values":[["1","x"]]},`, 100_000)+`{"stream":{}}]}`))
 	require.Equal(t, http.StatusBadRequest, code)
-	require.Equal(t, "error at least one label pair is required per stream (100000 times)", words)
+	require.Less(t, len(words), 1<<10)
+	require.Contains(t, words, "couldn't parse labels")
+	require.Contains(t, words, "(100000 times)")
 }
 
 // TestManyStreams checks that what a stream takes does not grow with their

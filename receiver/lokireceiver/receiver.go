@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
 
 	"github.com/invar-otel/invar/internal/lokiapi"
@@ -43,10 +44,15 @@ type lokiReceiver struct {
 	server sync.WaitGroup
 
 	obsHTTP, obsGRPC *receiverhelper.ObsReport
+	// refusals logs what is left out of requests, a few times a minute.
+	refusals *zap.Logger
 }
 
 func newReceiver(set receiver.Settings, cfg *Config, next consumer.Logs) (*lokiReceiver, error) {
 	r := &lokiReceiver{cfg: cfg, set: set, next: next}
+	r.refusals = set.Logger.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, time.Minute, 5, 0)
+	}))
 	var err error
 	r.obsHTTP, err = receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: set.ID, Transport: "http", ReceiverCreateSettings: set})
 	if err != nil {
@@ -176,7 +182,7 @@ func (r *lokiReceiver) decode(req *http.Request, budget *lokiapi.Budget) (format
 	if content := req.Header.Get("Content-Type"); content != "" {
 		media, _, err := mime.ParseMediaType(content)
 		if err != nil {
-			return format, nil, &problem{http.StatusBadRequest, fmt.Errorf("Content-Type %q: %w", content, err)}
+			return format, nil, &problem{http.StatusBadRequest, fmt.Errorf("Content-Type %.64q: %w", content, err)}
 		}
 		if media == lokiapi.ContentJSON {
 			format = "json"
@@ -234,13 +240,17 @@ func (r *lokiReceiver) consume(ctx context.Context, obs *receiverhelper.ObsRepor
 	}
 	obs.EndLogsOp(ctx, format, n, err)
 	invalid := refused.errs.Err()
+	if invalid != nil {
+		obs.EndLogsOp(obs.StartLogsOp(ctx), format, refused.entries, invalid)
+		r.refusals.Warn("Streams of a push are refused, because their labels cannot be read; the client is told",
+			zap.Int("streams", refused.errs.Len()), zap.Int("records", refused.entries), zap.Error(invalid))
+	}
 	switch {
 	case err != nil && consumererror.IsPermanent(err):
 		return &problem{http.StatusBadRequest, err}
 	case err != nil:
 		return &problem{http.StatusServiceUnavailable, fmt.Errorf("the logs cannot be taken now: %w", err)}
 	case invalid != nil:
-		obs.EndLogsOp(obs.StartLogsOp(ctx), format, refused.entries, invalid)
 		return &problem{http.StatusBadRequest, invalid}
 	}
 	return nil

@@ -227,14 +227,17 @@ func TestAnswers(t *testing.T) {
 	f(map[string]string{"Content-Type": "a/b/c"}, "x", 400, "Content-Type")
 	f(inJSON, `{"streams": []}`, 422, "at least one valid stream is required")
 	f(inJSON, `{`, 400, "not a push request in JSON")
-	f(inJSON, `{"streams": [{"stream": {}, "values": [["1", "x"]]}]}`, 400, "at least one label pair is required")
+	f(inJSON, `{"streams": [{"stream": {"a-b": "c"}, "values": [["1", "x"]]}]}`, 400, "couldn't parse labels")
 	f(inJSON, `{"streams": [{"labels": "{a=}", "entries": []}]}`, 400, "couldn't parse labels")
 	require.Empty(t, p.got)
 
 	// One bad stream does not keep the other from being taken.
-	f(inJSON, `{"streams": [{"stream": {}, "values": [["1", "x"]]}, {"stream": {"a": "b"}, "values": [["1", "y"]]}]}`, 400, "at least one label pair is required")
+	f(inJSON, `{"streams": [{"stream": {"a-b": "c"}, "values": [["1", "x"]]}, {"stream": {"a": "b"}, "values": [["1", "y"]]}]}`, 400, "couldn't parse labels")
 	require.Len(t, p.got, 1)
 	require.Equal(t, 1, p.got[0].LogRecordCount())
+	// Loki takes a stream without labels.
+	f(inJSON, `{"streams": [{"stream": {"a": ""}, "values": [["1", "x"]]}, {"stream": {}, "values": [["1", "y"]]}]}`, 204, "")
+	require.Equal(t, 2, p.got[1].LogRecordCount())
 
 	resp, err := http.Get("http://" + addr + "/loki/api/v1/push") //nolint:noctx // it answers at once
 	require.NoError(t, err)

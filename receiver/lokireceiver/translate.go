@@ -15,11 +15,8 @@ import (
 	"github.com/invar-otel/invar/internal/lokiapi"
 )
 
-// Errors of requests, in Loki's words.
-var (
-	errNoStreams = errors.New("error at least one valid stream is required for ingestion")
-	errNoLabels  = errors.New("error at least one label pair is required per stream")
-)
+// errNoStreams is in Loki's words.
+var errNoStreams = errors.New("error at least one valid stream is required for ingestion")
 
 // What a record and an attribute of it take in memory, in bytes.
 const (
@@ -76,7 +73,8 @@ func toLogs(r *push.PushRequest, budget *lokiapi.Budget, keepTimestamp bool, now
 }
 
 // readStreams reads the labels of a request's streams. Of streams without entries
-// only labels that cannot be read are of interest, as to Loki.
+// only labels that cannot be read are of interest, as to Loki. One without labels
+// is a stream like others: Loki gives it the label service_name.
 func readStreams(r *push.PushRequest, budget *lokiapi.Budget) ([]stream, *refused, error) {
 	refused := &refused{}
 	var streams []stream
@@ -85,9 +83,6 @@ func readStreams(r *push.PushRequest, budget *lokiapi.Budget) ([]stream, *refuse
 		ls, err := readLabels(s.Labels)
 		if err == nil && len(s.Entries) == 0 {
 			continue
-		}
-		if err == nil && ls.IsEmpty() {
-			err = errNoLabels
 		}
 		if err != nil {
 			refused.errs.Add(err)

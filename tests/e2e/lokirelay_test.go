@@ -107,6 +107,8 @@ service:
 		_, err = push.NewPusherClient(conn).Push(metadata.AppendToOutgoingContext(t.Context(), "X-Scope-OrgID", "four"), request("outage"))
 		require.NoError(t, err, "it is on disk")
 		require.NoError(t, invar.Stop())
+		require.NotContains(t, invar.Stderr(), "Dropping data", "it is kept")
+		require.Contains(t, invar.Stderr(), "are kept in the sending queue's storage")
 		loki.Restart(t)
 		invar = harness.Invar(t, options)
 		check(t, "four", "outage")

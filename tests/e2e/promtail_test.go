@@ -147,3 +147,36 @@ func TestPromtailStages(t *testing.T) {
 	})
 	require.NoError(t, invar.Stop())
 }
+
+// TestPromtailScrapeConfigs runs the job of docs/promtail.md.
+func TestPromtailScrapeConfigs(t *testing.T) {
+	t.Parallel()
+	loki := harness.Loki(t, nil)
+	logs := t.TempDir()
+	options := harness.Options{
+		Config: section(t, "docs/promtail.md", "## scrape_configs"),
+		Args: []string{
+			"--config", "yaml:exporters::loki::tenant::value: one",
+			"--config", "yaml:exporters::loki::sending_queue::batch::flush_timeout: 100ms",
+		},
+		Env: map[string]string{"NGINX_LOGS": logs, "LOKI": loki.URL, "STATE_DIR": t.TempDir()},
+	}
+	shop := filepath.Join(logs, "shop.access.log")
+	write(t, shop, "GET /a 200")
+	write(t, filepath.Join(logs, "error.log"), "upstream is away")
+	write(t, filepath.Join(logs, "debug.log"), "not wanted")
+	invar := harness.Invar(t, options)
+	e := entriesOf(t, loki, "one", `{job="nginx", env="prod", site="shop"}`, 1)[0]
+	require.Equal(t, "GET /a 200", e.Line)
+	require.Equal(t, map[string]string{"job": "nginx", "env": "prod", "site": "shop", "filename": shop, "service_name": "nginx"}, e.Labels)
+	require.NotContains(t, e.Metadata, "log_file_path")
+	entriesOf(t, loki, "one", `{filename="`+filepath.Join(logs, "error.log")+`"}`, 1)
+	// The position is kept, by the file and not by its name.
+	require.NoError(t, invar.Stop())
+	write(t, shop, "GET /b 200")
+	require.NoError(t, os.Rename(shop, filepath.Join(logs, "shop-1.access.log")))
+	invar = harness.Invar(t, options)
+	got := entriesOf(t, loki, "one", `{job="nginx"}`, 3)
+	require.ElementsMatch(t, []string{"GET /a 200", "GET /b 200", "upstream is away"}, linesOf(got))
+	require.NoError(t, invar.Stop())
+}
