@@ -240,7 +240,7 @@ func (r *lokiReceiver) consume(ctx context.Context, obs *receiverhelper.ObsRepor
 	}
 	obs.EndLogsOp(ctx, format, n, err)
 	invalid := refused.errs.Err()
-	if invalid != nil {
+	if invalid != nil && err == nil { // else the client sends them again
 		obs.EndLogsOp(obs.StartLogsOp(ctx), format, refused.entries, invalid)
 		r.refusals.Warn("Streams of a push are refused, because their labels cannot be read; the client is told",
 			zap.Int("streams", refused.errs.Len()), zap.Int("records", refused.entries), zap.Error(invalid))

@@ -3,6 +3,8 @@ package translate
 import (
 	"sync"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Limit watches how many values a label takes: every pair of labels is a stream
@@ -20,36 +22,46 @@ type Limit struct {
 	// Warn is called once for a label whose values are too many.
 	Warn func(label, value string)
 
-	mu     sync.Mutex
-	since  time.Time
-	values map[string]map[string]struct{}
-	warned map[string]bool
+	mu    sync.Mutex
+	since time.Time
+	// values and warned are by hashes of labels and values, because senders decide
+	// how long these are, and by hints how many labels there are.
+	values map[uint64]map[uint64]struct{}
+	warned map[uint64]struct{}
 }
 
-// admit tells whether the value may be that of the label.
+// maxLimitedLabels is how many labels are watched. Those beyond are treated as if
+// their values were too many.
+const maxLimitedLabels = 1000
+
+// admit reports whether the value may be that of the label.
 func (l *Limit) admit(label, value string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now := l.Now(); l.values == nil || now.Sub(l.since) >= l.Window {
-		l.since, l.values = now, map[string]map[string]struct{}{}
+		l.since, l.values = now, map[uint64]map[uint64]struct{}{}
 	}
-	known := l.values[label]
+	id, hash := xxhash.Sum64String(label), xxhash.Sum64String(value)
+	known := l.values[id]
 	if known == nil {
-		known = map[string]struct{}{}
-		l.values[label] = known
+		if len(l.values) >= maxLimitedLabels {
+			return !l.Drop
+		}
+		known = map[uint64]struct{}{}
+		l.values[id] = known
 	}
-	if _, ok := known[value]; ok {
+	if _, ok := known[hash]; ok {
 		return true
 	}
 	if len(known) < l.Max {
-		known[string(append([]byte(nil), value...))] = struct{}{} // the value belongs to a batch
+		known[hash] = struct{}{}
 		return true
 	}
-	if !l.warned[label] {
+	if _, warned := l.warned[id]; !warned && len(l.warned) < maxLimitedLabels {
 		if l.warned == nil {
-			l.warned = map[string]bool{}
+			l.warned = map[uint64]struct{}{}
 		}
-		l.warned[label] = true
+		l.warned[id] = struct{}{}
 		l.Warn(label, value)
 	}
 	return !l.Drop
