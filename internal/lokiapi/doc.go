@@ -7,6 +7,8 @@
 //
 //	{"streams": [{"stream": {"label": "value"},
 //	              "values": [["<unix nanoseconds>", "<line>", {"<metadata>": "value"}]]}]}
+//
+// Decoding allocates no more than a [Budget] allows, beside the decompressed body.
 package lokiapi
 
 // Where logs are pushed to, and the media types of the two forms.

@@ -157,9 +157,12 @@ func TestLogRecipes(t *testing.T) {
 		require.Equal(t, stamp(2)+" ERROR failed\n  at main.go:7\n  at run.go:9", e.Line)
 		require.Equal(t, "ERROR", e.Metadata["severity_text"])
 		require.Equal(t, now.Add(2*time.Millisecond), e.Timestamp.UTC())
-		write(t, path, stamp(4)+" WARN after", stamp(5)+" INFO more")
+		write(t, path, stamp(4)+" WARN after", stamp(5)+" INFO more", "", "  \x1b[31mred\x1b[0m", stamp(6)+" WARNING caf\xe9 \x00", stamp(7)+" odd")
 		r.restart()
-		r.entries(`{service_name="app"}`, 5)
+		got := r.entries(`{service_name="app"}`, 7)
+		require.Equal(t, stamp(5)+" INFO more\n\n  \x1b[31mred\x1b[0m", got[4].Line)
+		require.Equal(t, stamp(6)+" WARNING caf\uFFFD \x00", got[5].Line)
+		require.Equal(t, "warn", got[5].Metadata["detected_level"])
 		require.NoError(t, r.invar.Stop())
 	})
 
@@ -209,6 +212,8 @@ func TestLogRecipes(t *testing.T) {
 		require.NoError(t, err)
 		_, err = fmt.Fprintf(conn, "<165>1 %s web-1 nginx 4711 ID47 [origin ip=\"10.0.0.1\"] request served\n", now.Format(time.RFC3339))
 		require.NoError(t, err)
+		_, err = fmt.Fprintf(conn, "<31>1 %s web-2 - - - - caf\xe9 \x1b[31mred\x1b[0m [not structured]\nnot syslog at all\n", now.Format(time.RFC3339))
+		require.NoError(t, err)
 		require.NoError(t, conn.Close())
 		packet, err := new(net.Dialer).DialContext(t.Context(), "udp", udp)
 		require.NoError(t, err)
@@ -222,6 +227,9 @@ func TestLogRecipes(t *testing.T) {
 		require.Equal(t, "ID47", e.Metadata["msg_id"])
 		require.Equal(t, "10.0.0.1", e.Metadata["structured_data_origin_ip"])
 		require.Equal(t, "info", e.Metadata["detected_level"])
+		e = r.entries(`{host="web-2"} | detected_level="debug"`, 1)[0]
+		require.Equal(t, "caf\uFFFD \x1b[31mred\x1b[0m [not structured]", e.Line)
+		require.Equal(t, "not syslog at all", r.entries(`{service_name="unknown_service", host=""}`, 1)[0].Line)
 		e = r.entries(`{host="db-1", service_name="postgres"} | detected_level="error"`, 1)[0]
 		require.Equal(t, "out of memory", e.Line)
 		require.Equal(t, now, e.Timestamp.UTC())
@@ -244,8 +252,11 @@ func TestLogRecipes(t *testing.T) {
 		require.Equal(t, now.Add(2*time.Millisecond), e.Timestamp.UTC())
 		require.Equal(t, []string{"short", "between"}, linesOf(r.entries(`{stream="stdout"}`, 2)))
 		r.restart()
-		write(t, path, entry(5, "stdout", "after a restart\n"))
-		r.entries(`{stream="stdout"}`, 3)
+		write(t, path, entry(5, "stdout", "after a restart\n"),
+			entry(6, "stdout", strings.Repeat("o", 16384)), entry(7, "stderr", strings.Repeat("e", 16384)), entry(8, "stdout", "ut\n"), entry(9, "stderr", "\x1b[31mrr\n"),
+			strings.Replace(entry(10, "stdout", "crlf and \"quotes\"\r\n"), "{", `{"attrs":{"tag":"x"},`, 1))
+		require.Equal(t, []string{"after a restart", strings.Repeat("o", 16384) + "ut", "crlf and \"quotes\"\r"}, linesOf(r.entries(`{stream="stdout"}`, 5))[2:])
+		require.Equal(t, strings.Repeat("e", 16384)+"\x1b[31mrr", r.entries(`{stream="stderr"}`, 2)[1].Line)
 		require.NoError(t, r.invar.Stop())
 	})
 }

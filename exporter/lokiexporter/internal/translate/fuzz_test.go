@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"math"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -30,6 +31,15 @@ func FuzzTranslate(f *testing.F) {
 			lr.Attributes().PutStr("a", "\xff")
 			lr.Attributes().PutStr(hintFormat, "json")
 		},
+		func(r pcommon.Map, lr plog.LogRecord) {
+			r.PutEmptyMap("team").PutStr("id", "red")
+			m := lr.Attributes().PutEmptyMap("m")
+			m.PutStr("secret", "s")
+			m.PutEmptyMap("n").PutDouble("k", math.NaN())
+			lr.Attributes().PutStr("m.n.k", "flat")
+			lr.Attributes().PutStr(hintAttributes, "m.n.l, b")
+			lr.Body().SetEmptySlice().AppendEmpty().SetDouble(math.Inf(1))
+		},
 	} {
 		data, err := (&plog.ProtoMarshaler{}).MarshalLogs(logs(fill))
 		require.NoError(f, err)
@@ -43,9 +53,11 @@ func FuzzTranslate(f *testing.F) {
 		}
 		s := settings()
 		s.Format = []Format{Raw, JSON, Logfmt}[mode%3]
-		s.RecordLabels = map[string]string{"a": "a"}
+		s.RecordLabels = map[string]string{"a": "a", "m.n.k": "k"}
+		s.ExcludeMetadata = []string{"m.secret", "x.*"}
+		s.Drop = []string{"b"}
 		s.SeverityLabel = "level"
-		s.TenantAttribute = "team"
+		s.TenantAttribute = "team.id"
 		if mode&4 != 0 {
 			s.Contrib = &Contrib{Exporter: true, Job: true, Instance: true, Level: true}
 		}
