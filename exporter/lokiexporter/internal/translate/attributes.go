@@ -75,6 +75,9 @@ func (t *Translator) read(r *reading, s *side, m pcommon.Map, hint *hint, metada
 			case v.Type() == pcommon.ValueTypeMap && (p.inside || hint.hasInside(k)):
 				t.path = append(t.path[:0], k...)
 				dst = t.readInside(r, s, v.Map(), hint, t.name(k), p.kind == toMetadata && metadata, dst)
+			case v.Type() == pcommon.ValueTypeSlice && p.inside && p.kind == toMetadata && metadata:
+				t.path = append(t.path[:0], k...)
+				dst = t.appendPruned(dst, s, t.name(k), v.Slice())
 			case p.kind == toMetadata && metadata:
 				dst = t.appendMetadata(dst, p.name, v, 0)
 			}
@@ -101,11 +104,52 @@ func (t *Translator) readInside(r *reading, s *side, m pcommon.Map, hint *hint, 
 			r.nested = append(r.nested, nestedLabel{label: -1, name: name, value: text(v)})
 		case v.Type() == pcommon.ValueTypeMap && (p.inside || hint.hasInsideAt(t.path)):
 			dst = t.readInside(r, s, v.Map(), hint, name, metadata && p.kind == toMetadata, dst)
+		case v.Type() == pcommon.ValueTypeSlice && p.inside && p.kind == toMetadata && metadata:
+			dst = t.appendPruned(dst, s, name, v.Slice())
 		case metadata && p.kind == toMetadata:
 			dst = t.appendMetadata(dst, name, v, 1)
 		}
 	}
 	return dst
+}
+
+// appendPruned appends the list at t.path without what its maps have that is not
+// sent as structured metadata: a list is sent as a whole, so that no label is made
+// of what is in it.
+func (t *Translator) appendPruned(dst []push.LabelAdapter, s *side, name string, list pcommon.Slice) []push.LabelAdapter {
+	text, _ := marshal(finite(t.prunedList(s, list)))
+	return append(dst, push.LabelAdapter{Name: name, Value: valid(text)})
+}
+
+func (t *Translator) prunedList(s *side, list pcommon.Slice) []any {
+	out := make([]any, 0, list.Len())
+	for _, v := range list.All() {
+		out = append(out, t.pruned(s, v))
+	}
+	return out
+}
+
+func (t *Translator) pruned(s *side, v pcommon.Value) any {
+	switch v.Type() {
+	case pcommon.ValueTypeSlice:
+		return t.prunedList(s, v.Slice())
+	case pcommon.ValueTypeMap:
+		out := make(map[string]any, v.Map().Len())
+		end := len(t.path)
+		for k, nested := range v.Map().All() {
+			t.path = append(append(t.path[:end], '.'), k...)
+			switch p := t.placeAt(s); {
+			case p.kind != toMetadata && p.kind != toLabel:
+			case p.inside:
+				out[k] = t.pruned(s, nested)
+			default:
+				out[k] = nested.AsRaw()
+			}
+		}
+		t.path = t.path[:end]
+		return out
+	}
+	return v.AsRaw()
 }
 
 // settleNested gives labels and the tenant the values found inside of maps, if

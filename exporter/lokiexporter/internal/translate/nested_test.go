@@ -72,6 +72,10 @@ func TestNested(t *testing.T) {
 	f(exclude("kubernetes*"), nil, secret, only{})
 	f(exclude("kubernetes"), nil, secret, only{})
 	f(exclude("a.b.c"), nil, m{"a.b": m{"c": "1", "d": "2"}, "a": m{"b.c": "3", "b": m{"c": "4", "e": "5"}}}, only{metadata: names{"a_b_d": "2", "a_b_e": "5"}})
+	// In the maps of a list.
+	list := m{"a": []any{m{"secret": "s", "x": "1"}, "y", []any{m{"b": m{"secret": "t", "z": "2"}, "secret": "u"}}}}
+	f(exclude("a.secret", "a.b.secret"), nil, list, only{metadata: names{"a": `[{"x":"1"},"y",[{"b":{"z":"2"}}]]`}})
+	f(exclude("c.a.b.sec*"), nil, m{"c": list}, only{metadata: names{"c_a": `[{"secret":"s","x":"1"},"y",[{"b":{"z":"2"},"secret":"u"}]]`}})
 	// A label out of what is excluded.
 	f(func(s *Settings) {
 		exclude("kubernetes")(s)
