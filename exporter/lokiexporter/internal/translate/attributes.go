@@ -35,10 +35,11 @@ type reading struct {
 }
 
 type nestedLabel struct {
-	label  int    // index in Rules.labels; -1 for one of a hint
+	label  int    // index in Rules.labels; -1 for one of a hint, and for the tenant
 	name   string // of the label, or of structured metadata
 	value  string
 	tenant bool
+	path   string // of one of a hint
 }
 
 func (r *reading) reset() {
@@ -47,9 +48,8 @@ func (r *reading) reset() {
 	*r = reading{values: r.values, nested: r.nested[:0]}
 }
 
-// read reads attributes into r. Those that go to structured metadata are appended
-// to dst; metadata tells whether there is any. What hint names becomes a label,
-// see labelSet; nil names nothing.
+// read reads attributes into r, and puts what the hint names into t.set. It appends
+// to dst what goes to structured metadata, if metadata is set.
 func (t *Translator) read(r *reading, s *side, m pcommon.Map, hint *hint, metadata bool, dst []push.LabelAdapter) []push.LabelAdapter {
 	for k, v := range m.All() {
 		p := t.place(s, k)
@@ -84,7 +84,7 @@ func (t *Translator) read(r *reading, s *side, m pcommon.Map, hint *hint, metada
 		case isTenant:
 		}
 	}
-	return t.settleNested(r, metadata, dst)
+	return t.settleNested(r, m, metadata, dst)
 }
 
 // readInside reads the values of the map at t.path, which the rules or a hint name
@@ -101,7 +101,7 @@ func (t *Translator) readInside(r *reading, s *side, m pcommon.Map, hint *hint, 
 		case p.tenant && p.kind == isTenant && string(t.path) != HeaderTenant:
 			r.nested = append(r.nested, nestedLabel{label: -1, value: text(v), tenant: true})
 		case hint.promotesAt(t.path):
-			r.nested = append(r.nested, nestedLabel{label: -1, name: name, value: text(v)})
+			r.nested = append(r.nested, nestedLabel{label: -1, name: name, value: text(v), path: string(t.path)})
 		case v.Type() == pcommon.ValueTypeMap && (p.inside || hint.hasInsideAt(t.path)):
 			dst = t.readInside(r, s, v.Map(), hint, name, metadata && p.kind == toMetadata, dst)
 		case v.Type() == pcommon.ValueTypeSlice && p.inside && p.kind == toMetadata && metadata:
@@ -152,28 +152,32 @@ func (t *Translator) pruned(s *side, v pcommon.Value) any {
 	return v.AsRaw()
 }
 
-// settleNested gives labels and the tenant the values found inside of maps, if
-// nothing precedes them. What is no label then is structured metadata, so that
-// it is not lost.
-func (t *Translator) settleNested(r *reading, metadata bool, dst []push.LabelAdapter) []push.LabelAdapter {
+// settleNested gives labels and the tenant the values found inside of maps, if no
+// attribute of m precedes them. What is no label then is structured metadata, so
+// that it is not lost.
+func (t *Translator) settleNested(r *reading, m pcommon.Map, metadata bool, dst []push.LabelAdapter) []push.LabelAdapter {
 	for i := range r.nested {
 		n := &r.nested[i]
 		if n.tenant && r.tenant == "" {
 			r.tenant = n.value
 		}
-		if n.label < 0 && n.tenant {
-			continue
-		}
-		var is bool
-		if n.label >= 0 {
+		isLabel := false
+		switch {
+		case n.label >= 0:
 			if r.values[n.label] == "" {
 				r.values[n.label] = n.value
 			}
-			is = r.values[n.label] == n.value
-		} else {
-			is = t.set.putMissing(n.name, n.value)
+			isLabel = r.values[n.label] == n.value
+		case n.tenant:
+			continue
+		default:
+			preceding := get(m, n.path)
+			if preceding == "" {
+				t.set.put(n.name, n.value, false)
+			}
+			isLabel = preceding == "" || preceding == n.value
 		}
-		if !is && metadata && n.value != "" && !n.tenant {
+		if !isLabel && metadata && n.value != "" && !n.tenant {
 			dst = append(dst, push.LabelAdapter{Name: n.name, Value: n.value})
 		}
 	}

@@ -77,19 +77,6 @@ func (s *labelSet) admit(name, value string, unlimited bool) bool {
 	return false
 }
 
-// putMissing is put unless there is such a label, and reports whether the label
-// has the value, or is to have it.
-func (s *labelSet) putMissing(name, value string) bool {
-	if s.rules.dropped[name] {
-		return false
-	}
-	if i := s.find(name); i >= 0 {
-		return s.pairs[i].Value == value
-	}
-	s.put(name, value, false)
-	return true
-}
-
 // sorted are the labels, sorted by name.
 func (s *labelSet) sorted() []lokiapi.Label {
 	slices.SortFunc(s.pairs, func(a, b lokiapi.Label) int { return strings.Compare(a.Name, b.Name) })

@@ -102,6 +102,9 @@ func TestNested(t *testing.T) {
 	f(none, m{"k8s.labels": m{"app": "shop"}}, m{"loki.resource.labels": []any{"k8s.labels.app"}}, only{labels: `{k8s_labels_app="shop"}`})
 	f(func(s *Settings) { s.Format = JSON }, nil, m{"loki.attribute.labels": "kubernetes.ns", "kubernetes": m{"ns": "prod", "pod": "p"}},
 		only{labels: `{kubernetes_ns="prod"}`, line: `{"body":"hello","attributes":{"kubernetes":{"pod":"p"}}}`})
+	// A hint precedes the rules, from a map too.
+	f(func(s *Settings) { s.StaticLabels = names{"kubernetes_ns": "static"} }, nil, m{"loki.attribute.labels": "kubernetes.ns", "kubernetes": m{"ns": "prod"}},
+		only{labels: `{kubernetes_ns="prod"}`})
 	f(none, m{"loki.tenant": "org.team", "org": m{"team": "red"}}, nil, only{tenant: "red", metadata: names{"org_team": "red"}})
 }
 
