@@ -156,6 +156,17 @@ func (t *Translator) pruned(s *side, v pcommon.Value) any {
 // attribute of m precedes them. What is no label then is structured metadata, so
 // that it is not lost.
 func (t *Translator) settleNested(r *reading, m pcommon.Map, metadata bool, dst []push.LabelAdapter) []push.LabelAdapter {
+	if len(r.nested) == 0 {
+		return dst
+	}
+	preceding := func(path string) string { return get(m, path) }
+	if len(r.nested) > manyPairs {
+		flat := make(map[string]string, m.Len())
+		for k, v := range m.All() {
+			flat[k] = text(v)
+		}
+		preceding = func(path string) string { return flat[path] }
+	}
 	for i := range r.nested {
 		n := &r.nested[i]
 		if n.tenant && r.tenant == "" {
@@ -171,11 +182,11 @@ func (t *Translator) settleNested(r *reading, m pcommon.Map, metadata bool, dst 
 		case n.tenant:
 			continue
 		default:
-			preceding := get(m, n.path)
-			if preceding == "" {
+			flat := preceding(n.path)
+			if flat == "" {
 				t.set.put(n.name, n.value, false)
 			}
-			isLabel = preceding == "" || preceding == n.value
+			isLabel = flat == "" || flat == n.value
 		}
 		if !isLabel && metadata && n.value != "" && !n.tenant {
 			dst = append(dst, push.LabelAdapter{Name: n.name, Value: n.value})

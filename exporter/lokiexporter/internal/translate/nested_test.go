@@ -224,6 +224,22 @@ func TestManyAttributes(t *testing.T) {
 	require.Equal(t, n/2, strings.Count(got.labels, `="v"`))
 }
 
+// TestManyNested is the same inside of a map, with what precedes it beside.
+func TestManyNested(t *testing.T) {
+	const n = 50_000
+	got := translateOne(t, settings(), logs(func(_ pcommon.Map, lr plog.LogRecord) {
+		many, flat, hints := map[string]any{}, map[string]any{}, []any{}
+		for i := range n {
+			many[fmt.Sprint("a", i)], flat[fmt.Sprint("m.a", i)] = "nested", "flat"
+			hints = append(hints, fmt.Sprint("m.a", i))
+		}
+		flat["m"], flat[hintAttributes] = many, hints
+		put(t, lr.Attributes(), flat)
+	}))
+	require.Equal(t, n, strings.Count(got.labels, `="flat"`))
+	require.Len(t, got.metadata, n)
+}
+
 // TestDeepMaps has maps in maps, whose names would grow with the square of the
 // depth.
 func TestDeepMaps(t *testing.T) {
