@@ -44,8 +44,11 @@ type nestedLabel struct {
 
 func (r *reading) reset() {
 	clear(r.values)
-	clear(r.nested)
-	*r = reading{values: r.values, nested: r.nested[:0]}
+	r.hinted, r.tenant, r.header = false, "", ""
+	if len(r.nested) > 0 {
+		clear(r.nested)
+		r.nested = r.nested[:0]
+	}
 }
 
 // read reads attributes into r, and puts what the hint names into t.set. It appends
@@ -53,6 +56,12 @@ func (r *reading) reset() {
 func (t *Translator) read(r *reading, s *side, m pcommon.Map, hint *hint, metadata bool, dst []push.LabelAdapter) []push.LabelAdapter {
 	for k, v := range m.All() {
 		p := t.place(s, k)
+		if p.kind == toMetadata && hint == nil && !p.inside { // most are
+			if metadata {
+				dst = t.appendMetadata(dst, p.name, v, 0)
+			}
+			continue
+		}
 		switch {
 		case !p.tenant:
 		case k == HeaderTenant:
@@ -84,7 +93,10 @@ func (t *Translator) read(r *reading, s *side, m pcommon.Map, hint *hint, metada
 		case isTenant:
 		}
 	}
-	return t.settleNested(r, m, metadata, dst)
+	if len(r.nested) > 0 {
+		dst = t.settleNested(r, m, metadata, dst)
+	}
+	return dst
 }
 
 // readInside reads the values of the map at t.path, which the rules or a hint name
@@ -156,9 +168,6 @@ func (t *Translator) pruned(s *side, v pcommon.Value) any {
 // attribute of m precedes them. What is no label then is structured metadata, so
 // that it is not lost.
 func (t *Translator) settleNested(r *reading, m pcommon.Map, metadata bool, dst []push.LabelAdapter) []push.LabelAdapter {
-	if len(r.nested) == 0 {
-		return dst
-	}
 	preceding := func(path string) string { return get(m, path) }
 	if len(r.nested) > manyPairs {
 		flat := make(map[string]string, m.Len())
