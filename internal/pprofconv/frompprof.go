@@ -3,6 +3,7 @@ package pprofconv
 import (
 	"errors"
 	"slices"
+	"unsafe"
 
 	"github.com/google/pprof/profile"
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -16,7 +17,7 @@ import (
 // value of 0 is not a sample of that type. p is neither kept nor changed. A
 // message that contradicts itself is an error.
 func FromPprof(p *profile.Profile) (pprofile.Profiles, error) {
-	b := NewBatch()
+	b := NewBatch(nil)
 	_, err := b.Add(p)
 	return b.Profiles(), err
 }
@@ -24,14 +25,15 @@ func FromPprof(p *profile.Profile) (pprofile.Profiles, error) {
 // Batch converts several pprof messages to one message of profiles. It must not
 // be used concurrently.
 type Batch struct {
-	out  pprofile.Profiles
-	dict *profiledict.Builder
+	out    pprofile.Profiles
+	dict   *profiledict.Builder
+	budget *Budget
 }
 
-// NewBatch returns an empty Batch.
-func NewBatch() *Batch {
+// NewBatch returns an empty Batch, which takes what it needs of the budget.
+func NewBatch(budget *Budget) *Batch {
 	out := pprofile.NewProfiles()
-	return &Batch{out: out, dict: profiledict.New(out)}
+	return &Batch{out: out, dict: profiledict.New(out), budget: budget}
 }
 
 // Profiles is what has been added. The Batch must not be used any more.
@@ -44,6 +46,9 @@ func (b *Batch) Add(p *profile.Profile) (pprofile.ResourceProfiles, error) {
 		return pprofile.ResourceProfiles{}, errors.New("the pprof message has no sample type")
 	}
 	if err := p.CheckValid(); err != nil {
+		return pprofile.ResourceProfiles{}, err
+	}
+	if err := b.budget.Take(costOf(p)); err != nil {
 		return pprofile.ResourceProfiles{}, err
 	}
 	c := reader{Builder: b.dict}
@@ -88,11 +93,41 @@ type reader struct {
 	mapping  map[uint64]int32
 	function map[uint64]int32
 	location map[uint64]int32
+	long     map[textKey]int32 // texts that are hashed once only
+}
+
+// textKey is where a text is.
+type textKey struct {
+	data *byte
+	size int
+}
+
+func keyOf(s string) textKey { return textKey{unsafe.StringData(s), len(s)} }
+
+// longText is from where on it pays to look for a text by its place, in bytes. A
+// message may refer to one large text as often as it likes.
+const longText = 256
+
+// text is the index of a text.
+func (c *reader) text(s string) int32 {
+	if len(s) < longText {
+		return c.String(s)
+	}
+	key := keyOf(s)
+	i, ok := c.long[key]
+	if !ok {
+		i = c.String(s)
+		if c.long == nil {
+			c.long = map[textKey]int32{}
+		}
+		c.long[key] = i
+	}
+	return i
 }
 
 func (c *reader) valueType(to pprofile.ValueType, from *profile.ValueType) {
-	to.SetTypeStrindex(c.String(from.Type))
-	to.SetUnitStrindex(c.String(from.Unit))
+	to.SetTypeStrindex(c.text(from.Type))
+	to.SetUnitStrindex(c.text(from.Unit))
 }
 
 func (c *reader) mappings(from []*profile.Mapping) {
@@ -105,7 +140,7 @@ func (c *reader) mappings(from []*profile.Mapping) {
 		to.SetMemoryStart(m.Start)
 		to.SetMemoryLimit(m.Limit)
 		to.SetFileOffset(m.Offset)
-		to.SetFilenameStrindex(c.String(m.File))
+		to.SetFilenameStrindex(c.text(m.File))
 		attributes := to.AttributeIndices()
 		if m.BuildID != "" {
 			attributes.Append(c.StringAttribute(AttrBuildIDGNU, m.BuildID))
@@ -134,9 +169,9 @@ func (c *reader) functions(from []*profile.Function) {
 	for _, f := range from {
 		c.function[f.ID] = int32(table.Len())
 		to := table.AppendEmpty()
-		to.SetNameStrindex(c.String(f.Name))
-		to.SetSystemNameStrindex(c.String(f.SystemName))
-		to.SetFilenameStrindex(c.String(f.Filename))
+		to.SetNameStrindex(c.text(f.Name))
+		to.SetSystemNameStrindex(c.text(f.SystemName))
+		to.SetFilenameStrindex(c.text(f.Filename))
 		to.SetStartLine(f.StartLine)
 	}
 }
@@ -180,6 +215,7 @@ func (c *reader) profileAttributes(p *profile.Profile) []int32 {
 	}
 	if len(p.Comments) > 0 {
 		i, list := c.SliceAttribute(attrComment, "")
+		list.EnsureCapacity(len(p.Comments))
 		for _, comment := range p.Comments {
 			list.AppendEmpty().SetStr(comment)
 		}
@@ -192,7 +228,7 @@ func (c *reader) profileAttributes(p *profile.Profile) []int32 {
 func (c *reader) samples(from []*profile.Sample, to pprofile.ProfilesSlice) {
 	var locations, labels []int32
 	for _, s := range from {
-		locations = locations[:0]
+		locations = slices.Grow(locations[:0], len(s.Location))
 		for _, l := range s.Location {
 			locations = append(locations, c.location[l.ID])
 		}
@@ -224,6 +260,7 @@ func (c *reader) labels(dst []int32, s *profile.Sample) []int32 {
 			continue
 		}
 		i, list := c.SliceAttribute(key, "")
+		list.EnsureCapacity(len(values))
 		for _, v := range values {
 			list.AppendEmpty().SetStr(v)
 		}
@@ -243,6 +280,7 @@ func (c *reader) labels(dst []int32, s *profile.Sample) []int32 {
 			continue
 		}
 		i, list := c.SliceAttribute(key, unit)
+		list.EnsureCapacity(len(values))
 		for _, v := range values {
 			list.AppendEmpty().SetInt(v)
 		}

@@ -46,7 +46,7 @@ func TestRoundTripRandom(t *testing.T) {
 
 // TestBatch takes several profiles there in one message, and each back alone.
 func TestBatch(t *testing.T) {
-	b := NewBatch()
+	b := NewBatch(nil)
 	var want []*profile.Profile
 	for seed := range uint64(20) {
 		p := randomProfile(rand.New(rand.NewPCG(seed, 8)))

@@ -7,6 +7,7 @@ package profiledict
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
@@ -121,7 +122,7 @@ func (b *Builder) append(key, unit string) (int32, pprofile.KeyValueAndUnit) {
 // Stack returns the index of the stack of these locations, the leaf first.
 // locations stays the caller's.
 func (b *Builder) Stack(locations []int32) int32 {
-	b.key = b.key[:0]
+	b.key = slices.Grow(b.key[:0], 4*len(locations))
 	for _, l := range locations {
 		b.key = binary.LittleEndian.AppendUint32(b.key, uint32(l))
 	}

@@ -1,0 +1,302 @@
+package pprofconv
+
+import (
+	"github.com/google/pprof/profile"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+func (m *decoding) locationID(s span) (uint64, error) {
+	id := uint64(0)
+	err := fields(m.at(s), func(field protowire.Number, _ protowire.Type, value uint64, _ []byte) error {
+		if field == fieldLocationID {
+			id = value
+		}
+		return nil
+	})
+	return id, err
+}
+
+// locations reads the locations. One that refers to what is not there is no
+// location.
+func (m *decoding) locations() error {
+	all := make([]profile.Location, len(m.locsAt))
+	m.p.Location = make([]*profile.Location, 0, len(all))
+	m.location = newIDs(len(all))
+	for _, s := range m.locsAt {
+		to := &all[len(m.p.Location)]
+		*to = profile.Location{}
+		id, valid, err := m.readLocation(s, to)
+		if err != nil {
+			return err
+		}
+		if id == 0 || !valid {
+			continue
+		}
+		m.location.set(id, len(m.p.Location))
+		m.p.Location = append(m.p.Location, to)
+		to.ID = uint64(len(m.p.Location))
+	}
+	return nil
+}
+
+func (m *decoding) readLocation(s span, to *profile.Location) (id uint64, valid bool, err error) {
+	lines := 0
+	err = fields(m.at(s), func(field protowire.Number, kind protowire.Type, value uint64, _ []byte) error {
+		if field < fieldLocationID || field > fieldLocationFold {
+			return nil
+		}
+		if (kind == protowire.BytesType) != (field == fieldLocationLine) || kind != protowire.BytesType && kind != protowire.VarintType {
+			return notMessage(errWireType)
+		}
+		if field == fieldLocationLine {
+			lines++
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, false, err
+	}
+	if err := m.Budget.Take(costLine * int64(lines)); err != nil {
+		return 0, false, err
+	}
+	if lines > 0 {
+		to.Line = make([]profile.Line, 0, lines)
+	}
+	valid = true
+	err = fields(m.at(s), func(field protowire.Number, _ protowire.Type, value uint64, at []byte) error {
+		switch field {
+		case fieldLocationID:
+			id = value
+		case fieldLocationMap:
+			to.Mapping = nil
+			if value != 0 {
+				if i := m.mapping.of(value); i >= 0 {
+					to.Mapping = m.p.Mapping[i]
+				} else {
+					valid = false
+				}
+			}
+		case fieldLocationAddr:
+			to.Address = value
+		case fieldLocationFold:
+			to.IsFolded = value != 0
+		case fieldLocationLine:
+			line, ok, err := m.line(at)
+			if err != nil {
+				return err
+			}
+			valid = valid && ok
+			to.Line = append(to.Line, line)
+		}
+		return nil
+	})
+	return id, valid, err
+}
+
+func (m *decoding) line(at []byte) (line profile.Line, ok bool, err error) {
+	var function uint64
+	err = numberFields(at, func(field protowire.Number, v uint64) {
+		switch field {
+		case fieldLineFunction:
+			function = v
+		case fieldLineLine:
+			line.Line = int64(v)
+		case fieldLineColumn:
+			line.Column = int64(v)
+		}
+	}, fieldLineColumn)
+	i := m.function.of(function)
+	if i < 0 {
+		return line, false, err
+	}
+	line.Function = m.p.Function[i]
+	return line, true, err
+}
+
+func (m *decoding) samples() error {
+	all := make([]profile.Sample, len(m.samplesAt))
+	m.p.Sample = make([]*profile.Sample, 0, len(all))
+	for _, s := range m.samplesAt {
+		to := &all[len(m.p.Sample)]
+		reason, err := m.sample(m.at(s), to)
+		if err != nil {
+			return err
+		}
+		if reason != "" {
+			m.dropped.add(reason, 1)
+			*to = profile.Sample{}
+			continue
+		}
+		m.p.Sample = append(m.p.Sample, to)
+	}
+	return nil
+}
+
+// sample reads a sample. The reason is why it is left out.
+func (m *decoding) sample(data []byte, to *profile.Sample) (DropReason, error) {
+	locations, values := 0, 0
+	m.labelKey = m.labelKey[:0]
+	err := fields(data, func(field protowire.Number, kind protowire.Type, _ uint64, at []byte) error {
+		switch field {
+		case fieldSampleLoc:
+			locations += numbersIn(kind, at)
+		case fieldSampleValue:
+			values += numbersIn(kind, at)
+		case fieldSampleLabel:
+			if kind != protowire.BytesType {
+				return notMessage(errWireType)
+			}
+			m.labelKey = protowire.AppendBytes(m.labelKey, at)
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if values != len(m.types) {
+		return DroppedValueCount, nil
+	}
+	if err := m.Budget.Take(costRef * int64(locations+values)); err != nil {
+		return "", err
+	}
+	to.Location, to.Value = m.pointers.cut(locations), m.values.cut(values)
+	reason := DropReason("")
+	err = fields(data, func(field protowire.Number, kind protowire.Type, value uint64, at []byte) error {
+		switch field {
+		case fieldSampleLoc:
+			return packed(kind, value, at, func(id uint64) {
+				if i := m.location.of(id); i >= 0 {
+					to.Location = append(to.Location, m.p.Location[i])
+				} else if reason == "" {
+					reason = DroppedLocation
+				}
+			})
+		case fieldSampleValue:
+			return packed(kind, value, at, func(v uint64) {
+				to.Value = append(to.Value, int64(v))
+				if int64(v) < 0 {
+					reason = DroppedNegative
+				}
+			})
+		}
+		return nil
+	})
+	if err != nil || reason != "" {
+		return reason, err
+	}
+	return "", m.labels(to)
+}
+
+// slab is where many short slices are cut from, so that they need few allocations.
+type slab[T any] struct {
+	left []T
+	size int // of the next one
+}
+
+// cut returns an empty slice with room for n.
+func (s *slab[T]) cut(n int) []T {
+	if n > len(s.left) {
+		const smallest, largest = 64, 8192
+		s.size = min(max(2*s.size, smallest), largest)
+		s.left = make([]T, max(n, s.size))
+	}
+	cut := s.left[:0:n]
+	s.left = s.left[n:]
+	return cut
+}
+
+// labelSet is the labels of samples that have the same.
+type labelSet struct {
+	label map[string][]string
+	num   map[string][]int64
+	unit  map[string][]string
+}
+
+// labels gives a sample the labels whose messages are in labelKey.
+func (m *decoding) labels(to *profile.Sample) error {
+	if len(m.labelKey) == 0 {
+		return nil
+	}
+	set := m.labelSets[string(m.labelKey)]
+	if set == nil {
+		var err error
+		if set, err = m.readLabels(m.labelKey); err != nil {
+			return err
+		}
+		if m.labelSets == nil {
+			m.labelSets = map[string]*labelSet{}
+		}
+		m.labelSets[string(m.labelKey)] = set
+	}
+	to.Label, to.NumLabel, to.NumUnit = set.label, set.num, set.unit
+	return nil
+}
+
+// readLabels reads labels as pprof's own library does: one with a text is that
+// text, and others are numbers.
+func (m *decoding) readLabels(key []byte) (*labelSet, error) {
+	count := 0
+	for rest := key; len(rest) > 0; count++ {
+		_, n := protowire.ConsumeBytes(rest)
+		rest = rest[n:]
+	}
+	if err := m.Budget.Take(3*costLabelMap + costLabel*int64(count) + 2*int64(len(key))); err != nil {
+		return nil, err
+	}
+	set := new(labelSet)
+	for len(key) > 0 {
+		at, n := protowire.ConsumeBytes(key)
+		key = key[n:]
+		var name, text, num, unit int64
+		err := numberFields(at, func(field protowire.Number, v uint64) {
+			switch field {
+			case fieldLabelKey:
+				name = int64(v)
+			case fieldLabelStr:
+				text = int64(v)
+			case fieldLabelNum:
+				num = int64(v)
+			case fieldLabelUnit:
+				unit = int64(v)
+			}
+		}, fieldLabelUnit)
+		if err != nil {
+			return nil, err
+		}
+		set.add(m.text(name), m.optional(text), text != 0, num, m.optional(unit), unit != 0)
+	}
+	set.finish()
+	return set, nil
+}
+
+func (s *labelSet) add(key, text string, isText bool, num int64, unit string, hasUnit bool) {
+	switch {
+	case isText:
+		if s.label == nil {
+			s.label = map[string][]string{}
+		}
+		s.label[key] = append(s.label[key], text)
+	case num != 0 || hasUnit:
+		if s.num == nil {
+			s.num, s.unit = map[string][]int64{}, map[string][]string{}
+		}
+		if hasUnit {
+			s.unit[key] = append(padded(s.unit[key], len(s.num[key])), unit)
+		}
+		s.num[key] = append(s.num[key], num)
+	}
+}
+
+// finish gives every number of a label that has units one.
+func (s *labelSet) finish() {
+	for key, units := range s.unit {
+		s.unit[key] = padded(units, len(s.num[key]))
+	}
+}
+
+func padded(list []string, n int) []string {
+	for len(list) < n {
+		list = append(list, "")
+	}
+	return list
+}
