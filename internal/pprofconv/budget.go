@@ -47,6 +47,21 @@ type Budget struct {
 // nil.
 func NewBudget(limit int64, pool *Pool) *Budget { return &Budget{limit: limit, pool: pool} }
 
+// budgetError is ErrTooLarge or ErrBusy.
+type budgetError struct {
+	kind  error
+	what  string
+	limit int64 // bytes
+}
+
+// Error implements error.
+func (e *budgetError) Error() string {
+	return fmt.Sprintf("%s more than %d bytes of memory", e.what, e.limit)
+}
+
+// Unwrap returns ErrTooLarge or ErrBusy.
+func (e *budgetError) Unwrap() error { return e.kind }
+
 // reserveStep is how much a Budget takes of its Pool at a time, in bytes.
 const reserveStep = 1 << 18
 
@@ -57,12 +72,12 @@ func (b *Budget) Take(n int64) error {
 		return nil
 	}
 	if n < 0 || n > b.limit-b.used {
-		return fmt.Errorf("%w: it would take more than %d bytes of memory", ErrTooLarge, b.limit)
+		return &budgetError{ErrTooLarge, "it would take", b.limit}
 	}
 	if need := b.used + n - b.reserved; b.pool != nil && need > 0 {
 		step := max(need, reserveStep)
 		if !b.pool.take(step) {
-			return fmt.Errorf("%w: it takes more than %d bytes of memory", ErrBusy, b.pool.limit)
+			return &budgetError{ErrBusy, "what is under way takes", b.pool.limit}
 		}
 		b.reserved += step
 	}

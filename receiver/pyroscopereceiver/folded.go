@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/google/pprof/profile"
 
@@ -53,20 +54,21 @@ var foldedTypes = map[string]foldedType{
 
 // folded reads stacks as text, whose frames are divided by ";" with the outermost
 // first: in groups "a;b;c 10", in lines "a;b;c" as often as it was seen.
-func (in *ingestion) folded(to *pprofconv.Batch, format string, body []byte, limit int) error {
+func (in *ingestion) folded(to *reading, format string, body []byte) error {
 	app, suffix := in.app, "cpu"
 	if i := strings.LastIndexByte(app, '.'); i >= 0 {
 		app, suffix = app[:i], app[i+1:]
 	}
 	kind, ok := foldedTypes[suffix]
 	if !ok {
-		return fmt.Errorf("name: %q ends in .%s, which is no profile type; write it like %s.cpu", in.app, suffix, in.app)
+		return fmt.Errorf("name: %s ends in .%s, which is no profile type; write it like %s.cpu", quote(in.app), short(suffix), short(in.app))
 	}
-	body, err := inflate(body, limit)
+	mark := to.budget.Used()
+	body, err := to.unzip(body)
 	if err != nil {
 		return err
 	}
-	f := newFolded(kind, in.sampleRate, limit)
+	f := newFolded(kind, in.sampleRate, to.budget)
 	for number := 1; len(body) > 0; number++ {
 		var line []byte
 		line, body, _ = bytes.Cut(body, []byte("\n"))
@@ -74,7 +76,7 @@ func (in *ingestion) folded(to *pprofconv.Batch, format string, body []byte, lim
 		if len(line) == 0 {
 			continue
 		}
-		if err := f.line(format, string(line)); err != nil {
+		if err := f.line(format, line); err != nil {
 			return fmt.Errorf("line %d: %w", number, err)
 		}
 	}
@@ -83,7 +85,7 @@ func (in *ingestion) folded(to *pprofconv.Batch, format string, body []byte, lim
 	}
 	f.profile.TimeNanos = in.from.UnixNano()
 	f.profile.DurationNanos = in.until.Sub(in.from).Nanoseconds()
-	attributes, err := convert(to, f.profile, kind.name)
+	attributes, err := to.add(f.profile, kind.name, mark, len(in.labels)+4)
 	if err != nil {
 		return err
 	}
@@ -99,17 +101,23 @@ type foldedProfile struct {
 	scale     int64
 	locations map[string]*profile.Location // by function
 	samples   map[string]*profile.Sample   // by stack
-	size      int                          // about that of the pprof message
-	limit     int
+	budget    *pprofconv.Budget
 }
 
-func newFolded(kind foldedType, sampleRate int64, limit int) *foldedProfile {
+// What a stack and a function take, in bytes, beside their texts.
+const (
+	stackCost    = int64(unsafe.Sizeof(profile.Sample{})) + 100
+	frameCost    = 24
+	functionCost = int64(unsafe.Sizeof(profile.Location{})+unsafe.Sizeof(profile.Function{})+unsafe.Sizeof(profile.Line{})) + 80
+)
+
+func newFolded(kind foldedType, sampleRate int64, budget *pprofconv.Budget) *foldedProfile {
 	f := &foldedProfile{
 		profile:   &profile.Profile{SampleType: []*profile.ValueType{{Type: kind.typ, Unit: kind.unit}}},
 		scale:     1,
 		locations: map[string]*profile.Location{},
 		samples:   map[string]*profile.Sample{},
-		limit:     limit,
+		budget:    budget,
 	}
 	switch {
 	case kind.sampleRate && sampleRate > 0:
@@ -122,50 +130,72 @@ func newFolded(kind foldedType, sampleRate int64, limit int) *foldedProfile {
 	return f
 }
 
-func (f *foldedProfile) line(format, line string) error {
+func (f *foldedProfile) line(format string, line []byte) error {
 	if format == formatLines {
 		return f.add(line, f.scale)
 	}
-	i := strings.LastIndexByte(line, ' ')
+	i := bytes.LastIndexByte(line, ' ')
 	if i < 0 {
-		return fmt.Errorf("%s has no value; write it like main;run;work 10", quote(line))
+		return fmt.Errorf("%s has no value; write it like main;run;work 10", quote(string(line[:min(len(line), maxQuoted+1)])))
 	}
-	n, err := strconv.ParseInt(line[i+1:], 10, 64)
+	n, err := parseValue(line[i+1:])
 	if err != nil || n < 0 || n > math.MaxInt64/f.scale {
-		return fmt.Errorf("%s is not a value; write the line like main;run;work 10", quote(line[i+1:]))
+		return fmt.Errorf("%s is not a value; write the line like main;run;work 10", quote(string(line[i+1:])))
 	}
 	return f.add(line[:i], n*f.scale)
 }
 
+func parseValue(text []byte) (int64, error) {
+	if len(text) > 20 {
+		return 0, strconv.ErrRange
+	}
+	return strconv.ParseInt(string(text), 10, 64)
+}
+
+// maxQuoted is how much of what a client sent it is told, in bytes.
+const maxQuoted = 64
+
 // quote keeps what a client sent short.
 func quote(text string) string {
-	if len(text) > 64 {
-		return strconv.Quote(text[:64]) + "…"
+	if len(text) > maxQuoted {
+		return strconv.Quote(text[:maxQuoted]) + "…"
 	}
 	return strconv.Quote(text)
 }
 
+// short is the same without quotes, for names.
+func short(text string) string {
+	if len(text) > maxQuoted {
+		return strings.ToValidUTF8(text[:maxQuoted], "") + "…"
+	}
+	return text
+}
+
 // add adds a value to a stack's.
-func (f *foldedProfile) add(stack string, value int64) error {
-	s, ok := f.samples[stack]
+func (f *foldedProfile) add(stack []byte, value int64) error {
+	s, ok := f.samples[string(stack)]
 	if !ok {
-		frames := strings.Split(stack, ";")
-		if f.size += pprofconv.MinElement + 2*len(frames); f.size > f.limit {
-			return sizeError(f.limit)
+		frames := bytes.Count(stack, []byte(";")) + 1
+		if err := f.budget.Take(stackCost + frameCost*int64(frames) + int64(len(stack))); err != nil {
+			return memoryError(err)
 		}
-		s = &profile.Sample{Location: make([]*profile.Location, 0, len(frames)), Value: []int64{0}}
-		for i := len(frames) - 1; i >= 0; i-- { // pprof has the innermost first
-			l, err := f.location(frames[i])
+		text := string(stack)
+		s = &profile.Sample{Location: make([]*profile.Location, 0, frames), Value: []int64{0}}
+		for rest, more := text, true; more; { // pprof has the innermost first
+			i := strings.LastIndexByte(rest, ';')
+			more = i >= 0
+			l, err := f.location(rest[i+1:])
 			if err != nil {
 				return err
 			}
 			s.Location = append(s.Location, l)
+			rest = rest[:max(i, 0)]
 		}
-		f.samples[stack] = s
+		f.samples[text] = s
 		f.profile.Sample = append(f.profile.Sample, s)
 	}
 	if s.Value[0] > math.MaxInt64-value {
-		return fmt.Errorf("the values of %s add up to more than an int64", quote(stack))
+		return fmt.Errorf("the values of %s add up to more than an int64", quote(string(stack)))
 	}
 	s.Value[0] += value
 	return nil
@@ -175,8 +205,8 @@ func (f *foldedProfile) location(function string) (*profile.Location, error) {
 	if l, ok := f.locations[function]; ok {
 		return l, nil
 	}
-	if f.size += 2*pprofconv.MinElement + len(function); f.size > f.limit {
-		return nil, sizeError(f.limit)
+	if err := f.budget.Take(functionCost); err != nil {
+		return nil, memoryError(err)
 	}
 	id := uint64(len(f.profile.Function) + 1)
 	fn := &profile.Function{ID: id, Name: function}

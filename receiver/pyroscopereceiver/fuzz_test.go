@@ -12,19 +12,18 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/invar-otel/invar/internal/pprofconv"
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/jfrtest"
 )
 
 const fuzzLimit = 1 << 16
 
 // check reads profiles back, each of which has a service or a name.
-func check(t *testing.T, batch *pprofconv.Batch, err error) {
+func check(t *testing.T, to *reading, err error) {
 	if err != nil {
 		require.Less(t, len(err.Error()), 4096)
 		return // what is in the batch is not used
 	}
-	for _, got := range read(t, batch.Profiles()) {
+	for _, got := range read(t, to.batch.Profiles()) {
 		require.NotEmpty(t, got.attributes["service.name"])
 	}
 }
@@ -62,9 +61,9 @@ func FuzzFolded(f *testing.F) {
 			format = formatLines
 		}
 		in := ingestion{app: "shop", sampleRate: 100, from: time.Unix(1, 0), until: time.Unix(2, 0)}
-		batch := pprofconv.NewBatch()
-		err := in.folded(batch, format, body, fuzzLimit)
-		check(t, batch, err)
+		to := newReading(fuzzLimit, nil)
+		err := in.folded(to, format, body)
+		check(t, to, err)
 	})
 }
 
@@ -75,9 +74,9 @@ func FuzzPprof(f *testing.F) {
 	f.Add([]byte("--x\r\nContent-Disposition: form-data; name=\"profile\"; filename=\"p\"\r\n\r\n\r\n--x--"), "multipart/form-data; boundary=x", "dotnetspy")
 	f.Fuzz(func(t *testing.T, body []byte, content, spy string) {
 		in := ingestion{app: "shop", spy: spy, from: time.Unix(1, 0)}
-		batch := pprofconv.NewBatch()
-		err := in.pprof(batch, body, content, fuzzLimit)
-		check(t, batch, err)
+		to := newReading(fuzzLimit, nil)
+		err := in.pprof(to, body, content)
+		check(t, to, err)
 	})
 }
 
@@ -94,9 +93,9 @@ func FuzzJFR(f *testing.F) {
 	f.Fuzz(func(t *testing.T, recording, labels []byte) {
 		body, content := form(t, map[string][]byte{"jfr": recording, "labels": labels})
 		in := ingestion{app: "shop", sampleRate: 100, from: time.Unix(1, 0), until: time.Unix(2, 0)}
-		batch := pprofconv.NewBatch()
-		err := in.jfr(batch, body, content, fuzzLimit)
-		check(t, batch, err)
+		to := newReading(fuzzLimit, nil)
+		err := in.jfr(to, body, content)
+		check(t, to, err)
 	})
 }
 
@@ -110,9 +109,9 @@ func FuzzPush(f *testing.F) {
 		if proto.Unmarshal(data, &req) != nil {
 			return
 		}
-		batch := pprofconv.NewBatch()
-		_ = readPush(batch, &req, fuzzLimit, time.Unix(1, 0))
-		for _, got := range read(t, batch.Profiles()) {
+		to := newReading(fuzzLimit, nil)
+		_ = readPush(to, &req, time.Unix(1, 0))
+		for _, got := range read(t, to.batch.Profiles()) {
 			require.NotEmpty(t, got.name)
 		}
 	})
@@ -124,7 +123,7 @@ func BenchmarkPprof(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := in.pprof(pprofconv.NewBatch(), body, "", 1<<20); err != nil {
+		if err := in.pprof(newReading(1<<20, nil), body, ""); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -136,7 +135,7 @@ func BenchmarkJFR(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := in.jfr(pprofconv.NewBatch(), body, "", 16<<20); err != nil {
+		if err := in.jfr(newReading(16<<20, nil), body, ""); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -148,7 +147,7 @@ func BenchmarkFolded(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := in.folded(pprofconv.NewBatch(), formatGroups, body, 16<<20); err != nil {
+		if err := in.folded(newReading(16<<20, nil), formatGroups, body); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -9,13 +9,12 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/grafana/pyroscope/api/model/labelset"
-	"github.com/klauspost/compress/gzip"
-	"go.opentelemetry.io/collector/pdata/pprofile"
 
 	"github.com/invar-otel/invar/internal/pprofconv"
 )
@@ -38,7 +37,7 @@ const (
 const defaultSampleRate = 100
 
 var (
-	errTooLarge = errors.New("too large")
+	errTooLarge = pprofconv.ErrTooLarge
 	errFormat   = errors.New("is not supported; use pprof, jfr, groups or lines")
 )
 
@@ -53,11 +52,16 @@ type ingestion struct {
 
 // ingest answers a push to /ingest.
 func (r *pyroscopeReceiver) ingest(w http.ResponseWriter, req *http.Request) {
-	format, profiles, err := r.decode(req)
+	to := newReading(r.maxProfile, r.pool)
+	defer to.budget.Close()
+	format, err := r.decode(to, req)
 	if err != nil {
-		r.refuse(req.Context(), r.obsHTTP, format, err)
+		r.refuse(req.Context(), r.obsHTTP, format, bounded{err})
 	} else {
-		err = r.consume(req.Context(), r.obsHTTP, format, profiles)
+		err = r.consume(req.Context(), r.obsHTTP, format, to.batch.Profiles())
+	}
+	if err == nil {
+		r.report(req.Context(), to.dropped)
 	}
 	if err == nil {
 		w.WriteHeader(http.StatusOK)
@@ -73,40 +77,39 @@ func (r *pyroscopeReceiver) ingest(w http.ResponseWriter, req *http.Request) {
 	case errors.Is(err, errFormat):
 		status = http.StatusUnsupportedMediaType
 	}
-	http.Error(w, err.Error(), status)
+	http.Error(w, bounded{err}.Error(), status)
 }
 
 // decode reads a request, whose Content-Encoding confighttp has undone.
-func (r *pyroscopeReceiver) decode(req *http.Request) (format string, profiles pprofile.Profiles, err error) {
+func (r *pyroscopeReceiver) decode(to *reading, req *http.Request) (format string, err error) {
 	query := req.URL.Query()
 	content := req.Header.Get("Content-Type")
 	if format, err = formatOf(query.Get("format"), content); err != nil {
-		return format, profiles, err
+		return format, err
 	}
 	in, err := parseQuery(query, time.Now())
 	if err != nil {
-		return format, profiles, err
+		return format, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(nil, req.Body, r.maxBody))
 	if err != nil {
 		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 			err = fmt.Errorf("the request is %w: limit: %d bytes", errTooLarge, tooLarge.Limit)
 		}
-		return format, profiles, err
+		return format, err
 	}
-	batch := pprofconv.NewBatch()
 	switch format {
 	case formatPprof:
-		err = in.pprof(batch, body, content, r.maxProfile)
+		err = in.pprof(to, body, content)
 	case formatJFR:
-		err = in.jfr(batch, body, content, r.maxProfile)
+		err = in.jfr(to, body, content)
 	default:
-		err = in.folded(batch, format, body, r.maxProfile)
+		err = in.folded(to, format, body)
 	}
 	if err != nil {
 		err = fmt.Errorf("format %s: %w", format, err)
 	}
-	return format, batch.Profiles(), err
+	return format, err
 }
 
 // formatOf is the format of a body. Like Pyroscope's handler it knows the older
@@ -117,7 +120,7 @@ func formatOf(format, content string) (string, error) {
 	case strings.HasPrefix(content, "binary/octet-stream+"):
 		older := strings.TrimPrefix(content, "binary/octet-stream+")
 		if older == "trie" || older == "tree" {
-			return older, fmt.Errorf("Content-Type %q: format %q %w", content, older, errFormat)
+			return older, fmt.Errorf("Content-Type %s: format %q %w", quote(content), older, errFormat)
 		}
 	case format == "" && isForm(content):
 		return formatPprof, nil
@@ -128,7 +131,7 @@ func formatOf(format, content string) (string, error) {
 	case "", formatGroups, "folded", "collapsed":
 		return formatGroups, nil
 	}
-	return "unknown", fmt.Errorf("format %q %w", format, errFormat)
+	return "unknown", fmt.Errorf("format %s %w", quote(format), errFormat)
 }
 
 // parseQuery reads everything but the format.
@@ -136,7 +139,10 @@ func parseQuery(query url.Values, now time.Time) (*ingestion, error) {
 	name := query.Get("name")
 	set, err := labelset.Parse(name)
 	if err != nil {
-		return nil, fmt.Errorf("name: %q: %w; write it like shop{region=eu}", name, err)
+		return nil, fmt.Errorf("name: %s: %w; write it like shop{region=eu}", quote(name), err)
+	}
+	if n := len(set.Labels()); n > maxLabels {
+		return nil, fmt.Errorf("name: %s: has %d labels; use at most %d", quote(name), n, maxLabels)
 	}
 	in := &ingestion{
 		app: set.ServiceName(), labels: set.Labels(), from: now, until: now,
@@ -169,7 +175,7 @@ func parseQuery(query url.Values, now time.Time) (*ingestion, error) {
 func parseTime(text string) (time.Time, error) {
 	v, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || v < 0 {
-		return time.Time{}, fmt.Errorf("%q is not a Unix time; write it like 1700000000, in seconds, milli-, micro- or nanoseconds", text)
+		return time.Time{}, fmt.Errorf("%s is not a Unix time; write it like 1700000000, in seconds, milli-, micro- or nanoseconds", quote(text))
 	}
 	switch len(text) {
 	case 13:
@@ -187,18 +193,22 @@ func parseTime(text string) (time.Time, error) {
 
 func isForm(content string) bool { return strings.HasPrefix(content, "multipart/form-data") }
 
-// readForm returns the parts of a form by their names. Of several with one name
-// it is the first.
-func readForm(body []byte, content string) (map[string][]byte, error) {
+// maxParts is how many parts a form may have; clients send up to three.
+const maxParts = 32
+
+// readForm returns the parts of a form that have these names. Of several with one
+// name it is the first.
+func readForm(body []byte, content string, names ...string) (map[string][]byte, error) {
 	_, parameters, err := mime.ParseMediaType(content)
 	if err != nil {
-		return nil, fmt.Errorf("Content-Type %q: %w", content, err)
+		return nil, fmt.Errorf("Content-Type %s: %w", quote(content), err)
 	}
 	if parameters["boundary"] == "" {
-		return nil, fmt.Errorf("Content-Type %q has no boundary", content)
+		return nil, fmt.Errorf("Content-Type %s has no boundary", quote(content))
 	}
 	parts := map[string][]byte{}
-	for reader := multipart.NewReader(bytes.NewReader(body), parameters["boundary"]); ; {
+	reader := multipart.NewReader(bytes.NewReader(body), parameters["boundary"])
+	for range maxParts {
 		part, err := reader.NextPart()
 		if err == io.EOF { //nolint:errorlint // a form that is cut off ends with another error, around io.EOF
 			return parts, nil
@@ -206,34 +216,15 @@ func readForm(body []byte, content string) (map[string][]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read form: %w", err)
 		}
+		name := part.FormName()
+		if _, ok := parts[name]; ok || !slices.Contains(names, name) {
+			continue
+		}
 		data, err := io.ReadAll(part)
 		if err != nil {
-			return nil, fmt.Errorf("read form: part %q: %w", part.FormName(), err)
+			return nil, fmt.Errorf("read form: part %q: %w", name, err)
 		}
-		if _, ok := parts[part.FormName()]; !ok {
-			parts[part.FormName()] = data
-		}
+		parts[name] = data
 	}
-}
-
-// inflate undoes gzip, if data is gzip. More than limit bytes are errTooLarge.
-func inflate(data []byte, limit int) ([]byte, error) {
-	if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(bytes.NewReader(data))
-		if err != nil {
-			return nil, fmt.Errorf("gzip: %w", err)
-		}
-		if data, err = io.ReadAll(io.LimitReader(z, int64(limit)+1)); err != nil {
-			return nil, fmt.Errorf("gzip: %w", err)
-		}
-	}
-	if len(data) > limit {
-		return nil, sizeError(limit)
-	}
-	return data, nil
-}
-
-// sizeError is errTooLarge for a profile.
-func sizeError(limit int) error {
-	return fmt.Errorf("the profile is %w: limit: %d bytes without compression (max_profile_size)", errTooLarge, limit)
+	return nil, fmt.Errorf("read form: it has more than %d parts", maxParts)
 }

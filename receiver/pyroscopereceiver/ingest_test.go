@@ -17,7 +17,6 @@ import (
 	googlev1 "github.com/grafana/pyroscope/api/gen/proto/go/google/v1"
 	"github.com/stretchr/testify/require"
 
-	"github.com/invar-otel/invar/internal/pprofconv"
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/jfrtest"
 )
 
@@ -148,9 +147,9 @@ func TestIngestDotnet(t *testing.T) {
 	data, err := message.MarshalVT()
 	require.NoError(t, err)
 	in := ingestion{app: "shop", spy: "dotnetspy", from: time.Unix(1, 0)}
-	batch := pprofconv.NewBatch()
-	require.NoError(t, in.pprof(batch, data, "", 1<<20))
-	got := read(t, batch.Profiles())[0]
+	to := newReading(1<<20, nil)
+	require.NoError(t, in.pprof(to, data, ""))
+	got := read(t, to.batch.Profiles())[0]
 	require.Equal(t, "inuse_objects/count inuse_space/bytes", got.types())
 	require.Equal(t, "memory", got.name)
 	require.Contains(t, got.stacks(), "main;pay")
@@ -318,9 +317,12 @@ func TestIngestWrong(t *testing.T) {
 	f("name=shop", content, body, bad, "part profile is missing")
 	body, content = form(t, map[string][]byte{"profile": encode(t, shop(), true)})
 	f("name=shop", content, body[:len(body)-10], bad, "part \"profile\"")
-	broken := shop()
-	broken.Sample[0].Value = []int64{1}
-	f("name=shop&format=pprof", "", encode(t, broken, true), bad, "mismatch")
+	body, content = form(t, map[string][]byte{"profile": encode(t, shop(), true), "sample_type_config": []byte("{" + strings.Repeat(" ", maxSampleTypeConfig) + "}")})
+	f("name=shop", content, body, bad, "part sample_type_config: has 65538 bytes, more than 65536")
+	body, content = manyParts(t, 1000)
+	f("name=shop", content, body, bad, "read form: it has more than 32 parts")
+	f("name="+strings.Repeat("x", 5000)+"%20x", "", some, bad, "…")
+	f("name=shop&format="+strings.Repeat("x", 5000), "", some, unsupported, "…")
 
 	f("name=shop&format=jfr", "", some, bad, "format jfr: JFR chunk at byte 0: has no header")
 	f("name=shop&format=jfr", "", nil, bad, "the recording is empty")
@@ -351,7 +353,7 @@ func TestIngestWrong(t *testing.T) {
 	for i := range uint64(3000) {
 		deep.Sample(1, 1, i)
 	}
-	f("name=shop&format=jfr", "", zipped(t, deep.Bytes()), large, "the recording is too large")
+	f("name=shop&format=jfr", "", zipped(t, deep.Bytes()), large, "the profile is too large: JFR chunk at byte 0: event: it would take more than 800000 bytes of memory (16 × max_profile_size)")
 
 	require.Empty(t, p.got)
 	resp, err := http.Get("http://" + addr + "/ingest?name=shop")

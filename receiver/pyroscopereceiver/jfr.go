@@ -2,13 +2,12 @@ package pyroscopereceiver
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/google/pprof/profile"
 	jfr "github.com/grafana/jfr-parser/pprof"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/invar-otel/invar/internal/pprofconv"
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/jfrcheck"
@@ -22,10 +21,11 @@ const (
 
 // jfr reads a body that is a recording, perhaps in gzip, or a form with one. Each
 // kind of event that is known becomes a profile.
-func (in *ingestion) jfr(to *pprofconv.Batch, body []byte, content string, limit int) error {
+func (in *ingestion) jfr(to *reading, body []byte, content string) error {
+	mark := to.budget.Used()
 	labels := new(jfr.LabelsSnapshot)
 	if isForm(content) {
-		parts, err := readForm(body, content)
+		parts, err := readForm(body, content, partJFR, partLabels)
 		if err != nil {
 			return err
 		}
@@ -33,27 +33,20 @@ func (in *ingestion) jfr(to *pprofconv.Batch, body []byte, content string, limit
 			return fmt.Errorf("part %s is missing", partJFR)
 		}
 		if raw := parts[partLabels]; len(raw) > 0 {
-			if raw, err = inflate(raw, limit); err != nil {
-				return fmt.Errorf("part %s: %w", partLabels, err)
-			}
-			if err := labels.UnmarshalVT(raw); err != nil {
+			if err := readSnapshot(to, raw, labels); err != nil {
 				return fmt.Errorf("part %s: %w", partLabels, err)
 			}
 		}
 	}
-	data, err := inflate(body, limit)
+	data, err := to.unzip(body)
 	if err != nil {
 		return err
 	}
 	// The parser reserves memory for as much as a recording says to contain.
-	expanded := jfrcheck.Cost{Sample: pprofconv.MinElement, Frame: 2, Label: pprofconv.MinElement, Limit: limit}
-	if err := jfrcheck.Check(data, expanded, func(context uint64) int {
+	if err := jfrcheck.Check(data, to.budget.Take, func(context uint64) int {
 		return len(labels.Contexts[int64(context)].GetLabels())
 	}); err != nil {
-		if errors.Is(err, jfrcheck.ErrTooLarge) {
-			err = fmt.Errorf("%w: %w", sizeError(limit), err)
-		}
-		return err
+		return memoryError(err)
 	}
 	// It recovers from its panics, which are errors then.
 	parsed, err := jfr.ParseJFR(data, &jfr.ParseInput{StartTime: in.from, EndTime: in.until, SampleRate: in.sampleRate}, labels)
@@ -62,27 +55,74 @@ func (in *ingestion) jfr(to *pprofconv.Batch, body []byte, content string, limit
 	}
 	// They come in the order of a map.
 	slices.SortFunc(parsed.Profiles, func(a, b jfr.Profile) int { return cmp.Compare(firstType(a), firstType(b)) })
+	kept := int64(0)
 	for _, event := range parsed.Profiles {
+		before := to.budget.Used()
 		if err := in.jfrProfile(to, event, parsed.JFREvent); err != nil {
 			return fmt.Errorf("%s: %w", event.Metric, err)
 		}
+		kept += to.budget.Used() - before
 	}
+	to.budget.Return(mark + kept)
 	return nil
 }
 
-func (in *ingestion) jfrProfile(to *pprofconv.Batch, event jfr.Profile, kind string) error {
+// A label, and a context or text of a LabelsSnapshot take this much, in bytes.
+const (
+	snapshotLabelCost = 64
+	snapshotEntryCost = 400
+)
+
+// readSnapshot reads a LabelsSnapshot, perhaps in gzip.
+func readSnapshot(to *reading, raw []byte, into *jfr.LabelsSnapshot) error {
+	raw, err := to.unzip(raw)
+	if err != nil {
+		return err
+	}
+	cost := int64(len(raw))
+	for rest := raw; len(rest) > 0; {
+		field, kind, n := protowire.ConsumeField(rest)
+		if n < 0 {
+			return fmt.Errorf("not a LabelsSnapshot: %w", protowire.ParseError(n))
+		}
+		cost += snapshotEntryCost
+		if kind == protowire.BytesType && field == fieldContexts {
+			cost += snapshotLabelCost * int64(n) / minSnapshotLabel
+		}
+		rest = rest[n:]
+	}
+	if err := to.budget.Take(cost); err != nil {
+		return memoryError(err)
+	}
+	return into.UnmarshalVT(raw)
+}
+
+// Of a LabelsSnapshot: the number of the field of contexts, and the fewest bytes of a
+// label that differs from others.
+const (
+	fieldContexts    = 1
+	minSnapshotLabel = 4
+)
+
+func (in *ingestion) jfrProfile(to *reading, event jfr.Profile, kind string) error {
+	mark := to.budget.Used()
+	if err := to.budget.Take(int64(event.Profile.SizeVT())); err != nil {
+		return memoryError(err)
+	}
 	data, err := event.Profile.MarshalVT()
 	if err != nil {
 		return err
 	}
-	p, err := profile.ParseUncompressed(data)
+	d := pprofconv.Decoder{Budget: to.budget}
+	p, dropped, err := d.Decode(data)
+	to.dropped.Add(dropped)
 	if err != nil {
-		return err
+		return memoryError(err)
 	}
 	if t := p.PeriodType; p.Period == 0 && in.sampleRate > 0 && t != nil && t.Unit == "nanoseconds" {
 		p.Period = int64(time.Second) / in.sampleRate // of cpu and wall
 	}
-	attributes, err := convert(to, p, event.Metric)
+	attributes, err := to.add(p, event.Metric, mark, len(in.labels)+4)
 	if err != nil {
 		return err
 	}

@@ -3,10 +3,7 @@ package pyroscopereceiver
 import (
 	"strings"
 
-	"github.com/google/pprof/profile"
 	"go.opentelemetry.io/collector/pdata/pcommon"
-
-	"github.com/invar-otel/invar/internal/pprofconv"
 )
 
 // Labels that mean something to Pyroscope (pkg/model/labels.go).
@@ -23,6 +20,12 @@ const (
 	// for those since the start of the process.
 	labelDelta = "__delta__"
 )
+
+// maxLabels is how many labels a series may have here. Pyroscope takes 30 by default.
+const maxLabels = 1000
+
+// labelCost is what a label takes as an attribute of a resource, in bytes.
+const labelCost = 100
 
 // serviceName is the attribute of the service, which is Pyroscope's label
 // service_name.
@@ -59,15 +62,4 @@ func (in *ingestion) resource(attributes pcommon.Map, keepApp bool) {
 	if _, has := attributes.Get(app); !has {
 		attributes.PutStr(app, in.app)
 	}
-}
-
-// convert adds a profile to a batch, with a name. The resource attributes it returns
-// are the caller's to fill.
-func convert(to *pprofconv.Batch, p *profile.Profile, name string) (pcommon.Map, error) {
-	rp, err := to.Add(p)
-	if err != nil {
-		return pcommon.Map{}, err
-	}
-	pprofconv.SetName(rp.ScopeProfiles().At(0), name)
-	return rp.Resource().Attributes(), nil
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/pprof/profile"
-	googlev1 "github.com/grafana/pyroscope/api/gen/proto/go/google/v1"
 
 	"github.com/invar-otel/invar/internal/pprofconv"
 )
@@ -25,6 +24,10 @@ type sampleType struct {
 	DisplayName string `json:"display-name"`
 }
 
+// maxSampleTypeConfig is how large a sample_type_config may be, in bytes. That of
+// pyroscope-go has about 700.
+const maxSampleTypeConfig = 64 << 10
+
 // usualSampleTypes is Pyroscope's for clients that send no sample_type_config
 // (pkg/og/storage/tree). Go's block profiles look like mutex profiles, which
 // are the more usual.
@@ -37,10 +40,10 @@ var usualSampleTypes = map[string]*sampleType{
 
 // pprof reads a body that is a pprof message, perhaps in gzip, or a form with
 // one. An empty message is no profile.
-func (in *ingestion) pprof(to *pprofconv.Batch, body []byte, content string, limit int) error {
+func (in *ingestion) pprof(to *reading, body []byte, content string) error {
 	types := usualSampleTypes
 	if isForm(content) {
-		parts, err := readForm(body, content)
+		parts, err := readForm(body, content, partProfile, partPrevious, partSampleTypes)
 		if err != nil {
 			return err
 		}
@@ -48,6 +51,9 @@ func (in *ingestion) pprof(to *pprofconv.Batch, body []byte, content string, lim
 			return fmt.Errorf("part %s: profiles to be subtracted here are not supported; update the client to one that sends the difference, as pyroscope-go does", partPrevious)
 		}
 		if config := parts[partSampleTypes]; len(config) > 0 {
+			if len(config) > maxSampleTypeConfig {
+				return fmt.Errorf("part %s: has %d bytes, more than %d", partSampleTypes, len(config), maxSampleTypeConfig)
+			}
 			types = nil
 			if err := json.Unmarshal(config, &types); err != nil {
 				return fmt.Errorf("part %s: %w", partSampleTypes, err)
@@ -61,18 +67,15 @@ func (in *ingestion) pprof(to *pprofconv.Batch, body []byte, content string, lim
 	if len(body) == 0 {
 		return nil
 	}
-	data, err := inflate(body, limit)
+	mark := to.budget.Used()
+	data, err := to.unzip(body)
 	if err != nil {
 		return err
 	}
-	// What .NET's profiler sent before it named itself is known by its "-".
+	// What .NET's profiler sent before it named itself is known by its "-". Early
+	// versions of it sent functions without ids.
 	dotnet := in.spy == "dotnetspy" || in.spy == "unknown" && types["inuse-space"] != nil
-	if dotnet {
-		if data, err = numberFunctions(data, limit); err != nil {
-			return err
-		}
-	}
-	p, err := parsePprof(data, limit)
+	p, err := to.decode(pprofconv.Decoder{NumberFunctions: dotnet}, data)
 	if err != nil {
 		return err
 	}
@@ -80,13 +83,15 @@ func (in *ingestion) pprof(to *pprofconv.Batch, body []byte, content string, lim
 	if time.Unix(0, p.TimeNanos).UTC().Year() <= 1970 {
 		p.TimeNanos = in.from.UnixNano()
 	}
-	in.nameFunctions(p)
+	if err := in.nameFunctions(to, p); err != nil {
+		return err
+	}
 	if dotnet {
 		for _, t := range p.SampleType {
 			t.Type = strings.ReplaceAll(t.Type, "-", "_")
 		}
 	}
-	attributes, err := convert(to, p, nameOf(p, types))
+	attributes, err := to.add(p, nameOf(p, types), mark, len(in.labels)+4)
 	if err != nil {
 		return err
 	}
@@ -94,67 +99,25 @@ func (in *ingestion) pprof(to *pprofconv.Batch, body []byte, content string, lim
 	return nil
 }
 
-// parsePprof reads a message without compression.
-func parsePprof(data []byte, limit int) (*profile.Profile, error) {
-	if err := checkSize(data, limit); err != nil {
-		return nil, err
-	}
-	p, err := profile.ParseUncompressed(data)
-	if err != nil {
-		return nil, fmt.Errorf("not a pprof message: %w", err)
-	}
-	return p, nil
-}
-
-// checkSize keeps messages of many nearly empty elements from becoming a
-// hundred times their size in memory.
-func checkSize(data []byte, limit int) error {
-	weight, err := pprofconv.Weight(data)
-	if err != nil {
-		return err
-	}
-	if weight > limit {
-		return sizeError(limit)
-	}
-	return nil
-}
-
-// numberFunctions gives the functions of a message the ids of its locations, if
-// none has an id: early versions of .NET's profiler wrote them so.
-func numberFunctions(data []byte, limit int) ([]byte, error) {
-	if err := checkSize(data, limit); err != nil {
-		return nil, err
-	}
-	p := new(googlev1.Profile)
-	if err := p.UnmarshalVT(data); err != nil {
-		return nil, fmt.Errorf("not a pprof message: %w", err)
-	}
-	if len(p.Function) != len(p.Location) {
-		return data, nil
-	}
-	for i, f := range p.Function {
-		if f.Id != 0 {
-			return data, nil
-		}
-		f.Id = p.Location[i].Id
-	}
-	return p.MarshalVT()
-}
-
 // nameFunctions puts the file's name before the function's, for languages
-// where Pyroscope does so.
-func (in *ingestion) nameFunctions(p *profile.Profile) {
+// where Pyroscope does so. Functions that share the text of a large file's name do
+// not share it afterwards, so that each counts.
+func (in *ingestion) nameFunctions(to *reading, p *profile.Profile) error {
 	switch in.spy {
 	case "pyspy", "rbspy", "scripting":
 	default:
-		return
+		return nil
 	}
 	for _, f := range p.Function {
 		if in.spy == "pyspy" && strings.HasPrefix(f.Filename, "/") {
 			continue // named in full already
 		}
+		if err := to.budget.Take(int64(len(f.Filename) + 1 + len(f.Name))); err != nil {
+			return memoryError(err)
+		}
 		f.Name = f.Filename + " " + f.Name
 	}
+	return nil
 }
 
 // nameOf names a pprof profile by its sample types, as Pyroscope does.

@@ -11,6 +11,7 @@ import (
 	pushv1 "github.com/grafana/pyroscope/api/gen/proto/go/push/v1"
 	typesv1 "github.com/grafana/pyroscope/api/gen/proto/go/types/v1"
 	"github.com/prometheus/common/model"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/invar-otel/invar/internal/pprofconv"
 )
@@ -28,43 +29,75 @@ func (r *pyroscopeReceiver) Push(ctx context.Context, req *connect.Request[pushv
 	if req.Peer().Protocol == connect.ProtocolConnect {
 		obs = r.obsHTTP
 	}
-	batch := pprofconv.NewBatch()
-	invalid := readPush(batch, req.Msg, r.maxProfile, time.Now())
-	profiles := batch.Profiles()
+	to := newReading(r.maxProfile, r.pool)
+	defer to.budget.Close()
+	invalid := readPush(to, req.Msg, time.Now())
+	profiles := to.batch.Profiles()
 	if profiles.ResourceProfiles().Len() == 0 && invalid == nil {
 		invalid = errNoProfiles
 	}
 	if invalid != nil {
 		r.refuse(ctx, obs, formatPprof, invalid)
 	}
-	err := r.consume(ctx, obs, formatPprof, profiles)
+	var err error
+	if errors.Is(invalid, errUnavailable) {
+		err = invalid // nothing is passed on, as all of it comes again
+	} else if err = r.consume(ctx, obs, formatPprof, profiles); err == nil {
+		r.report(ctx, to.dropped)
+	}
 	switch {
 	case errors.Is(err, errUnavailable):
-		failed := connect.NewError(connect.CodeUnavailable, err)
+		failed := connect.NewError(connect.CodeUnavailable, bounded{err})
 		failed.Meta().Set("Retry-After", retryAfter)
 		return nil, failed
 	case err != nil || invalid != nil:
-		return nil, connect.NewError(connect.CodeInvalidArgument, errors.Join(err, invalid))
+		return nil, connect.NewError(connect.CodeInvalidArgument, bounded{errors.Join(err, invalid)})
 	}
 	return connect.NewResponse(&pushv1.PushResponse{}), nil
 }
 
-// readPush adds the profiles of a request to a batch, and returns what is wrong
-// with those that are left out.
-func readPush(to *pprofconv.Batch, req *pushv1.PushRequest, limit int, now time.Time) error {
-	var errs error
+// readPush reads the profiles of a request, and returns what is wrong with those
+// that are left out. If the error is errUnavailable, not all were read.
+func readPush(to *reading, req *pushv1.PushRequest, now time.Time) error {
+	var wrong problems
 	for i, series := range req.Series {
-		if err := checkLabels(series.GetLabels()); err != nil {
-			errs = errors.Join(errs, fmt.Errorf("series %d: %w", i, err))
+		labels, name, err := readLabels(series.GetLabels())
+		if err != nil {
+			wrong.add(fmt.Errorf("series %d: %w", i, err))
 			continue
 		}
 		for j, sample := range series.Samples {
-			if err := readSample(to, sample.GetRawProfile(), series.Labels, limit, now); err != nil {
-				errs = errors.Join(errs, fmt.Errorf("series %d: profile %d: %w", i, j, err))
+			mark := to.budget.Used()
+			err := readSample(to, sample.GetRawProfile(), labels, name, now)
+			if errors.Is(err, errUnavailable) {
+				return err
+			}
+			if err != nil {
+				to.budget.Return(mark)
+				wrong.add(fmt.Errorf("series %d: profile %d: %w", i, j, err))
 			}
 		}
 	}
-	return errs
+	return wrong.errorOrNil()
+}
+
+// readLabels makes attributes of the labels of a series, and finds its name.
+func readLabels(labels []*typesv1.LabelPair) (attributes pcommon.Map, name string, err error) {
+	attributes = pcommon.NewMap()
+	if err := checkLabels(labels); err != nil {
+		return attributes, "", err
+	}
+	attributes.EnsureCapacity(len(labels))
+	for _, l := range labels {
+		switch l.Name {
+		case labelName:
+			name = l.Value
+		case labelSession:
+		default:
+			attributes.PutStr(attributeOf(l.Name), l.Value)
+		}
+	}
+	return attributes, name, nil
 }
 
 // checkLabels tells what is wrong with the labels of a series. Like Pyroscope's,
@@ -73,17 +106,20 @@ func checkLabels(labels []*typesv1.LabelPair) error {
 	if len(labels) == 0 {
 		return errNoLabels
 	}
+	if len(labels) > maxLabels {
+		return fmt.Errorf("has %d labels; use at most %d", len(labels), maxLabels)
+	}
 	seen := make(map[string]bool, len(labels))
 	for _, l := range labels {
 		if !isLabelName(l.GetName()) {
 			return fmt.Errorf("label %s: is not a label's name; use letters, digits, _ and ., and no digit first", quote(l.GetName()))
 		}
 		if !model.LabelValue(l.Value).IsValid() || l.Name == labelName && l.Value == "" {
-			return fmt.Errorf("label %s: %s is not a valid value", l.Name, quote(l.Value))
+			return fmt.Errorf("label %s: %s is not a valid value", short(l.Name), quote(l.Value))
 		}
 		key := strings.ReplaceAll(l.Name, ".", "_")
 		if seen[key] {
-			return fmt.Errorf("label %s: is there twice", l.Name)
+			return fmt.Errorf("label %s: is there twice", short(l.Name))
 		}
 		seen[key] = true
 	}
@@ -97,33 +133,23 @@ func isLabelName(name string) bool {
 	return model.LegacyValidation.IsValidLabelName(strings.ReplaceAll(name, ".", "_"))
 }
 
-func readSample(to *pprofconv.Batch, raw []byte, labels []*typesv1.LabelPair, limit int, now time.Time) error {
-	data, err := inflate(raw, limit)
+func readSample(to *reading, raw []byte, labels pcommon.Map, name string, now time.Time) error {
+	mark := to.budget.Used()
+	data, err := to.unzip(raw)
 	if err != nil {
 		return err
 	}
-	p, err := parsePprof(data, limit)
+	p, err := to.decode(pprofconv.Decoder{}, data)
 	if err != nil {
 		return err
 	}
 	if p.TimeNanos <= 0 {
 		p.TimeNanos = now.UnixNano()
 	}
-	name := ""
-	for _, l := range labels {
-		if l.Name == labelName {
-			name = l.Value
-		}
-	}
-	attributes, err := convert(to, p, name)
+	attributes, err := to.add(p, name, mark, labels.Len())
 	if err != nil {
 		return err
 	}
-	attributes.EnsureCapacity(len(labels))
-	for _, l := range labels {
-		if l.Name != labelName && l.Name != labelSession {
-			attributes.PutStr(attributeOf(l.Name), l.Value)
-		}
-	}
+	labels.CopyTo(attributes)
 	return nil
 }

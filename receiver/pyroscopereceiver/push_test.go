@@ -17,8 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"golang.org/x/net/http2"
-
-	"github.com/invar-otel/invar/internal/pprofconv"
 )
 
 // labelPairs reads name=value.
@@ -121,7 +119,7 @@ func TestPushWrong(t *testing.T) {
 	f("label service.name: is there twice", series(good, "__name__=x", "service_name=b", "service.name=b"))
 	f("profile 0: not a pprof message", series([]byte("main 1"), "__name__=x"))
 	f("the profile is too large: limit: 50000 bytes", series(zipped(t, make([]byte, 1<<20)), "__name__=x"))
-	f("profile 0: not a pprof message: empty", series(nil, "__name__=x"))
+	f("profile 0: the pprof message has no sample type", series(nil, "__name__=x"))
 	require.Empty(t, p.got)
 
 	err := push(t, c, series(make([]byte, 200_001), "__name__=x"))
@@ -135,8 +133,8 @@ func TestPushTime(t *testing.T) {
 	late := shop()
 	late.TimeNanos = 0
 	now := time.Unix(1_700_000_000, 5)
-	batch := pprofconv.NewBatch()
-	err := readPush(batch, &pushv1.PushRequest{Series: []*pushv1.RawProfileSeries{series(encode(t, late, true), "__name__=x")}}, 1<<20, now)
+	to := newReading(1<<20, nil)
+	err := readPush(to, &pushv1.PushRequest{Series: []*pushv1.RawProfileSeries{series(encode(t, late, true), "__name__=x")}}, now)
 	require.NoError(t, err)
-	require.Equal(t, now.UnixNano(), read(t, batch.Profiles())[0].pprof.TimeNanos)
+	require.Equal(t, now.UnixNano(), read(t, to.batch.Profiles())[0].pprof.TimeNanos)
 }

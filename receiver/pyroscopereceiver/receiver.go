@@ -17,6 +17,8 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 	"go.uber.org/zap"
+
+	"github.com/invar-otel/invar/internal/pprofconv"
 )
 
 // retryAfter is what clients are asked to wait when the pipeline takes no
@@ -32,6 +34,8 @@ type pyroscopeReceiver struct {
 
 	maxBody    int64 // bytes of a request
 	maxProfile int   // bytes of a profile, decompressed
+	pool       *pprofconv.Pool
+	tel        *telemetry
 
 	obsHTTP, obsGRPC *receiverhelper.ObsReport
 }
@@ -43,7 +47,11 @@ func newReceiver(set receiver.Settings, cfg *Config, next xconsumer.Profiles) (*
 			r.maxBody = n
 		}
 	}
+	r.pool = pprofconv.NewPool(requestsAtATime * memoryPerProfileSize * int64(r.maxProfile))
 	var err error
+	if r.tel, err = newTelemetry(set); err != nil {
+		return nil, err
+	}
 	r.obsHTTP, err = receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: set.ID, Transport: "http", ReceiverCreateSettings: set})
 	if err != nil {
 		return nil, err
@@ -61,7 +69,7 @@ func (r *pyroscopeReceiver) Start(ctx context.Context, host component.Host) erro
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+ingestPath, r.ingest)
 	mux.HandleFunc("POST "+prefixedIngestPath, r.ingest)
-	mux.Handle(pushv1connect.NewPusherServiceHandler(r, connect.WithReadMaxBytes(int(r.maxBody))))
+	mux.Handle(pushv1connect.NewPusherServiceHandler(r, append(codecs(r.maxBody), connect.WithReadMaxBytes(int(r.maxBody)))...))
 	var err error
 	if r.http, err = cfg.ToServer(ctx, host.GetExtensions(), r.set.TelemetrySettings, mux); err != nil {
 		return err

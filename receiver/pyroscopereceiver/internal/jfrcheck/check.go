@@ -10,7 +10,7 @@
 //   - counts and sizes that reach beyond the chunk,
 //   - pools of constants and events that overlap, or do not end where they say,
 //   - metadata that no virtual machine writes,
-//   - constants and samples that are larger than a limit, once expanded.
+//   - what would take more memory than there is for it.
 //
 // What the parser itself refuses may pass.
 //
@@ -25,31 +25,34 @@ import (
 	"fmt"
 )
 
-// ErrTooLarge is why a recording is refused that would be larger than Cost.Limit.
-var ErrTooLarge = errors.New("the recording is too large")
-
-// Cost says what the parts of a recording count against a limit, in bytes.
-// Samples of one kind of event with the same stack and the same context count
-// once.
-type Cost struct {
-	// Sample is for a sample, Frame and Label for each frame of its stack and
-	// each label of its context. Constants count their own size, and at least
-	// Sample.
-	Sample, Frame, Label int
-	// Limit is for the whole recording.
-	Limit int
-}
+// What the parser and the check take, in bytes, the growing of lists and maps
+// included. A test measures that it is enough.
+const (
+	costText     = 64 // of the metadata, and twice its size
+	costClass    = 1200
+	costField    = 800
+	costConstant = 260 // and twice its size
+	costFrame    = 40  // of a stack among the constants
+	costPlace    = 64  // a method and line that no frame before had
+	costLocation = 300 // the same, for each kind of event
+	costFunction = 260 // a method and its name, for each kind of event
+	costSample   = 700 // one that differs from those before it; it may count as wall-clock and CPU time
+	costSampled  = 16  // each frame of its stack
+	costLabel    = 440 // each label of its context
+	costNumbers  = 400 // the labels of the span
+)
 
 const headerSize = 68
 
-// Check returns why data, which is not changed, must not be parsed. The error
-// is [ErrTooLarge], or data is not a recording that the parser could read.
-// labels tells how many labels a context of a sample has.
-func Check(data []byte, cost Cost, labels func(context uint64) int) error {
+// Check returns why data, which is not changed, must not be parsed. take is told
+// before memory is taken, in bytes, that of the check included, and may refuse it by
+// an error, which is in the one returned. labels tells how many labels a context of
+// a sample has.
+func Check(data []byte, take func(n int64) error, labels func(context uint64) int) error {
 	if len(data) == 0 {
 		return errors.New("the recording is empty")
 	}
-	c := checker{cost: cost, labels: labels, samples: map[sample]struct{}{}}
+	c := checker{take: take, labels: labels, samples: map[sample]struct{}{}}
 	for start := 0; start < len(data); {
 		size, err := chunkSize(data[start:])
 		if err == nil {
@@ -77,22 +80,13 @@ func chunkSize(data []byte) (int, error) {
 
 // checker is what is known of a recording.
 type checker struct {
-	cost    Cost
+	take    func(n int64) error
 	labels  func(context uint64) int
-	size    int // expanded
 	samples map[sample]struct{}
 }
 
 // sample is what makes the parser add a sample rather than to one.
 type sample struct{ event, stack, context, span, spanName uint64 }
-
-// add adds to the size.
-func (c *checker) add(n int) error {
-	if c.size += n; c.size > c.cost.Limit {
-		return ErrTooLarge
-	}
-	return nil
-}
 
 // chunk walks a chunk: its metadata, its pools of constants, its events.
 func (c *checker) chunk(data []byte) error {
@@ -104,7 +98,10 @@ func (c *checker) chunk(data []byte) error {
 	if err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
-	k := &chunk{checker: c, reader: reader{data: data, pos: meta}, stacks: map[uint64]int{}}
+	k := &chunk{
+		checker: c, reader: reader{data: data, pos: meta}, stacks: map[uint64]int{}, places: map[place]struct{}{},
+		symbols: map[uint64]int64{}, classes: map[uint64]uint64{}, kinds: map[uint64]struct{}{},
+	}
 	if err := k.metadata(); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
@@ -117,7 +114,7 @@ func (c *checker) chunk(data []byte) error {
 			return fmt.Errorf("event: %w", err)
 		}
 	}
-	return nil
+	return k.names()
 }
 
 // offset reads an offset in the header.
@@ -133,8 +130,42 @@ func offset(data []byte, at int) (int, error) {
 type chunk struct {
 	*checker
 	reader
-	types  types
-	stacks map[uint64]int // frames by id
+	types   types
+	stacks  map[uint64]int // frames by id
+	places  map[place]struct{}
+	symbols map[uint64]int64  // size by id
+	classes map[uint64]uint64 // the symbol that names it by id
+	methods []constant
+	kinds   map[uint64]struct{} // the events that have samples
+}
+
+// place is what makes the parser add a location rather than to use one.
+type place struct{ method, line uint64 }
+
+// constant is what is known of a symbol, class or method.
+type constant struct {
+	size      int64  // of a symbol's text, in bytes
+	typ, name uint64 // ids of a class and a symbol
+}
+
+// names counts functions and locations. The parser names a method after its class
+// for every kind of event that has samples, and for two of wall-clock samples.
+func (k *chunk) names() error {
+	kinds := int64(len(k.kinds))
+	if kinds == 0 {
+		return nil
+	}
+	kinds++
+	if err := k.take(costLocation * kinds * int64(len(k.places))); err != nil {
+		return err
+	}
+	for _, m := range k.methods {
+		size := k.symbols[k.classes[m.typ]] + k.symbols[m.name]
+		if err := k.take(kinds * (costFunction + 2*size)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pools walks the constants, from the last checkpoint back to the first.
@@ -202,19 +233,27 @@ func (k *chunk) pool() error {
 			return err
 		}
 		frames := 0
+		var c constant
 		if t == k.types.text {
 			_, err = k.text(true)
 		} else {
-			frames, err = k.object(t, nil)
+			frames, err = k.object(t, nil, &c)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
-		if t == k.types.stack {
-			k.stacks[id] = frames
-		}
-		if err := k.add(max(k.pos-start, k.cost.Sample)); err != nil {
+		if err := k.take(costConstant + 2*int64(k.pos-start) + costFrame*int64(frames)); err != nil {
 			return err
+		}
+		switch t.name {
+		case classOfStacks:
+			k.stacks[id] = frames
+		case classOfSymbols:
+			k.symbols[id] = c.size
+		case classOfClasses:
+			k.classes[id] = c.name
+		case classOfMethods:
+			k.methods = append(k.methods, c)
 		}
 	}
 	return nil
@@ -237,7 +276,7 @@ func (k *chunk) event() error {
 	end := start + int(size)
 	if t := k.types.events[id]; t != nil {
 		s := sample{event: id}
-		if _, err := k.object(t, &s); err != nil {
+		if _, err := k.object(t, &s, nil); err != nil {
 			return fmt.Errorf("%s at %d: %w", t.name, start, err)
 		}
 		if k.pos > end {
@@ -251,8 +290,7 @@ func (k *chunk) event() error {
 	return nil
 }
 
-// sample adds a sample to the size, if it has a stack and is not one of those
-// before it.
+// sample counts a sample, if it has a stack and is not one of those before it.
 func (k *chunk) sample(s sample) error {
 	frames, ok := k.stacks[s.stack]
 	if !ok {
@@ -261,6 +299,14 @@ func (k *chunk) sample(s sample) error {
 	if _, ok := k.samples[s]; ok {
 		return nil
 	}
+	cost := costSample + costSampled*int64(frames) + costLabel*int64(k.labels(s.context))
+	if s.span != 0 || s.spanName != 0 {
+		cost += costNumbers
+	}
+	if err := k.take(cost); err != nil {
+		return err
+	}
 	k.samples[s] = struct{}{}
-	return k.add(k.cost.Sample + k.cost.Frame*frames + k.cost.Label*k.labels(s.context))
+	k.kinds[s.event] = struct{}{}
+	return nil
 }

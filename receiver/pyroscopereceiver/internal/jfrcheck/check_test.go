@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"errors"
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 
 	jfr "github.com/grafana/jfr-parser/pprof"
@@ -20,7 +22,20 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func none(uint64) int { return 0 }
 
-var usual = Cost{Sample: 16, Frame: 2, Label: 16, Limit: 1 << 20}
+var errTooLarge = errors.New("too large")
+
+// upTo refuses to take more than limit bytes.
+func upTo(limit int64) func(int64) error {
+	return func(n int64) error {
+		if limit -= n; limit < 0 {
+			return errTooLarge
+		}
+		return nil
+	}
+}
+
+// usual is what real recordings do not need.
+func usual() func(int64) error { return upTo(64 << 20) }
 
 // recorded is what OpenJDK 17 has recorded of testdata/Shop.java.
 func recorded(t testing.TB) []byte {
@@ -38,7 +53,7 @@ func TestRecordings(t *testing.T) {
 	shop := jfrtest.Shop("cpu")
 	shop.Sample(1, 1, 0)
 	for _, data := range [][]byte{recorded(t), shop.Bytes(), append(shop.Bytes(), shop.Bytes()...)} {
-		require.NoError(t, Check(data, usual, none))
+		require.NoError(t, Check(data, usual(), none))
 		parsed, err := jfr.ParseJFR(data, &jfr.ParseInput{SampleRate: 100}, new(jfr.LabelsSnapshot))
 		require.NoError(t, err)
 		require.NotEmpty(t, parsed.Profiles)
@@ -53,7 +68,7 @@ func TestHarmful(t *testing.T) {
 		c := jfrtest.Shop("cpu")
 		c.Sample(1, 1, 0)
 		change(c)
-		require.ErrorContains(t, Check(c.Bytes(), usual, none), want, name)
+		require.ErrorContains(t, Check(c.Bytes(), usual(), none), want, name)
 	}
 	const many = 1 << 31
 	number, text := jfrtest.Number, jfrtest.Text
@@ -97,36 +112,105 @@ func TestHarmful(t *testing.T) {
 	// Its size is the number -1, with which the parser goes back a byte.
 	data := jfrtest.Shop("cpu").Bytes()
 	copy(data[headerSize:], bytes.Repeat([]byte{0xff}, 9))
-	require.ErrorContains(t, Check(data, usual, none), "is not its size")
+	require.ErrorContains(t, Check(data, usual(), none), "is not its size")
 
 	for at, want := range map[int]string{0: "header", 8: "bytes of", 16: "constants: offset", 24: "metadata: offset"} {
 		data := jfrtest.Shop("cpu").Bytes()
 		binary.BigEndian.PutUint64(data[at:], 1<<63)
-		require.ErrorContains(t, Check(data, usual, none), want)
+		require.ErrorContains(t, Check(data, usual(), none), want)
 	}
-	require.ErrorContains(t, Check(nil, usual, none), "empty")
-	require.ErrorContains(t, Check(data[:30], usual, none), "no header")
+	require.ErrorContains(t, Check(nil, usual(), none), "empty")
+	require.ErrorContains(t, Check(data[:30], usual(), none), "no header")
 }
 
+// counted is what a recording is said to take, in bytes.
+func counted(t testing.TB, data []byte, labels int) int64 {
+	t.Helper()
+	total := int64(0)
+	require.NoError(t, Check(data, func(n int64) error {
+		require.GreaterOrEqual(t, n, int64(0))
+		total += n
+		return nil
+	}, func(uint64) int { return labels }))
+	return total
+}
+
+// TestCost measures that the parser and the check take no more than what is counted,
+// of recordings that become much more than they are.
 func TestCost(t *testing.T) {
+	f := func(name string, change func(c *jfrtest.Chunk)) {
+		t.Helper()
+		c := jfrtest.Shop("wall")
+		c.Sample(1, 1, 0)
+		change(c)
+		data := c.Bytes()
+		total := counted(t, data, 0)
+		took := taken(func() { require.NoError(t, Check(data, upTo(total), none)) })
+		parsed := taken(func() {
+			result, err := jfr.ParseJFR(data, &jfr.ParseInput{SampleRate: 100}, new(jfr.LabelsSnapshot))
+			require.NoError(t, err, name)
+			require.NotEmpty(t, result.Profiles)
+		})
+		t.Logf("%-24s %7d KiB: %8d KiB counted, %8d KiB taken by the check, %8d KiB by the parser", name, len(data)>>10, total>>10, took>>10, parsed>>10)
+		require.LessOrEqual(t, took+parsed, uint64(total)*5/4+1<<20, name)
+		require.ErrorIs(t, Check(data, upTo(total-1), none), errTooLarge, name)
+	}
+	number, text := jfrtest.Number, jfrtest.Text
+	f("nothing more", func(*jfrtest.Chunk) {})
+	f("samples that differ", func(c *jfrtest.Chunk) {
+		for i := range uint64(50_000) {
+			c.Sample(1, 1, i)
+		}
+	})
+	f("samples of a deep stack", func(c *jfrtest.Chunk) {
+		frames := bytes.Repeat(number(nil, 2, 11), 10_000)
+		c.Pools[4].Data = append(number(nil, 1, 0, 10_000), frames...)
+		for i := range uint64(300) {
+			c.Sample(1, 1, i)
+		}
+	})
+	f("stacks", func(c *jfrtest.Chunk) {
+		data := []byte{}
+		for i := range uint64(50_000) {
+			data = append(data, number(nil, i+1, 0, 1, 1, 1)...)
+		}
+		c.Pools[4] = jfrtest.Pool{Class: jfrtest.StackTrace, Count: 50_000, Data: data}
+	})
+	f("places", func(c *jfrtest.Chunk) {
+		data := number(nil, 1, 0, 50_000)
+		for i := range uint64(50_000) {
+			data = append(data, number(nil, 1, i+1)...)
+		}
+		c.Pools[4].Data = data
+	})
+	f("symbols", func(c *jfrtest.Chunk) {
+		data := []byte{}
+		for i := range uint64(50_000) {
+			data = append(number(data, i+1), 1) // empty
+		}
+		c.Pools = append(c.Pools, jfrtest.Pool{Class: jfrtest.Symbol, Count: 50_000, Data: data})
+	})
+	f("methods of a class with a long name", func(c *jfrtest.Chunk) {
+		c.Pools[1].Data = text(number(text(number(text(number(nil, 1), string(bytes.Repeat([]byte("x"), 1<<14))), 2), "main"), 3), "pay")
+		methods, frames := []byte{}, number(nil, 1, 0, 2000)
+		for i := range uint64(2000) {
+			methods = append(methods, number(nil, i+1, 1, 2)...)
+			frames = append(frames, number(nil, i+1, 1)...)
+		}
+		c.Pools[3] = jfrtest.Pool{Class: jfrtest.Method, Count: 2000, Data: methods}
+		c.Pools[4].Data = frames
+	})
+	f("classes of the metadata", func(c *jfrtest.Chunk) {
+		for i := range 5000 {
+			c.Types = append(c.Types, jfrtest.Type{ID: 100 + i, Name: "x", Fields: slices.Repeat([]jfrtest.Field{{Name: "y", Class: jfrtest.Int}}, 10)})
+		}
+	})
+
 	c := jfrtest.Shop("cpu")
 	for i := range 1000 {
 		c.Sample(1, 1, uint64(i%100)) // 100 that differ
 	}
-	data := c.Bytes()
-	fits := func(cost Cost, labels int) int {
-		for cost.Limit = 0; ; cost.Limit++ {
-			err := Check(data, cost, func(uint64) int { return labels })
-			if err == nil {
-				return cost.Limit
-			}
-			require.ErrorIs(t, err, ErrTooLarge)
-		}
-	}
-	least := fits(Cost{Sample: 1}, 0)
-	require.Equal(t, least+100*10*2, fits(Cost{Sample: 1, Frame: 10}, 0), "each of 100 has 2 frames")
-	require.Equal(t, least+100*10*3, fits(Cost{Sample: 1, Label: 10}, 3), "each of 100 has 3 labels")
-	require.Greater(t, fits(Cost{Sample: 16}, 0), least+100*15)
+	require.Equal(t, counted(t, c.Bytes(), 0)+100*costLabel*3, counted(t, c.Bytes(), 3), "each of 100 has 3 labels")
 }
 
 // TestChanged changes single bytes. What passes the check the parser reads or
@@ -141,7 +225,7 @@ func TestChanged(t *testing.T) {
 		for _, b := range []byte{0, 1, 0x7f, 0x80, 0xff} {
 			changed := bytes.Clone(data)
 			changed[i] = b
-			if Check(changed, usual, none) != nil {
+			if Check(changed, usual(), none) != nil {
 				refused++
 				continue
 			}
@@ -153,13 +237,18 @@ func TestChanged(t *testing.T) {
 	require.Positive(t, passed)
 }
 
-// parse returns how many bytes the parser takes, all in all.
-func parse(data []byte) uint64 {
+// taken is how many bytes f takes, what it frees included.
+func taken(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, _ = jfr.ParseJFR(data, &jfr.ParseInput{SampleRate: 100}, new(jfr.LabelsSnapshot))
+	f()
 	runtime.ReadMemStats(&after)
 	return after.TotalAlloc - before.TotalAlloc
+}
+
+// parse returns how many bytes the parser takes, all in all.
+func parse(data []byte) uint64 {
+	return taken(func() { _, _ = jfr.ParseJFR(data, &jfr.ParseInput{SampleRate: 100}, new(jfr.LabelsSnapshot)) })
 }
 
 // FuzzCheck gives the parser what passes the check. It must end, and with less
@@ -169,10 +258,8 @@ func FuzzCheck(f *testing.F) {
 	c.Sample(1, 1, 0)
 	c.Sample(1, 2, 7)
 	f.Add(c.Bytes())
-	limited := usual
-	limited.Limit = 1 << 16
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if Check(data, limited, none) == nil {
+		if Check(data, upTo(1<<20), none) == nil {
 			require.Less(t, parse(data), uint64(64<<20+200*len(data)))
 		}
 	})
@@ -183,7 +270,7 @@ func BenchmarkCheck(b *testing.B) {
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := Check(data, usual, none); err != nil {
+		if err := Check(data, usual(), none); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -28,6 +28,15 @@ type field struct {
 	constant, array bool
 }
 
+// Classes of constants that the check knows.
+const (
+	classOfStacks  = "jdk.types.StackTrace"
+	classOfFrames  = "jdk.types.StackFrame"
+	classOfSymbols = "jdk.types.Symbol"
+	classOfClasses = "java.lang.Class"
+	classOfMethods = "jdk.types.Method"
+)
+
 // types are the classes of a chunk. As with the parser, of several with one
 // name it is the last.
 type types struct {
@@ -70,7 +79,11 @@ func (k *chunk) metadata() error {
 	}
 	texts := make([]string, n)
 	for i := range texts {
+		start := k.pos
 		if texts[i], err = k.text(false); err != nil {
+			return err
+		}
+		if err := k.take(costText + 2*int64(k.pos-start)); err != nil {
 			return err
 		}
 	}
@@ -148,6 +161,9 @@ func (k *chunk) class(texts []string) error {
 	if err != nil {
 		return fmt.Errorf("class %q: id: %w", e.attributes["name"], err)
 	}
+	if err := k.take(costClass + costField*int64(min(e.children, maxFields))); err != nil {
+		return err
+	}
 	c := &class{name: e.attributes["name"]}
 	if k.types.byID[uint64(id)] != nil {
 		return fmt.Errorf("class %q: the id %d is another's", c.name, id)
@@ -196,8 +212,8 @@ func (t *types) find() error {
 	t.longID = t.byName["long"]
 	t.text = t.byID[t.byName["java.lang.String"]]
 	var ok [2]bool
-	t.stackID, ok[0] = t.byName["jdk.types.StackTrace"]
-	t.frameID, ok[1] = t.byName["jdk.types.StackFrame"]
+	t.stackID, ok[0] = t.byName[classOfStacks]
+	t.frameID, ok[1] = t.byName[classOfFrames]
 	if ok != [2]bool{true, true} {
 		return errors.New("has no class of stacks")
 	}

@@ -99,8 +99,8 @@ func (r *reader) text(latin bool) (string, error) {
 
 // object reads the fields of a constant or an event. It returns the number of
 // frames, which a stack has. into, if there is one, is given the fields of a
-// sample.
-func (k *chunk) object(c *class, into *sample) (frames int, err error) {
+// sample, and found those of a constant.
+func (k *chunk) object(c *class, into *sample, found *constant) (frames int, err error) {
 	for i := range c.fields {
 		f := &c.fields[i]
 		n := 1
@@ -124,9 +124,24 @@ func (k *chunk) object(c *class, into *sample) (frames int, err error) {
 			if into != nil {
 				k.types.assign(into, f, v)
 			}
+			if found != nil {
+				found.assign(f.name, v)
+			}
 		}
 	}
 	return frames, nil
+}
+
+// assign sets what is to be known of a constant. The value of a text is its size.
+func (c *constant) assign(field string, v uint64) {
+	switch field {
+	case "string":
+		c.size = int64(v)
+	case "type":
+		c.typ = v
+	case "name":
+		c.name = v
+	}
 }
 
 // assign sets the field of a sample that f is.
@@ -146,6 +161,7 @@ func (t *types) assign(s *sample, f *field, v uint64) {
 
 // frame reads a frame of a stack.
 func (k *chunk) frame() error {
+	var at place
 	for i := range k.types.frame.fields {
 		f := &k.types.frame.fields[i]
 		n := 1
@@ -156,15 +172,29 @@ func (k *chunk) frame() error {
 			}
 		}
 		for range n {
-			if _, err := k.value(f); err != nil {
+			v, err := k.value(f)
+			if err != nil {
 				return fmt.Errorf("%s: %w", f.name, err)
+			}
+			switch f.name {
+			case "method":
+				at.method = v
+			case "lineNumber":
+				at.line = v
 			}
 		}
 	}
+	if _, ok := k.places[at]; ok {
+		return nil
+	}
+	if err := k.take(costPlace); err != nil {
+		return err
+	}
+	k.places[at] = struct{}{}
 	return nil
 }
 
-// value reads a value, which of an object is 0.
+// value reads a value, which of an object is 0 and of a text its size.
 func (k *chunk) value(f *field) (uint64, error) {
 	if v, ok, err := k.simple(f); ok {
 		return v, err
@@ -204,7 +234,9 @@ func (k *chunk) simple(f *field) (v uint64, ok bool, err error) {
 	case octet:
 		_, err = k.octet()
 	case text:
-		_, err = k.text(true)
+		var read string
+		read, err = k.text(true)
+		v = uint64(len(read))
 	default:
 		return 0, false, nil
 	}
