@@ -43,17 +43,16 @@ func heapProfile(b *testing.B, n int) []byte {
 // converted.
 func BenchmarkScrape(b *testing.B) {
 	data := heapProfile(b, 3000)
-	f := &fetcher{limit: defaultBodySizeLimit}
+	f := &fetcher{reader: newTestReader(defaultBodySizeLimit)}
 	l := &loop{
 		target: &target{name: "memory", timeout: defaultScrapeInterval, labels: labels.FromStrings("job", "app", "instance", "a:1", "service_name", "app")},
-		fetch: func(context.Context, string) (*profile.Profile, int, error) {
+		fetch: func(ctx context.Context, _ string) (*scraped, error) {
 			buf := buffers.Get().(*bytes.Buffer)
 			defer release(buf)
-			if err := f.read(buf, bytes.NewReader(data)); err != nil {
-				return nil, 0, err
+			if err := f.decompress(buf, bytes.NewReader(data)); err != nil {
+				return nil, err
 			}
-			p, err := parse(buf.Bytes())
-			return p, buf.Len(), err
+			return f.read(ctx, buf.Bytes())
 		},
 		consume: func(context.Context, pprofile.Profiles) error { return nil },
 		convert: converter{}.convert, logger: zap.NewNop(), measure: nopMeasure(b),

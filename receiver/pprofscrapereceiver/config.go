@@ -20,7 +20,7 @@ import (
 
 // Config is what a user writes under receivers::pprof_scrape.
 type Config struct {
-	// ScrapeConfigs are the jobs; at least one.
+	// ScrapeConfigs are the jobs. Without one nothing is scraped, of which Start warns.
 	ScrapeConfigs []ScrapeConfig `mapstructure:"scrape_configs"`
 
 	// prevent unkeyed literal initialization
@@ -130,11 +130,17 @@ func (c ScrapeConfig) Marshal(conf *confmap.Conf) error {
 	return c.targets.Marshal(conf)
 }
 
+// largestAnswer is the largest body_size_limit of the jobs, in bytes.
+func (c *Config) largestAnswer() int64 {
+	most := int64(0)
+	for i := range c.ScrapeConfigs {
+		most = max(most, int64(c.ScrapeConfigs[i].BodySizeLimit))
+	}
+	return most
+}
+
 // Validate implements xconfmap.Validator.
 func (c *Config) Validate() error {
-	if len(c.ScrapeConfigs) == 0 {
-		return errors.New("scrape_configs: is empty, so there is nothing to scrape; add a job like {job_name: app, static_configs: [{targets: [localhost:6060]}]}")
-	}
 	var errs []error
 	index := map[string]int{}
 	for i, job := range c.ScrapeConfigs {
@@ -176,11 +182,7 @@ func (c *ScrapeConfig) Validate() error {
 	if !slices.Contains([]string{annotationsUse, annotationsRequire, annotationsIgnore}, c.KubernetesAnnotations) {
 		fail("kubernetes_annotations", fmt.Sprintf("%q", c.KubernetesAnnotations), "is not known; use use, require or ignore")
 	}
-	if c.targets.Empty() {
-		errs = append(errs, errors.New("static_configs: there are none, nor *_sd_configs, so there is nothing to scrape; write them like [{targets: [localhost:6060]}]"))
-	} else {
-		errs = append(errs, c.validateAddresses())
-	}
+	errs = append(errs, c.validateAddresses())
 	if err := c.client.Validate(); err != nil {
 		errs = append(errs, err) // Prometheus' words name the keys
 	}

@@ -80,9 +80,7 @@ func TestErrorsNameTheKey(t *testing.T) {
 			require.ErrorContains(t, err, w)
 		}
 	}
-	whole(`{}`, "scrape_configs: is empty")
 	whole(`scrape_configs: [{static_configs: [{targets: [a]}]}]`, "scrape_configs::0: job_name: is not set")
-	whole(`scrape_configs: [{job_name: a}]`, "static_configs: there are none")
 	whole(`scrape_configs: [{job_name: a, static_configs: [{targets: [a]}]}, {job_name: a, static_configs: [{targets: [a]}]}]`,
 		`scrape_configs::1::job_name: "a" is the name of job 0 too`)
 	whole(`scrape_configs: [{job_name: a, consul_sd_config: []}]`, "consul_sd_config")

@@ -1,7 +1,6 @@
 package pprofscrapereceiver
 
 import (
-	"github.com/google/pprof/profile"
 	"github.com/prometheus/prometheus/model/labels"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 
@@ -16,8 +15,10 @@ type converter struct{ version string }
 
 // convert gives the profile its name, and the labels of the target as resource
 // attributes: service_name is service.name, and the others keep their names.
-func (c converter) convert(p *profile.Profile, t *target) (pprofile.Profiles, error) {
-	pd, err := pprofconv.FromPprof(p)
+func (c converter) convert(s *scraped, t *target) (pprofile.Profiles, error) {
+	batch := pprofconv.NewBatch(s.budget)
+	_, err := batch.Add(s.profile)
+	pd := batch.Profiles()
 	if err != nil {
 		return pd, err
 	}

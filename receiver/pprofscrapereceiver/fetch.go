@@ -11,12 +11,10 @@ import (
 	"net/url"
 	"sync"
 
-	"github.com/google/pprof/profile"
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/invar-otel/invar/internal/bytesize"
 	"github.com/invar-otel/invar/internal/httpanswer"
-	"github.com/invar-otel/invar/internal/pprofconv"
 )
 
 // reason is why a scrape failed, as the metric failed_scrapes has it.
@@ -43,15 +41,14 @@ func (f *failure) Unwrap() error { return f.err }
 // fetcher gets profiles. It may be used concurrently.
 type fetcher struct {
 	client *http.Client
-	limit  int64 // bytes of an answer, as sent and as decompressed
+	reader // its limit is that of an answer, as sent and as decompressed
 }
 
-// fetch gets a profile, and tells its size in bytes, decompressed. Errors are a
-// *failure.
-func (f *fetcher) fetch(ctx context.Context, target string) (*profile.Profile, int, error) {
+// fetch gets a profile. The caller must call its done. Errors are a *failure.
+func (f *fetcher) fetch(ctx context.Context, target string) (*scraped, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
 	if err != nil {
-		return nil, 0, &failure{reasonConnection, err}
+		return nil, &failure{reasonConnection, err}
 	}
 	resp, err := f.client.Do(req)
 	if err != nil {
@@ -60,32 +57,24 @@ func (f *fetcher) fetch(ctx context.Context, target string) (*profile.Profile, i
 		if errors.As(err, &wrapped) {
 			err = wrapped.Err
 		}
-		return nil, 0, f.broken(ctx, fmt.Errorf("ask the target: %w", err), reasonConnection)
+		return nil, f.broken(ctx, fmt.Errorf("ask the target: %w", err), reasonConnection)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
 		err := httpanswer.Error(resp)
 		httpanswer.Drain(resp)
-		return nil, 0, &failure{reasonStatus, err}
+		return nil, &failure{reasonStatus, err}
 	}
 	buf := buffers.Get().(*bytes.Buffer)
 	defer release(buf)
 	body := &network{Reader: resp.Body}
-	if err := f.read(buf, body); err != nil {
+	if err := f.decompress(buf, body); err != nil {
 		if body.broken {
-			return nil, 0, f.broken(ctx, err, reasonConnection)
+			return nil, f.broken(ctx, err, reasonConnection)
 		}
-		return nil, 0, f.broken(ctx, err, reasonInvalid)
+		return nil, f.broken(ctx, err, reasonInvalid)
 	}
-	// What is no message may be one of the older texts, which cannot grow so.
-	if weight, err := pprofconv.Weight(buf.Bytes()); err == nil && int64(weight) > f.limit {
-		return nil, buf.Len(), &failure{reasonTooLarge, fmt.Errorf("the profile has more elements than body_size_limit, %s, has room for", bytesize.Size(f.limit))}
-	}
-	p, err := parse(buf.Bytes())
-	if err != nil {
-		return nil, buf.Len(), &failure{reasonInvalid, err}
-	}
-	return p, buf.Len(), nil
+	return f.reader.read(ctx, buf.Bytes())
 }
 
 // network tells a connection that broke from an answer that is not whole.
@@ -130,8 +119,8 @@ func release(buf *bytes.Buffer) {
 // one of a proxy that compresses what passes, as its Content-Encoding says.
 const compressions = 2
 
-// read reads an answer and decompresses it.
-func (f *fetcher) read(buf *bytes.Buffer, body io.Reader) error {
+// decompress reads an answer and decompresses it.
+func (f *fetcher) decompress(buf *bytes.Buffer, body io.Reader) error {
 	limited := func(r io.Reader) *bufio.Reader {
 		return bufio.NewReader(http.MaxBytesReader(nil, io.NopCloser(r), f.limit))
 	}
@@ -155,24 +144,4 @@ func (f *fetcher) read(buf *bytes.Buffer, body io.Reader) error {
 func isGzip(r *bufio.Reader) bool {
 	magic, _ := r.Peek(2) // an error is there again for who reads
 	return bytes.Equal(magic, []byte{0x1f, 0x8b})
-}
-
-// parse reads a decompressed pprof profile, in protobuf or one of the older
-// texts. It keeps nothing of data.
-func parse(data []byte) (*profile.Profile, error) {
-	switch {
-	case len(data) == 0:
-		return nil, errors.New("the answer is empty, not a pprof profile")
-	case data[0] == '<' || data[0] == '{': // pprof would only say that it cannot read it
-		return nil, notProfile(data, errors.New("it is text"))
-	}
-	p, err := profile.ParseData(data)
-	if err != nil {
-		return nil, notProfile(data, err)
-	}
-	return p, nil
-}
-
-func notProfile(data []byte, err error) error {
-	return fmt.Errorf("the answer is not a pprof profile: %w; it begins with %q", err, data[:min(len(data), 40)])
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"runtime/pprof"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/google/pprof/profile"
 	"github.com/stretchr/testify/require"
+
+	"github.com/invar-otel/invar/internal/pprofconv"
 )
 
 // goroutines is the goroutine profile of this process, compressed as Go does.
@@ -43,16 +46,27 @@ func decompress(t testing.TB, data []byte) []byte {
 
 const testLimit = 1 << 20
 
+func newTestReader(limit int64) reader {
+	return reader{room: newRoom(memoryPerLimit * limit), limit: limit}
+}
+
 // fetchFrom gets a profile from a handler.
 func fetchFrom(t *testing.T, handler http.HandlerFunc) (*profile.Profile, int, error) {
 	t.Helper()
 	address := startServer(t, handler)
 	client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
 	defer client.CloseIdleConnections()
-	f := &fetcher{client: client, limit: testLimit}
+	f := &fetcher{client: client, reader: newTestReader(testLimit)}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	return f.fetch(ctx, "http://"+address+"/debug/pprof/x")
+	s, err := f.fetch(ctx, "http://"+address+"/debug/pprof/x")
+	if err != nil {
+		require.Empty(t, f.room.taken)
+		return nil, 0, err
+	}
+	s.done()
+	require.Empty(t, f.room.taken)
+	return s.profile, s.size, nil
 }
 
 func TestAnswersThatAreProfiles(t *testing.T) {
@@ -114,7 +128,7 @@ func TestAnswersThatAreNot(t *testing.T) {
 	f(reasonInvalid, "decompress the answer: ", body([]byte{0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}))
 	f(reasonInvalid, "the answer is compressed more than 2 times", body(compress(t, compress(t, goroutines(t)))))
 	f(reasonTooLarge, "the profile is larger than body_size_limit, 1MiB", body(bytes.Repeat([]byte{0}, testLimit+1)))
-	f(reasonTooLarge, "the profile has more elements than body_size_limit, 1MiB, has room for", body(compress(t, bytes.Repeat([]byte{2<<3 | 2, 0}, 70000))))
+	f(reasonTooLarge, "the profile has more elements than body_size_limit, 1MiB, has room for", body(compress(t, bytes.Repeat([]byte{2<<3 | 2, 0}, 400_000))))
 	f(reasonConnection, "ask the target: ", func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err == nil {
@@ -128,9 +142,9 @@ func TestBomb(t *testing.T) {
 	inner := bytes.Repeat(compress(t, make([]byte, 16<<20)), 64)
 	require.Less(t, len(inner), 2<<20)
 	for _, data := range [][]byte{inner, compress(t, inner)} {
-		f := &fetcher{limit: 4 << 20}
+		f := &fetcher{reader: newTestReader(4 << 20)}
 		var buf bytes.Buffer
-		err := f.read(&buf, bytes.NewReader(data))
+		err := f.decompress(&buf, bytes.NewReader(data))
 		var tooLarge *http.MaxBytesError
 		require.ErrorAs(t, err, &tooLarge)
 		require.LessOrEqual(t, buf.Cap(), 16<<20, "no more than was allowed is in memory, but for how a buffer grows")
@@ -143,7 +157,7 @@ func TestTimeoutIsTold(t *testing.T) {
 	defer client.CloseIdleConnections()
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now())
 	defer cancel()
-	_, _, err := (&fetcher{client: client, limit: testLimit}).fetch(ctx, "http://"+address+"/")
+	_, err := (&fetcher{client: client, reader: newTestReader(testLimit)}).fetch(ctx, "http://"+address+"/")
 	var failed *failure
 	require.ErrorAs(t, err, &failed)
 	require.Equal(t, reasonTimeout, failed.reason)
@@ -163,21 +177,25 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("goroutine profile: total 1\n1 @ 0x1 0x2\n"))
 	f.Add([]byte("heap profile: 1: 2 [3: 4] @ heap/512\n1: 2 [3: 4] @ 0x1\n"))
 	f.Add([]byte("--- contention:\ncycles/second=1\n1 2 @ 0x1\n"))
-	fetcher := &fetcher{limit: testLimit}
+	fetcher := &fetcher{reader: newTestReader(testLimit)}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var buf bytes.Buffer
-		if err := fetcher.read(&buf, bytes.NewReader(data)); err != nil {
+		if err := fetcher.decompress(&buf, bytes.NewReader(data)); err != nil {
 			return
 		}
 		require.LessOrEqual(t, buf.Len(), testLimit)
-		p, err := parse(buf.Bytes())
+		s, err := fetcher.read(t.Context(), buf.Bytes())
 		if err != nil {
 			return
 		}
+		defer s.done()
+		p := s.profile
 		require.NoError(t, p.CheckValid())
-		pd, err := converter{}.convert(p, &target{name: "x"})
+		pd, err := converter{}.convert(s, &target{name: "x"})
 		if err != nil {
-			require.Empty(t, p.SampleType, "nothing else is wrong with what parse takes: %v", err)
+			if !errors.Is(err, pprofconv.ErrTooLarge) {
+				require.Empty(t, p.SampleType, "nothing else is wrong with what is read: %v", err)
+			}
 			return
 		}
 		require.Equal(t, len(p.SampleType), pd.ProfileCount())

@@ -24,6 +24,7 @@ type job struct {
 	telemetry *telemetry
 	consume   func(ctx context.Context, pd pprofile.Profiles) error
 	converter converter
+	room      *room
 
 	loops   map[uint64]context.CancelFunc // by the target's id
 	running sync.WaitGroup
@@ -38,7 +39,7 @@ func newJob(cfg *ScrapeConfig, r *scrapeReceiver) (*job, error) {
 	}
 	return &job{
 		cfg: cfg, client: client, logger: r.set.Logger.With(zap.String("job", cfg.JobName)),
-		telemetry: r.telemetry, consume: r.consume, converter: converter{version: r.set.BuildInfo.Version},
+		telemetry: r.telemetry, consume: r.consume, converter: converter{version: r.set.BuildInfo.Version}, room: r.room,
 		loops: map[uint64]context.CancelFunc{},
 	}, nil
 }
@@ -74,7 +75,7 @@ func (j *job) sync(ctx context.Context, groups []*targetgroup.Group) {
 }
 
 func (j *job) loop(t *target) *loop {
-	f := &fetcher{client: j.client, limit: int64(j.cfg.BodySizeLimit)}
+	f := &fetcher{client: j.client, reader: reader{room: j.room, limit: int64(j.cfg.BodySizeLimit)}}
 	l := &loop{
 		target: t, fetch: f.fetch, consume: j.consume, convert: j.converter.convert,
 		logger:  j.logger.With(zap.String("profile", t.key), zap.String("url", t.url)),

@@ -3,13 +3,14 @@ package pprofscrapereceiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
-	"github.com/google/pprof/profile"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.uber.org/zap"
 
+	"github.com/invar-otel/invar/internal/pprofconv"
 	"github.com/invar-otel/invar/receiver/pprofscrapereceiver/internal/delta"
 )
 
@@ -17,14 +18,15 @@ import (
 // belongs to the goroutine that runs it.
 type loop struct {
 	*target
-	fetch   func(ctx context.Context, url string) (*profile.Profile, int, error)
+	fetch   func(ctx context.Context, url string) (*scraped, error)
 	consume func(ctx context.Context, pd pprofile.Profiles) error
-	convert func(p *profile.Profile, t *target) (pprofile.Profiles, error)
+	convert func(s *scraped, t *target) (pprofile.Profiles, error)
 	logger  *zap.Logger
 	measure measured
 
 	delta   *delta.Computer
 	failing bool // and the log says so
+	told    map[pprofconv.DropReason]bool
 }
 
 // run scrapes until ctx ends. Scrapes are where the target's hash puts them in
@@ -65,29 +67,28 @@ func (l *loop) scrape(ctx context.Context) {
 	start := time.Now()
 	limited, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	p, size, err := l.fetch(limited, l.url)
+	s, err := l.fetch(limited, l.url)
 	if err != nil && ctx.Err() != nil {
 		return // the target has left, or the receiver ends
 	}
 	l.measure.scraped()
+	size := 0
+	if err == nil {
+		size = s.size
+	}
 	l.measure.fetched(time.Since(start), size)
 	if err == nil {
-		err = l.pass(context.WithoutCancel(ctx), p, start)
+		err = l.pass(context.WithoutCancel(ctx), s, start)
 	}
 	l.report(err)
 }
 
-// pass gives what is new in p to the pipeline.
-func (l *loop) pass(ctx context.Context, p *profile.Profile, start time.Time) error {
-	if p.TimeNanos == 0 {
-		p.TimeNanos = start.UnixNano()
-	}
-	if l.delta != nil && l.delta.Apply(p) == delta.Restarted {
-		l.measure.restarted()
-	}
-	pd, err := l.convert(p, l.target)
+// pass gives what is new in a profile to the pipeline.
+func (l *loop) pass(ctx context.Context, s *scraped, start time.Time) error {
+	pd, err := l.read(s, start)
+	s.done()
 	if err != nil {
-		return &failure{reasonInvalid, err}
+		return err
 	}
 	if pd.SampleCount() > 0 {
 		err = l.consume(ctx, pd)
@@ -100,6 +101,50 @@ func (l *loop) pass(ctx context.Context, p *profile.Profile, start time.Time) er
 		return &failure{reasonPipeline, err}
 	}
 	return nil
+}
+
+// read makes of a profile what the pipeline takes.
+func (l *loop) read(s *scraped, start time.Time) (pprofile.Profiles, error) {
+	p := s.profile
+	if p.TimeNanos == 0 {
+		p.TimeNanos = start.UnixNano()
+	}
+	l.drop(s.dropped)
+	if l.delta != nil {
+		values := l.delta.Values(p)
+		if values > maxCumulative {
+			return pprofile.Profiles{}, &failure{reasonTooLarge, fmt.Errorf("the profile has %d cumulative values; at most %d are kept until the next scrape", values, maxCumulative)}
+		}
+		if err := s.budget.Take(deltaSampleCost*int64(len(p.Sample)) + deltaValueCost*int64(values)); err != nil {
+			return pprofile.Profiles{}, &failure{reasonTooLarge, fmt.Errorf("subtract the profile before: %w", err)}
+		}
+		if l.delta.Apply(p) == delta.Restarted {
+			l.measure.restarted()
+		}
+	}
+	pd, err := l.convert(s, l.target)
+	switch {
+	case errors.Is(err, pprofconv.ErrTooLarge):
+		err = &failure{reasonTooLarge, fmt.Errorf("convert the profile: %w", err)}
+	case err != nil:
+		err = &failure{reasonInvalid, err}
+	}
+	return pd, err
+}
+
+// drop counts samples that were left out, and logs the first of each reason.
+func (l *loop) drop(dropped pprofconv.Dropped) {
+	for reason, n := range dropped {
+		l.measure.droppedBecause(reason, n)
+		if l.told[reason] {
+			continue
+		}
+		if l.told == nil {
+			l.told = map[pprofconv.DropReason]bool{}
+		}
+		l.told[reason] = true
+		l.logger.Warn("Samples of a profile contradict it and are left out; the others are taken. Further ones are only counted. Reason: "+string(reason), zap.Int("samples", n))
+	}
 }
 
 // report counts a failure, and logs the first of several and the end of them.

@@ -46,9 +46,9 @@ func testLoop(t *testing.T, fetch func(ctx context.Context) (*profile.Profile, e
 	got := new([]int64)
 	return &loop{
 		target: &target{name: "block", interval: 10 * time.Second, timeout: 30 * time.Second, id: uint64(4 * time.Second)},
-		fetch: func(ctx context.Context, _ string) (*profile.Profile, int, error) {
+		fetch: func(ctx context.Context, _ string) (*scraped, error) {
 			p, err := fetch(ctx)
-			return p, 1, err
+			return &scraped{profile: p, size: 1}, err
 		},
 		consume: func(_ context.Context, pd pprofile.Profiles) error {
 			*got = append(*got, sum(pd, "contentions", "lock"))

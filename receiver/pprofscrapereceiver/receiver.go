@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.uber.org/zap"
 
 	"github.com/invar-otel/invar/internal/promdiscovery"
 )
@@ -23,6 +24,7 @@ type scrapeReceiver struct {
 	next      xconsumer.Profiles
 	telemetry *telemetry
 	obs       *receiverhelper.ObsReport
+	room      *room
 
 	cancel    context.CancelFunc // of the loops; nil before Start
 	discovery *promdiscovery.Manager
@@ -30,7 +32,7 @@ type scrapeReceiver struct {
 }
 
 func newReceiver(set receiver.Settings, cfg *Config, next xconsumer.Profiles) (*scrapeReceiver, error) {
-	r := &scrapeReceiver{cfg: cfg, set: set, next: next}
+	r := &scrapeReceiver{cfg: cfg, set: set, next: next, room: newRoom(memoryPerLimit * cfg.largestAnswer())}
 	var err error
 	if r.telemetry, err = newTelemetry(set.TelemetrySettings, set.ID); err != nil {
 		return nil, fmt.Errorf("make own metrics: %w", err)
@@ -44,6 +46,7 @@ func newReceiver(set receiver.Settings, cfg *Config, next xconsumer.Profiles) (*
 
 // Start implements component.Component.
 func (r *scrapeReceiver) Start(context.Context, component.Host) error {
+	r.warn()
 	r.jobs = map[string]*job{}
 	configs := map[string]discovery.Configs{}
 	var errs []error
@@ -70,6 +73,20 @@ func (r *scrapeReceiver) Start(context.Context, component.Host) error {
 		return errors.Join(fmt.Errorf("start service discovery: %w", err), r.Shutdown(context.Background()))
 	}
 	return nil
+}
+
+// warn says what is scraped of nothing: Prometheus takes such configurations, which
+// templates make.
+func (r *scrapeReceiver) warn() {
+	if len(r.cfg.ScrapeConfigs) == 0 {
+		r.set.Logger.Warn("scrape_configs is empty, so nothing is scraped; add a job like {job_name: app, static_configs: [{targets: [localhost:6060]}]}")
+	}
+	for i := range r.cfg.ScrapeConfigs {
+		if r.cfg.ScrapeConfigs[i].targets.Empty() {
+			r.set.Logger.Warn("A job has neither static_configs nor *_sd_configs, so it scrapes nothing; write them like static_configs: [{targets: [localhost:6060]}]",
+				zap.String("job", r.cfg.ScrapeConfigs[i].JobName))
+		}
+	}
 }
 
 // Shutdown implements component.Component. Profiles that have been fetched still

@@ -25,6 +25,8 @@ import (
 	"go.opentelemetry.io/collector/receiver/xreceiver"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/invar-otel/invar/receiver/pprofscrapereceiver/internal/metadata"
 )
@@ -359,4 +361,27 @@ func TestShutdownDuringAScrape(t *testing.T) {
 	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
 	<-asked
 	require.NoError(t, r.Shutdown(t.Context()))
+}
+
+// TestNothingToScrape takes what Prometheus takes and templates make, and warns.
+func TestNothingToScrape(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		cfg, err := parseConfig(t, text)
+		require.NoError(t, err)
+		core, logs := observer.New(zap.WarnLevel)
+		set := receivertest.NewNopSettings(metadata.Type)
+		set.Logger = zap.New(core)
+		r, err := NewFactory().(xreceiver.Factory).CreateProfiles(t.Context(), set, cfg, &sink{})
+		require.NoError(t, err)
+		require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+		require.NoError(t, r.Shutdown(t.Context()))
+		require.Equal(t, 1, logs.Len())
+		require.Contains(t, logs.All()[0].Message, want)
+	}
+	f("{}", "scrape_configs is empty")
+	f("scrape_configs:", "scrape_configs is empty")
+	f("scrape_configs: []", "scrape_configs is empty")
+	f("scrape_configs: [{job_name: app}]", "neither static_configs nor")
+	f("scrape_configs: [{job_name: app, static_configs: []}]", "neither static_configs nor")
 }

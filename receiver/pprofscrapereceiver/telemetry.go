@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/invar-otel/invar/internal/pprofconv"
 	"github.com/invar-otel/invar/receiver/pprofscrapereceiver/internal/metadata"
 )
 
@@ -20,6 +21,7 @@ type telemetry struct {
 	scrapes  metric.Int64Counter
 	failed   metric.Int64Counter
 	restarts metric.Int64Counter
+	dropped  metric.Int64Counter
 	duration metric.Float64Histogram
 	size     metric.Int64Histogram
 	targets  metric.Int64Gauge
@@ -39,6 +41,7 @@ func newTelemetry(set component.TelemetrySettings, id component.ID) (*telemetry,
 	t.scrapes = counter("scrapes", "{scrapes}", "Scrapes, also those that failed, by profile.")
 	t.failed = counter("failed_scrapes", "{scrapes}", "Scrapes that brought no profile into the pipeline, by profile and reason.")
 	t.restarts = counter("counter_restarts", "{restarts}", "Cumulative profiles whose values had shrunk and were taken as they are, by profile.")
+	t.dropped = counter("dropped_samples", "{samples}", "Samples left out of profiles that contradict themselves, by profile and reason.")
 	var err error
 	t.duration, err = m.Float64Histogram(prefix+"scrape_duration", metric.WithUnit("s"),
 		metric.WithDescription("Time until a profile was there and read, with the seconds it was asked to take."),
@@ -83,6 +86,10 @@ func (m measured) restarted() { m.restarts.Add(context.Background(), 1, m.self) 
 
 func (m measured) failedBecause(why reason) {
 	m.failed.Add(context.Background(), 1, m.about(m.key, attribute.String("reason", string(why))))
+}
+
+func (m measured) droppedBecause(why pprofconv.DropReason, n int) {
+	m.dropped.Add(context.Background(), int64(n), m.about(m.key, attribute.String("reason", string(why))))
 }
 
 func (t *telemetry) scraping(job string, targets int) {

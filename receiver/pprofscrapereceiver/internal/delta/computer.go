@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"math"
 	"slices"
 
 	"github.com/google/pprof/profile"
@@ -16,8 +17,9 @@ const (
 	First
 	// Differences means that cumulative values are what came since the profile before.
 	Differences
-	// Restarted means that a value has shrunk: the counters began anew after the
-	// profile before, and all that the new one has came since.
+	// Restarted means that a value has shrunk, or that a stack with a value is not there
+	// any more: counters only grow, so they began anew after the profile before, and
+	// all that the new one has came since.
 	Restarted
 )
 
@@ -30,7 +32,7 @@ type Computer struct {
 	started bool
 	columns []column         // those of the profile before
 	rows    map[uint64]int32 // hash of a sample → its row
-	values  []int64          // row × column; rows after its end have only zeros
+	values  []int64          // row × column; rows after its end have only zeros, as all have after a restart
 	nanos   int64            // the time of the profile before, ns since the epoch
 	pending *pending
 }
@@ -52,11 +54,14 @@ type pending struct {
 // profile may have others, whose values stay as they are, and may lack some.
 func New(cumulative []string) *Computer { return &Computer{cumulative: cumulative} }
 
+// Values is how many cumulative values p has.
+func (c *Computer) Values(p *profile.Profile) int { return len(c.find(p)) * len(p.Sample) }
+
 // Apply makes the cumulative values of p differences to the profile before,
 // which is the last one that was committed, and sets the duration to the time
 // between them. Samples with the same stack and labels become one: the first
-// of them gets the difference of their sums. p must be valid; IDs of its
-// locations and functions change.
+// of them gets the difference of their sums. p must be valid and without negative
+// values; IDs of its locations and functions change.
 func (c *Computer) Apply(p *profile.Profile) Outcome {
 	c.pending = nil
 	columns := c.find(p)
@@ -74,28 +79,25 @@ func (c *Computer) Apply(p *profile.Profile) Outcome {
 	switch {
 	case !c.started:
 		outcome = First
-	case c.shrunk(first, next):
+	case c.restarted(first, next):
 		outcome = Restarted
+		// Also if the new values are not committed: the next profile is of the process
+		// that began, and all of it is still to be told.
+		c.values = nil
 	}
 	n := len(columns)
 	seen := make([]bool, len(first))
 	for row, i := range first {
 		if i < 0 {
-			// Not in p. It may come back with what it had, but not after a restart.
-			for at := row * n; at < (row+1)*n && outcome == Differences; at++ {
-				next[at] = c.before(at)
-			}
 			continue
 		}
 		seen[row] = true
 		for k, col := range columns {
-			switch outcome {
-			case First:
+			at := row*n + k
+			if outcome == First {
 				p.Sample[i].Value[col.index] = 0
-			case Restarted:
-				p.Sample[i].Value[col.index] = next[row*n+k]
-			default:
-				p.Sample[i].Value[col.index] = next[row*n+k] - c.before(row*n+k)
+			} else {
+				p.Sample[i].Value[col.index] = next[at] - c.before(at)
 			}
 		}
 	}
@@ -142,22 +144,23 @@ func (c *Computer) gather(p *profile.Profile) (first []int32, next []int64) {
 			first[row] = int32(i)
 		}
 		for k, col := range c.columns {
-			next[int(row)*n+k] += s.Value[col.index]
+			at, v := int(row)*n+k, s.Value[col.index]
+			if next[at] > math.MaxInt64-v {
+				v = math.MaxInt64 - next[at] // no counter gets there
+			}
+			next[at] += v
 			s.Value[col.index] = 0
 		}
 	}
 	return first, next
 }
 
-// shrunk tells whether a value of a row that p has is less than before.
-func (c *Computer) shrunk(first []int32, next []int64) bool {
+// restarted reports whether a value is less than before, or not there any more.
+func (c *Computer) restarted(first []int32, next []int64) bool {
 	n := len(c.columns)
-	for row, i := range first {
-		if i < 0 {
-			continue
-		}
+	for row := range first {
 		for at := row * n; at < (row+1)*n; at++ {
-			if next[at] < c.before(at) {
+			if next[at] < c.before(at) { // next is 0 if p does not have the row
 				return true
 			}
 		}
@@ -187,9 +190,8 @@ func (c *Computer) Commit() {
 // Rows is for how many stacks with labels values are kept.
 func (c *Computer) Rows() int { return len(c.rows) }
 
-// sweep forgets rows that were not in the profile when they are more than half:
-// a process that unloads code or labels its samples by request would make more
-// and more of them.
+// sweep forgets rows that were not in the profile when they are more than half.
+// They have no values: those of a process that has ended, or that never had any.
 func (c *Computer) sweep(seen []bool) {
 	live := 0
 	for _, s := range seen {

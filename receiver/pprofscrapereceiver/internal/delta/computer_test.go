@@ -3,9 +3,11 @@ package delta
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/google/pprof/profile"
@@ -93,14 +95,120 @@ func TestDifferences(t *testing.T) {
 	f(Differences, []row{{stack: "a", alloc: 13}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 2, label: "x"}, {stack: "b", alloc: 6}},
 		[]row{{stack: "a", alloc: 1}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 2, label: "x"}, {stack: "b", alloc: 1}})
 	// Two samples of one row: their sum counts; what is no counter stays.
-	f(Differences, []row{{stack: "a", alloc: 10, inuse: 1}, {stack: "a", alloc: 4, inuse: 2}}, []row{{stack: "a", alloc: 1, inuse: 1}, {stack: "a", inuse: 2}})
-	// One that was away comes back with what it had.
-	f(Differences, []row{{stack: "b", alloc: 7}}, []row{{stack: "b", alloc: 1}})
+	f(Differences, []row{{stack: "a", alloc: 10, inuse: 1}, {stack: "a", alloc: 4, inuse: 2}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 2, label: "x"}, {stack: "b", alloc: 6}, {stack: "c"}},
+		[]row{{stack: "a", alloc: 1, inuse: 1}, {stack: "a", inuse: 2}, {stack: "a", bytes: 8}, {stack: "a", label: "x"}, {stack: "b"}, {stack: "c"}})
+	// One that has no value is not missed.
+	f(Differences, []row{{stack: "a", alloc: 15}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 2, label: "x"}, {stack: "b", alloc: 6}},
+		[]row{{stack: "a", alloc: 1}, {stack: "a", bytes: 8}, {stack: "a", label: "x"}, {stack: "b"}})
 	// One value has shrunk: all are as they are.
-	f(Restarted, []row{{stack: "a", alloc: 3}, {stack: "b", alloc: 9}}, []row{{stack: "a", alloc: 3}, {stack: "b", alloc: 9}})
-	f(Differences, []row{{stack: "a", alloc: 4}, {stack: "b", alloc: 9}}, []row{{stack: "a", alloc: 1}, {stack: "b"}})
-	// Rows that a restart has forgotten are new again.
-	f(Differences, []row{{stack: "a", alloc: 4, bytes: 8}}, []row{{stack: "a", alloc: 4, bytes: 8}})
+	f(Restarted, []row{{stack: "a", alloc: 3}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 9, label: "x"}, {stack: "b", alloc: 9}},
+		[]row{{stack: "a", alloc: 3}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 9, label: "x"}, {stack: "b", alloc: 9}})
+	f(Differences, []row{{stack: "a", alloc: 4}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 9, label: "x"}, {stack: "b", alloc: 9}},
+		[]row{{stack: "a", alloc: 1}, {stack: "a", bytes: 8}, {stack: "a", label: "x"}, {stack: "b"}})
+	// So are they if one with a value is gone.
+	f(Restarted, []row{{stack: "a", alloc: 10}, {stack: "a", alloc: 5, bytes: 8}}, []row{{stack: "a", alloc: 10}, {stack: "a", alloc: 5, bytes: 8}})
+	f(Differences, []row{{stack: "a", alloc: 11}, {stack: "a", alloc: 5, bytes: 8}}, []row{{stack: "a", alloc: 1}, {stack: "a", bytes: 8}})
+}
+
+// TestRestartWithOtherStacks: the stacks of a process that began come one by one.
+func TestRestartWithOtherStacks(t *testing.T) {
+	c := New(memory)
+	sum := map[string]int64{}
+	for i, in := range [][]row{
+		{{stack: "a", alloc: 100}, {stack: "c", alloc: 40}},
+		{{stack: "b", alloc: 10}},
+		{{stack: "a", alloc: 5}, {stack: "b", alloc: 12}},
+		{{stack: "a", alloc: 6}, {stack: "b", alloc: 13}},
+	} {
+		p := build(int64(i+1), in...)
+		c.Apply(p)
+		for _, r := range rows(p) {
+			sum[r.stack] += r.alloc
+		}
+		c.Commit()
+	}
+	require.Equal(t, map[string]int64{"a": 6, "b": 13, "c": 0}, sum)
+}
+
+// TestRestartThatIsNotCommitted: the pipeline does not take the first profiles of the
+// process that began.
+func TestRestartThatIsNotCommitted(t *testing.T) {
+	c := New(memory)
+	f := func(outcome Outcome, commit bool, in, want row) {
+		t.Helper()
+		p := build(1, in)
+		require.Equal(t, outcome, c.Apply(p))
+		require.Equal(t, []row{want}, rows(p))
+		if commit {
+			c.Commit()
+		}
+	}
+	f(First, true, row{stack: "a", alloc: 100}, row{stack: "a"})
+	f(Restarted, false, row{stack: "a", alloc: 90}, row{stack: "a", alloc: 90})
+	f(Differences, false, row{stack: "a", alloc: 110}, row{stack: "a", alloc: 110})
+	f(Differences, true, row{stack: "a", alloc: 120}, row{stack: "a", alloc: 120})
+	f(Differences, true, row{stack: "a", alloc: 121}, row{stack: "a", alloc: 1})
+}
+
+// TestNeverMoreThanThereWas lets processes count, restart and be scraped by a
+// pipeline that sometimes takes nothing. What is told of a stack is never more than
+// what was counted since the first scrape, and just that if no process restarts or
+// if each scrape finds out.
+func TestNeverMoreThanThereWas(t *testing.T) {
+	for seed := range uint64(3000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		c := New(memory)
+		stacks := 1 + r.IntN(6)
+		counters := make([]int64, stacks) // of the process that runs
+		truth, told := make([]int64, stacks), make([]int64, stacks)
+		started, exact := false, true
+		before := make([]int64, stacks) // at the last scrape
+		for step := range 1 + r.IntN(20) {
+			restarted := r.IntN(4) == 0
+			if restarted {
+				clear(counters)
+			}
+			for i := range counters {
+				if r.IntN(3) == 0 {
+					n := 1 + r.Int64N(50)
+					counters[i] += n
+					if started {
+						truth[i] += n
+					}
+				}
+			}
+			var in []row
+			evident := false
+			for i, n := range counters {
+				if n > 0 {
+					in = append(in, row{stack: fmt.Sprint(i), alloc: n})
+				}
+				evident = evident || n < before[i]
+			}
+			taken := r.IntN(5) > 0
+			exact = exact && taken && (!restarted || evident || !started)
+			copy(before, counters)
+			p := build(int64(step+1), in...)
+			c.Apply(p)
+			if !taken {
+				continue
+			}
+			for _, got := range rows(p) {
+				i, err := strconv.Atoi(got.stack)
+				require.NoError(t, err)
+				require.GreaterOrEqual(t, got.alloc, int64(0))
+				told[i] += got.alloc
+			}
+			c.Commit()
+			started = true
+		}
+		for i := range told {
+			require.LessOrEqual(t, told[i], truth[i], "seed %d", seed)
+		}
+		if exact && started {
+			require.Equal(t, truth, told, "seed %d", seed)
+		}
+	}
 }
 
 func TestWithoutCommitNothingIsLost(t *testing.T) {
@@ -140,7 +248,7 @@ func TestOtherSampleTypesBeginAnew(t *testing.T) {
 	require.Equal(t, First, c.Apply(p))
 }
 
-// A process that makes new stacks all the time does not fill the memory.
+// Stacks of processes that have ended do not fill the memory.
 func TestRowsThatAreGoneAreForgotten(t *testing.T) {
 	c := New(memory)
 	for i := range 100 {
@@ -148,11 +256,9 @@ func TestRowsThatAreGoneAreForgotten(t *testing.T) {
 		for k := range 1000 {
 			in = append(in, row{stack: fmt.Sprint(i, " ", k), alloc: 1})
 		}
-		p := build(int64(i+1), append(in, row{stack: "stays", alloc: int64(10 + i)})...)
-		outcome := c.Apply(p)
+		outcome := c.Apply(build(int64(i+1), in...))
 		if i > 0 {
-			require.Equal(t, Differences, outcome)
-			require.Equal(t, row{stack: "stays", alloc: 1}, rows(p)[1000])
+			require.Equal(t, Restarted, outcome)
 		}
 		c.Commit()
 		require.LessOrEqual(t, c.Rows(), 4000)

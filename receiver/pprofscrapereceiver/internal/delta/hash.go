@@ -2,6 +2,7 @@ package delta
 
 import (
 	"encoding/binary"
+	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/google/pprof/profile"
@@ -13,8 +14,18 @@ import (
 // is hashed once.
 type hasher struct {
 	locations []uint64 // by ID-1
+	long      map[longText]uint64
 	scratch   []byte
 }
+
+// longText is where a text is that is hashed once only, however many functions have
+// it. Texts from fewest bytes on are.
+type longText struct {
+	data *byte
+	size int
+}
+
+const fewestLong = 256
 
 // newHasher numbers the locations and functions of p anew, from 1.
 func newHasher(p *profile.Profile) *hasher {
@@ -52,6 +63,19 @@ func (h *hasher) number(n uint64) { h.scratch = binary.LittleEndian.AppendUint64
 
 func (h *hasher) string(s string) {
 	h.number(uint64(len(s)))
+	if len(s) >= fewestLong {
+		key := longText{unsafe.StringData(s), len(s)}
+		hash, ok := h.long[key]
+		if !ok {
+			if h.long == nil {
+				h.long = map[longText]uint64{}
+			}
+			hash = xxhash.Sum64String(s)
+			h.long[key] = hash
+		}
+		h.number(hash)
+		return
+	}
 	h.scratch = append(h.scratch, s...)
 }
 
