@@ -27,6 +27,8 @@ const (
 	bodyTooLarge reason = "request_body_too_large"
 	// invalidTenant is the exporter's own: Pyroscope would take no such tenant.
 	invalidTenant reason = "invalid_tenant"
+	// negativeValue is the exporter's own: Pyroscope drops such samples.
+	negativeValue reason = "negative_value"
 	// unknownReason is one that the words don't tell.
 	unknownReason reason = "unknown"
 )

@@ -3,6 +3,7 @@ package pyroscopeexporter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"connectrpc.com/connect"
@@ -25,18 +26,26 @@ type later struct {
 // back the others. It returns nil if all is done.
 func (d *delivery) sendAll(ctx context.Context, req *request) *later {
 	var errs []error
-	after := time.Duration(0)
+	delayed, after := 0, time.Duration(0)
 	for _, t := range d.gather(req) {
 		if l := d.sendTenant(ctx, t); l != nil {
-			errs = append(errs, l.err)
+			if delayed++; len(errs) < maxErrors {
+				errs = append(errs, l.err)
+			}
 			after = max(after, l.after)
 		}
 	}
-	if len(errs) == 0 {
+	if delayed == 0 {
 		return nil
+	}
+	if more := delayed - len(errs); more > 0 {
+		errs = append(errs, fmt.Errorf("and %d more tenants have to wait", more))
 	}
 	return &later{err: errors.Join(errs...), after: after}
 }
+
+// maxErrors is of how many tenants is told why they have to wait.
+const maxErrors = 3
 
 // sendTenant sends series in requests of the size that is allowed, one after the
 // other, until one has to wait. A message is built when it is its turn, so that
@@ -147,16 +156,17 @@ func (d *delivery) refuseProfiles(why reason, words, tenant, labels string, prof
 
 func (d *delivery) logRefusal(why reason, words, tenant, labels string, samples int) {
 	d.refusals.Warn("Profiles are refused for good; they are dropped. Reason: "+string(why),
-		zap.Int("samples", samples), zap.String("labels", labels),
-		zap.String("tenant", tenant), zap.String("answer", words))
+		zap.Int("samples", samples), zap.String("labels", cut(labels)),
+		zap.String("tenant", cut(tenant)), zap.String("answer", cut(words)))
 }
 
 // maxWords is how much of an answer is told, in bytes: Pyroscope's repeat all
 // labels.
 const maxWords = 1024
 
-func words(err error) string {
-	text := err.Error()
+func words(err error) string { return cut(err.Error()) }
+
+func cut(text string) string {
 	if len(text) > maxWords {
 		return text[:maxWords]
 	}

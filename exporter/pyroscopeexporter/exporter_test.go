@@ -58,7 +58,7 @@ func TestPush(t *testing.T) {
 			require.Equal(t, "main.main", sample.Location[1].Line[0].Function.Name)
 			require.EqualValues(t, 10, sample.Location[1].Line[0].Function.StartLine)
 		}
-		require.Equal(t, map[string][]string{"endpoint": {"/cart"}}, got.Sample[1].Label, "threads and traces would be series")
+		require.Equal(t, map[string][]string{"endpoint": {"/cart"}, "trace_id": {"0af7651916cd43dd8448eb211c80319c"}}, got.Sample[1].Label, "threads would be series")
 
 		switch config {
 		case "compression: gzip":

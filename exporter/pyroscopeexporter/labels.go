@@ -18,6 +18,10 @@ const (
 	labelServiceName = "service_name"
 )
 
+// labelDelta tells Pyroscope, with the value "false", that a profile of counters is
+// what came since the one before. It is not stored.
+const labelDelta = "__delta__"
+
 // Attributes that the label service_name is made of.
 const (
 	attributeServiceName = "service.name"
@@ -105,12 +109,15 @@ func (r *labelRules) service(resource pcommon.Resource) string {
 	return unknownService
 }
 
-// named adds __name__ to a resource's labels and sorts them. labels is not
-// changed.
-func named(labels []*typesv1.LabelPair, name string) []*typesv1.LabelPair {
-	all := make([]*typesv1.LabelPair, 0, len(labels)+1)
+// named adds __name__ to a resource's labels, and __delta__ to those of a difference
+// unless it is there, and sorts them. labels is not changed.
+func named(labels []*typesv1.LabelPair, name string, difference bool) []*typesv1.LabelPair {
+	all := make([]*typesv1.LabelPair, 0, len(labels)+2)
 	all = append(all, &typesv1.LabelPair{Name: labelName, Value: metricName(name)})
 	all = append(all, labels...)
+	if difference && !slices.ContainsFunc(labels, func(l *typesv1.LabelPair) bool { return l.Name == labelDelta }) {
+		all = append(all, &typesv1.LabelPair{Name: labelDelta, Value: "false"})
+	}
 	slices.SortFunc(all, func(a, b *typesv1.LabelPair) int { return cmp.Compare(a.Name, b.Name) })
 	return all
 }

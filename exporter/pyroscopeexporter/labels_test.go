@@ -24,7 +24,7 @@ func TestLabels(t *testing.T) {
 		cfg, err := parse(t, "endpoint: http://pyroscope:4040\n"+config)
 		require.NoError(t, err)
 		labels, conflicts := newLabelRules(cfg).of(resourceOf(t, attributes))
-		require.Equal(t, want, textOf(named(labels, "process_cpu")))
+		require.Equal(t, want, textOf(named(labels, "process_cpu", false)))
 		require.Equal(t, wantConflicts, conflicts)
 	}
 	// service_name is always there.
@@ -78,7 +78,7 @@ func FuzzLabels(f *testing.F) {
 		r.Attributes().PutStr(key, value)
 		r.Attributes().PutStr(key+"\x00", value)
 		labels, _ := rules.of(r)
-		all := named(labels, name)
+		all := named(labels, name, len(value)%2 == 0)
 		last := ""
 		for _, l := range all {
 			require.True(t, model.LegacyValidation.IsValidLabelName(l.Name), "%q", l.Name)

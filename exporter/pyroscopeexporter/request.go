@@ -30,6 +30,7 @@ type part struct {
 	// done tells of each profile, by ordinal, that it was accepted, refused for
 	// good, or has nothing to send. It is nil before the first attempt.
 	done []bool
+	told []bool // the same of samples with negative values, which are counted
 }
 
 // newRequest is what exporterhelper makes a request with.

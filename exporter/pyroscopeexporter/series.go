@@ -2,6 +2,7 @@ package pyroscopeexporter
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -36,6 +37,7 @@ type numbered struct {
 	pprofile.Profile
 
 	done *bool
+	told *bool // that it has samples with negative values
 }
 
 // seriesKey is what profiles of one series have in common. Profiles of different
@@ -55,14 +57,20 @@ type tenantSeries struct {
 	byKey  map[seriesKey]*series
 }
 
+// tenants are the series of all tenants, in the order of their first profiles.
+type tenants struct {
+	all []*tenantSeries
+	by  map[string]*tenantSeries
+}
+
 // gather sorts what is not done yet into series. Profiles without samples are
 // done by that, and so are those whose kind cannot be read, which are refused.
 func (d *delivery) gather(req *request) []*tenantSeries {
-	var all []*tenantSeries
+	all := &tenants{by: map[string]*tenantSeries{}}
 	for _, p := range req.parts {
 		first := p.done == nil
 		if first {
-			p.done = make([]bool, p.data.ProfileCount())
+			p.done, p.told = make([]bool, p.data.ProfileCount()), make([]bool, p.data.ProfileCount())
 		}
 		ordinal := 0
 		for _, rp := range p.data.ResourceProfiles().All() {
@@ -72,40 +80,70 @@ func (d *delivery) gather(req *request) []*tenantSeries {
 				d.tel.conflictingLabels(conflicts)
 			}
 			for _, sp := range rp.ScopeProfiles().All() {
-				done := p.done[ordinal : ordinal+sp.Profiles().Len()]
-				ordinal += len(done)
-				d.gatherScope(&all, p, tenant, labels, sp, done)
+				d.gatherScope(all, p, tenant, labels, sp, ordinal)
+				ordinal += sp.Profiles().Len()
 			}
 		}
 	}
-	return all
+	return all.all
 }
 
-func (d *delivery) gatherScope(all *[]*tenantSeries, p *part, tenant string, labels []*typesv1.LabelPair, sp pprofile.ScopeProfiles, done []bool) {
+// seriesLabels are the labels of a series, also as text.
+type seriesLabels struct {
+	all  []*typesv1.LabelPair
+	text string
+}
+
+// scopeLabels finds the labels of the profiles of one scope, by their names.
+type scopeLabels struct {
+	resource   []*typesv1.LabelPair
+	cumulative bool
+	known      map[string]seriesLabels
+}
+
+// of are the labels of a profile. One that may count since the start of the process
+// is said not to do that, unless its sender did not say so: Pyroscope's ingesters
+// would subtract the one before from it. Labels of the resource stay as they are.
+func (s *scopeLabels) of(name string) seriesLabels {
+	l, ok := s.known[name]
+	if !ok {
+		l.all = named(s.resource, name, !s.cumulative && pprofconv.IsCounter(name))
+		l.text = textOf(l.all)
+		if s.known == nil {
+			s.known = map[string]seriesLabels{}
+		}
+		s.known[name] = l
+	}
+	return l
+}
+
+// gatherScope sorts the profiles of a scope, the first of which is the ordinal of the
+// part.
+func (d *delivery) gatherScope(all *tenants, p *part, tenant string, resource []*typesv1.LabelPair, sp pprofile.ScopeProfiles, ordinal int) {
 	dict := p.data.Dictionary()
-	var full []*typesv1.LabelPair
-	text := ""
+	labels := scopeLabels{resource: resource, cumulative: pprofconv.IsCumulative(sp.Scope())}
+	var names []string
 	for i, profile := range sp.Profiles().All() {
-		if done[i] {
+		one := numbered{Profile: profile, done: &p.done[ordinal+i], told: &p.told[ordinal+i]}
+		if *one.done {
 			continue
 		}
 		if profile.Samples().Len() == 0 {
-			done[i] = true
+			*one.done = true
 			continue
 		}
-		if full == nil {
-			full = named(labels, pprofconv.Name(dict, sp))
-			text = textOf(full)
+		if names == nil {
+			names = pprofconv.Names(dict, sp)
 		}
-		one := numbered{Profile: profile, done: &done[i]}
+		l := labels.of(names[i])
 		kind, err := pprofconv.KindOf(dict, profile)
 		if err != nil {
-			d.refuseProfiles(malformed, err.Error(), tenant, text, one)
+			d.refuseProfiles(malformed, err.Error(), tenant, l.text, one)
 			continue
 		}
-		s := seriesOf(all, tenant, seriesKey{part: p, labels: text, kind: kind, time: profile.Time(), duration: profile.DurationNano()})
+		s := all.series(tenant, seriesKey{part: p, labels: l.text, kind: kind, time: profile.Time(), duration: profile.DurationNano()})
 		if s.labels == nil {
-			s.labels, s.text, s.dict, s.kind = full, text, dict, kind
+			s.labels, s.text, s.dict, s.kind = l.all, l.text, dict, kind
 		}
 		if last := len(s.units) - 1; last < 0 || s.units[last].scope != sp.Scope() {
 			s.units = append(s.units, unit{scope: sp.Scope()})
@@ -115,18 +153,13 @@ func (d *delivery) gatherScope(all *[]*tenantSeries, p *part, tenant string, lab
 	}
 }
 
-// seriesOf finds a tenant's series, or adds it.
-func seriesOf(all *[]*tenantSeries, tenant string, key seriesKey) *series {
-	var of *tenantSeries
-	for _, t := range *all {
-		if t.tenant == tenant {
-			of = t
-			break
-		}
-	}
+// series finds a tenant's series, or adds it.
+func (t *tenants) series(tenant string, key seriesKey) *series {
+	of := t.by[tenant]
 	if of == nil {
 		of = &tenantSeries{tenant: tenant, byKey: map[seriesKey]*series{}}
-		*all = append(*all, of)
+		t.by[tenant] = of
+		t.all = append(t.all, of)
 	}
 	s := of.byKey[key]
 	if s == nil {
@@ -205,32 +238,66 @@ func (d *delivery) build(tenant string, s *series, units []unit, limit int) ([]*
 			if *p.done {
 				continue
 			}
-			if err := pprof.Add(p.Profile); err != nil {
-				d.refuseProfiles(malformed, err.Error(), tenant, s.text, p)
+			negative, err := pprof.Add(p.Profile)
+			if err != nil {
+				why := malformed
+				if errors.Is(err, pprofconv.ErrTooLarge) {
+					why = sizeLimit
+				}
+				d.refuseProfiles(why, err.Error(), tenant, s.text, p)
 				continue
 			}
-			m.samples += p.Samples().Len()
+			d.refuseNegative(tenant, s.text, p, negative)
+			m.samples += p.Samples().Len() - negative
 		}
 	}
 	if pprof.Samples() == 0 {
+		m.mark()
 		return nil, nil
+	}
+	if pprof.Weight() > maxMessage {
+		if len(units) == 1 {
+			a := answer{reason: sizeLimit, words: fmt.Sprintf("the profile would have more than %d bytes, with its stacks repeated for each sample", maxMessage)}
+			d.refuse(tenant, m, a)
+			return nil, nil
+		}
+		return d.buildHalves(tenant, s, units, limit)
 	}
 	b := d.builders.Get().(*builder)
 	defer d.builders.Put(b)
 	b.raw = pprof.Append(b.raw[:0])
 	m.raw = len(b.raw)
 	if m.raw > limit && len(units) > 1 {
-		half := len(units) / 2
-		first, err := d.build(tenant, s, units[:half], limit)
-		if err != nil {
-			return nil, err
-		}
-		second, err := d.build(tenant, s, units[half:], limit)
-		return append(first, second...), err
+		return d.buildHalves(tenant, s, units, limit)
 	}
 	var err error
 	if m.body, err = b.compress(); err != nil {
 		return nil, fmt.Errorf("compress a profile of %s: %w", s.text, err)
 	}
 	return []*message{m}, nil
+}
+
+// maxMessage is how large a pprof message may be before compression, about, in bytes:
+// the largest max_request_size. It bounds what becomes of samples that share a stack.
+const maxMessage = 64 << 20
+
+func (d *delivery) buildHalves(tenant string, s *series, units []unit, limit int) ([]*message, error) {
+	half := len(units) / 2
+	first, err := d.build(tenant, s, units[:half], limit)
+	if err != nil {
+		return nil, err
+	}
+	second, err := d.build(tenant, s, units[half:], limit)
+	return append(first, second...), err
+}
+
+// refuseNegative drops samples with negative values, which are not in the message
+// any more. Another attempt finds them again, and does not count them.
+func (d *delivery) refuseNegative(tenant, labels string, p numbered, samples int) {
+	if samples == 0 || *p.told {
+		return
+	}
+	*p.told = true
+	d.tel.refusedSamples(negativeValue, samples)
+	d.logRefusal(negativeValue, "", tenant, labels, samples)
 }

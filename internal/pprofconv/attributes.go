@@ -4,6 +4,11 @@ package pprofconv
 // profile: what Pyroscope keeps as the label __name__.
 const NameAttribute = "pyroscope.profile.name"
 
+// CumulativeAttribute is the attribute of a ScopeProfiles' scope that tells, if it is
+// true, that counters like alloc_space may count since the start of the process:
+// whoever sent them did not say. Without it they are what came during the profile.
+const CumulativeAttribute = "pyroscope.profile.cumulative"
+
 // Attributes of mappings that hold a build ID, by OpenTelemetry's semantic
 // conventions. The first that there is becomes the build ID of a pprof mapping.
 const (

@@ -53,7 +53,7 @@ func BenchmarkMessage(b *testing.B) {
 	for b.Loop() {
 		m := NewMessage(converted.Dictionary(), Kind{PeriodType: "cpu", PeriodUnit: "nanoseconds", Period: 1e7}, Options{})
 		for _, p := range sp.Profiles().All() {
-			if err := m.Add(p); err != nil {
+			if _, err := m.Add(p); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -120,6 +120,8 @@ type encoder struct {
 	dictStringsSet                 []int32 // the indices that are known
 	mappings, locations, functions numbers
 	named                          []bool // by number of mapping - 1: has a location with a function
+	sets                           []labelSpan
+	setBytes                       []byte
 }
 
 var encoders = sync.Pool{New: func() any { return &encoder{strings: map[string]int64{}} }}
@@ -129,6 +131,8 @@ func (e *encoder) reset() {
 	clear(e.strings)
 	clear(e.stringList)
 	e.stringList, e.named = e.stringList[:0], e.named[:0]
+	clear(e.sets)
+	e.sets, e.setBytes = e.sets[:0], e.setBytes[:0]
 	for _, i := range e.dictStringsSet {
 		e.dictStrings[i] = 0
 	}
@@ -212,14 +216,11 @@ func (e *encoder) sample(m *Message, i int, cpu *column) {
 		packed = protowire.AppendVarint(packed, uint64(m.columns[c].at(i)))
 	}
 	if cpu != nil {
-		packed = protowire.AppendVarint(packed, uint64(cpu.at(i)*m.kind.Period))
+		packed = protowire.AppendVarint(packed, uint64(product(cpu.at(i), m.kind.Period)))
 	}
 	sub = appendPacked(sub, fieldSampleValue, packed)
 	e.sub2 = packed
-	for _, a := range m.labels.sets[r.labels] {
-		entry := m.dict.AttributeTable().At(int(a))
-		sub = e.attribute(sub, entry)
-	}
+	sub = append(sub, e.labels(m, r.labels)...)
 	if r.link != 0 {
 		link := m.dict.LinkTable().At(int(r.link))
 		if id := link.SpanID(); !id.IsEmpty() && m.opts.keeps(labelSpanID) {
@@ -232,6 +233,28 @@ func (e *encoder) sample(m *Message, i int, cpu *column) {
 	e.out = appendMessage(e.out, fieldSample, sub)
 	e.sub = sub
 }
+
+// labels are the labels of a set. They are made once for all its samples.
+func (e *encoder) labels(m *Message, set int32) []byte {
+	if set == 0 {
+		return nil
+	}
+	if len(e.sets) < len(m.labels.sets) {
+		e.sets = append(e.sets, make([]labelSpan, len(m.labels.sets)-len(e.sets))...)
+	}
+	at := &e.sets[set]
+	if at.to == 0 {
+		at.from = len(e.setBytes)
+		for _, a := range m.labels.sets[set] {
+			e.setBytes = e.attribute(e.setBytes, m.dict.AttributeTable().At(int(a)))
+		}
+		at.to = len(e.setBytes)
+	}
+	return e.setBytes[at.from:at.to]
+}
+
+// labelSpan is where the labels of a set are.
+type labelSpan struct{ from, to int }
 
 // attribute appends the labels that a sample's attribute makes: one, or one for
 // each value of a list.

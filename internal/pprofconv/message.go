@@ -3,6 +3,7 @@ package pprofconv
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
@@ -57,6 +58,8 @@ type Message struct {
 	rows    []row
 	rowOf   map[row]int32
 	labels  labelSets
+	deep    map[int32]struct{} // large stacks that have been checked
+	weight  int64              // about the size of the rows as protobuf, without their values
 
 	start, end  uint64 // ns since the epoch; start 0 means not known
 	defaultType string
@@ -94,26 +97,43 @@ func (m *Message) Describe(scope pcommon.InstrumentationScope) {
 // Samples is the number of rows.
 func (m *Message) Samples() int { return len(m.rows) }
 
-// Add adds the samples of p. A sample's value is the sum of its values or, if
-// it has none, the number of its timestamps. If p refers to something outside
-// of the dictionary that is an error, and nothing of p is in the message.
-func (m *Message) Add(p pprofile.Profile) error {
+// Weight is about the size of the rows in the message, in bytes. Many samples may
+// refer to one large stack, of which each row has its own copy.
+func (m *Message) Weight() int64 { return m.weight + int64(len(m.rows))*int64(len(m.columns)) }
+
+// maxCells is how many values a message has at most, those that are 0 included: a
+// profile of each sample type has one for each row.
+const maxCells = 16 << 20
+
+// Add adds the samples of p, and returns how many of them it left out. A sample's
+// value is the sum of its values or, if it has none, the number of its timestamps.
+// A sample with a negative value is left out: it would take away from those of the
+// same stack. A sum that is more than an int64 is the largest.
+//
+// If p refers to something outside of the dictionary that is an error, and so is a
+// profile for which the message has no room, ErrTooLarge. Then nothing of p is in the
+// message.
+func (m *Message) Add(p pprofile.Profile) (negative int, err error) {
 	if err := m.check(p); err != nil {
-		return err
+		return 0, err
+	}
+	typ, unit := stringAt(m.dict, p.SampleType().TypeStrindex()), stringAt(m.dict, p.SampleType().UnitStrindex())
+	if columns := m.find(typ, unit) + 1; columns == 0 {
+		columns = len(m.columns) + 1
+		if rows := len(m.rows) + p.Samples().Len(); rows > maxCells/columns {
+			return 0, fmt.Errorf("%w: %d stacks of %d sample types", ErrTooLarge, rows, columns)
+		}
 	}
 	if !m.hasAbout {
 		m.about, m.hasAbout = p.AttributeIndices(), true
 	}
 	m.extend(uint64(p.Time()), p.DurationNano())
-	c := m.column(stringAt(m.dict, p.SampleType().TypeStrindex()), stringAt(m.dict, p.SampleType().UnitStrindex()))
+	c := m.column(typ, unit)
 	for _, s := range p.Samples().All() {
-		value := int64(0)
-		if n := s.Values().Len(); n > 0 {
-			for i := range n {
-				value += s.Values().At(i)
-			}
-		} else {
-			value = int64(s.TimestampsUnixNano().Len())
+		value, ok := valueOf(s)
+		if !ok {
+			negative++
+			continue
 		}
 		key := row{stack: s.StackIndex(), link: s.LinkIndex(), labels: m.labels.index(m.dict, s.AttributeIndices(), m.opts)}
 		r, ok := m.rowOf[key]
@@ -121,17 +141,66 @@ func (m *Message) Add(p pprofile.Profile) error {
 			r = int32(len(m.rows))
 			m.rows = append(m.rows, key)
 			m.rowOf[key] = r
+			m.weight += rowWeight + frameWeight*int64(m.dict.StackTable().At(int(key.stack)).LocationIndices().Len()) +
+				labelWeight*m.labels.sizes[key.labels]
 		}
 		c.add(int(r), value)
 	}
-	return nil
+	return negative, nil
+}
+
+// Sizes of parts of a message, in bytes.
+const (
+	rowWeight   = 8
+	frameWeight = 2
+	labelWeight = 8
+)
+
+// valueOf is the value of a sample. It is not ok if there is a negative one.
+func valueOf(s pprofile.Sample) (value int64, ok bool) {
+	n := s.Values().Len()
+	if n == 0 {
+		return int64(s.TimestampsUnixNano().Len()), true
+	}
+	for i := range n {
+		v := s.Values().At(i)
+		if v < 0 {
+			return 0, false
+		}
+		value = sum(value, v)
+	}
+	return value, true
+}
+
+// sum adds two values that are not negative.
+func sum(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// product multiplies two values that are not negative.
+func product(a, b int64) int64 {
+	if b > 0 && a > math.MaxInt64/b {
+		return math.MaxInt64
+	}
+	return a * b
+}
+
+// find is the column of a sample type, or -1.
+func (m *Message) find(typ, unit string) int {
+	for i := range m.columns {
+		if m.columns[i].typ == typ && m.columns[i].unit == unit {
+			return i
+		}
+	}
+	return -1
 }
 
 func (m *Message) column(typ, unit string) *column {
-	for i := range m.columns {
-		if m.columns[i].typ == typ && m.columns[i].unit == unit {
-			return &m.columns[i]
-		}
+	if i := m.find(typ, unit); i >= 0 {
+		return &m.columns[i]
 	}
 	m.columns = append(m.columns, column{typ: typ, unit: unit})
 	return &m.columns[len(m.columns)-1]
@@ -141,7 +210,7 @@ func (c *column) add(row int, value int64) {
 	for len(c.values) <= row {
 		c.values = append(c.values, 0)
 	}
-	c.values[row] += value
+	c.values[row] = sum(c.values[row], value)
 }
 
 func (c *column) at(row int) int64 {
@@ -188,11 +257,31 @@ func (m *Message) check(p pprofile.Profile) error {
 		if err := m.checkAttributes(s.AttributeIndices()); err != nil {
 			return err
 		}
-		stack := m.dict.StackTable().At(int(s.StackIndex())).LocationIndices()
-		for i := range stack.Len() {
-			if err := m.checkLocation(stack.At(i)); err != nil {
-				return err
-			}
+		if err := m.checkStack(s.StackIndex()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deepStack is from how many frames on a stack is checked once only, however many
+// samples have it.
+const deepStack = 256
+
+func (m *Message) checkStack(i int32) error {
+	stack := m.dict.StackTable().At(int(i)).LocationIndices()
+	if stack.Len() >= deepStack {
+		if _, ok := m.deep[i]; ok {
+			return nil
+		}
+		if m.deep == nil {
+			m.deep = map[int32]struct{}{}
+		}
+		m.deep[i] = struct{}{}
+	}
+	for j := range stack.Len() {
+		if err := m.checkLocation(stack.At(j)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -236,14 +325,15 @@ func inTable(table string, i int32, length int) error {
 
 // labelSets numbers the sets of attributes that samples have. Set 0 is empty.
 type labelSets struct {
-	of   map[string]int32
-	sets [][]int32
-	key  []byte // scratch
-	drop map[int32]bool
+	of    map[string]int32
+	sets  [][]int32
+	sizes []int64 // by set: how many labels it makes
+	key   []byte  // scratch
+	drop  map[int32]bool
 }
 
 func newLabelSets() labelSets {
-	return labelSets{of: map[string]int32{"": 0}, sets: [][]int32{nil}, drop: map[int32]bool{}}
+	return labelSets{of: map[string]int32{"": 0}, sets: [][]int32{nil}, sizes: []int64{0}, drop: map[int32]bool{}}
 }
 
 // index returns the number of the set of these attributes, without those that
@@ -260,11 +350,18 @@ func (l *labelSets) index(dict pprofile.ProfilesDictionary, attributes pcommon.I
 		return i
 	}
 	set := make([]int32, 0, len(l.key)/4)
+	size := int64(0)
 	for i := 0; i < len(l.key); i += 4 {
-		set = append(set, int32(binary.LittleEndian.Uint32(l.key[i:])))
+		a := int32(binary.LittleEndian.Uint32(l.key[i:]))
+		set = append(set, a)
+		if v := dict.AttributeTable().At(int(a)).Value(); v.Type() == pcommon.ValueTypeSlice {
+			size += int64(v.Slice().Len())
+		} else {
+			size++
+		}
 	}
 	n := int32(len(l.sets))
-	l.sets = append(l.sets, set)
+	l.sets, l.sizes = append(l.sets, set), append(l.sizes, size)
 	l.of[string(l.key)] = n
 	return n
 }

@@ -1,6 +1,10 @@
 package pprofconv
 
 import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/pprof/profile"
@@ -49,7 +53,8 @@ func message(t *testing.T, profiles pprofile.Profiles, opts Options) *profile.Pr
 				require.NoError(t, err)
 				m = NewMessage(profiles.Dictionary(), kind, opts)
 			}
-			require.NoError(t, m.Add(p))
+			_, err := m.Add(p)
+			require.NoError(t, err)
 		}
 	}
 	read, err := profile.ParseUncompressed(m.Append([]byte{}))
@@ -144,33 +149,49 @@ func TestBuildID(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for _, tt := range []struct {
-		types  []string
-		period string
-		want   string
-	}{
-		{[]string{"samples", "cpu"}, "cpu", "process_cpu"},
-		{[]string{"samples"}, "cpu", "process_cpu"},
-		{[]string{"samples"}, "", "samples"},
-		{[]string{"alloc_objects", "inuse_space"}, "space", "memory"},
-		{[]string{"goroutine"}, "goroutine", "goroutine"},
-		{[]string{"goroutines"}, "", "goroutine"},
-		{[]string{"contentions", "delay"}, "contentions", "block"},
-		{[]string{"off_cpu"}, "", "off_cpu"},
-		{nil, "", "unknown"},
-	} {
+	f := func(want string, types ...string) {
+		t.Helper()
 		profiles := pprofile.NewProfiles()
 		b := profiledict.New(profiles)
 		sp := profiles.ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty()
-		for _, typ := range tt.types {
+		for _, typ := range types {
+			typ, period, _ := strings.Cut(typ, "/")
 			p := sp.Profiles().AppendEmpty()
 			p.SampleType().SetTypeStrindex(b.String(typ))
-			p.PeriodType().SetTypeStrindex(b.String(tt.period))
+			p.PeriodType().SetTypeStrindex(b.String(period))
 		}
-		assert.Equal(t, tt.want, Name(b.Dict, sp))
+		names := Names(b.Dict, sp)
+		assert.Equal(t, want, strings.Join(names, " "))
+		if len(types) > 0 {
+			assert.Equal(t, names[0], Name(b.Dict, sp))
+		} else {
+			assert.Equal(t, "unknown", Name(b.Dict, sp))
+		}
 		SetName(sp, "mine")
 		assert.Equal(t, "mine", Name(b.Dict, sp))
+		for _, name := range Names(b.Dict, sp) {
+			assert.Equal(t, "mine", name)
+		}
 	}
+	f("process_cpu process_cpu", "samples/cpu", "cpu/cpu")
+	f("process_cpu", "samples/cpu")
+	f("samples", "samples/")
+	f("memory memory", "alloc_objects/space", "inuse_space/space")
+	f("goroutine", "goroutine/goroutine")
+	f("goroutine", "goroutines/")
+	f("block block", "contentions/contentions", "delay/contentions")
+	f("mutex mutex", "contentions/mutex", "delay/mutex")
+	f("off_cpu", "off_cpu/")
+	f("")
+	// Several kinds in one scope.
+	f("process_cpu off_cpu", "samples/cpu", "off_cpu/")
+	f("off_cpu process_cpu", "off_cpu/", "samples/cpu")
+	f("process_cpu off_cpu process_cpu", "samples/", "off_cpu/", "cpu/")
+	f("process_cpu off_cpu memory goroutine block wall", "cpu/", "off_cpu/", "inuse_space/", "goroutine/", "delay/", "wall/")
+	f("wall wall", "samples/", "wall/")
+	f("samples samples", "samples/wallclock", "time/wallclock")
+	f("process_cpu objects objects", "cpu/cpu", "objects/space", "space/space")
+	f("unknown", "/")
 }
 
 func TestBrokenIndices(t *testing.T) {
@@ -193,7 +214,8 @@ func TestBrokenIndices(t *testing.T) {
 			p := sampled(t, profiles, b, map[string]int{"work": 1})
 			spoil(b, p)
 			m := NewMessage(b.Dict, Kind{}, Options{})
-			require.ErrorContains(t, m.Add(p), "outside of the "+name+" table")
+			_, err := m.Add(p)
+			require.ErrorContains(t, err, "outside of the "+name+" table")
 			assert.Zero(t, m.Samples())
 		})
 	}
@@ -212,4 +234,93 @@ func TestFromPprofRefuses(t *testing.T) {
 		Sample:     []*profile.Sample{{Value: []int64{1, 2}}},
 	})
 	require.Error(t, err)
+}
+
+// TestValues: a sample with a negative value takes nothing away from those with the
+// same stack, and no sum becomes negative.
+func TestValues(t *testing.T) {
+	f := func(values [][]int64, want, wantCPU int64, wantNegative int) {
+		t.Helper()
+		profiles := pprofile.NewProfiles()
+		p := sampled(t, profiles, profiledict.New(profiles), map[string]int{"work": 0})
+		first := p.Samples().At(0)
+		for range values[1:] {
+			first.CopyTo(p.Samples().AppendEmpty())
+		}
+		for i, v := range values {
+			p.Samples().At(i).Values().FromRaw(v)
+		}
+		kind, err := KindOf(profiles.Dictionary(), p)
+		require.NoError(t, err)
+		m := NewMessage(profiles.Dictionary(), kind, Options{CPUTime: true})
+		negative, err := m.Add(p)
+		require.NoError(t, err)
+		require.Equal(t, wantNegative, negative)
+		read, err := profile.ParseUncompressed(m.Append(nil))
+		require.NoError(t, err)
+		if want == 0 {
+			require.Empty(t, read.Sample)
+			return
+		}
+		require.Len(t, read.Sample, 1)
+		require.Equal(t, []int64{want, wantCPU}, read.Sample[0].Value)
+	}
+	const ms = 1_000_000
+	f([][]int64{{5}, {-3}}, 5, 50*ms, 1)
+	f([][]int64{{-3}, {5}}, 5, 50*ms, 1)
+	f([][]int64{{-5}, {5}}, 5, 50*ms, 1)
+	f([][]int64{{10, -3}, {5}}, 5, 50*ms, 1)
+	f([][]int64{{-1}, {math.MinInt64}}, 0, 0, 2)
+	f([][]int64{{math.MaxInt64}, {math.MaxInt64}, {1, math.MaxInt64}}, math.MaxInt64, math.MaxInt64, 0)
+	f([][]int64{{1 << 60}}, 1<<60, math.MaxInt64, 0)
+}
+
+// TestRoomOfAMessage: profiles of many sample types and stacks each have a value for
+// each stack of the others.
+func TestRoomOfAMessage(t *testing.T) {
+	profiles := pprofile.NewProfiles()
+	b := profiledict.New(profiles)
+	m := NewMessage(b.Dict, Kind{}, Options{})
+	sp := profiles.ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty()
+	var err error
+	n := 0
+	for ; err == nil && n < 10_000; n++ {
+		p := sp.Profiles().AppendEmpty()
+		p.SampleType().SetTypeStrindex(b.String(fmt.Sprint("type", n)))
+		for range 10 {
+			s := p.Samples().AppendEmpty()
+			s.AttributeIndices().Append(b.IntAttribute("id", int64(b.Dict.AttributeTable().Len()), ""))
+			s.Values().Append(1)
+		}
+		_, err = m.Add(p)
+	}
+	require.ErrorIs(t, err, ErrTooLarge)
+	require.Less(t, n, 2000)
+	require.LessOrEqual(t, m.Samples()*len(m.columns), maxCells)
+	require.LessOrEqual(t, int64(len(m.Append(nil))), 4*m.Weight())
+}
+
+// TestWeightOfAMessage: a message has a copy of its stack for each row.
+func TestWeightOfAMessage(t *testing.T) {
+	profiles := pprofile.NewProfiles()
+	b := profiledict.New(profiles)
+	p := profiles.ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty().Profiles().AppendEmpty()
+	b.Dict.LocationTable().AppendEmpty()
+	stack := b.Stack(slices.Repeat([]int32{1}, 10_000))
+	list, values := b.SliceAttribute("list", "")
+	for i := range 100 {
+		values.AppendEmpty().SetInt(int64(i))
+	}
+	for i := range 1000 {
+		s := p.Samples().AppendEmpty()
+		s.SetStackIndex(stack)
+		s.Values().Append(1)
+		s.AttributeIndices().Append(list, b.IntAttribute("id", int64(i), ""))
+	}
+	m := NewMessage(b.Dict, Kind{}, Options{})
+	_, err := m.Add(p)
+	require.NoError(t, err)
+	got := int64(len(m.Append(nil)))
+	require.Greater(t, m.Weight(), got/2)
+	require.Less(t, m.Weight(), 4*got)
 }

@@ -3,6 +3,7 @@ package pprofconv
 import (
 	"strings"
 
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 )
 
@@ -11,7 +12,7 @@ func SetName(sp pprofile.ScopeProfiles, name string) {
 	sp.Scope().Attributes().PutStr(NameAttribute, name)
 }
 
-// Name is the name that SetName gave, or the one that GuessName finds.
+// Name is the name that SetName gave, or that of the first profile.
 func Name(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) string {
 	if v, ok := sp.Scope().Attributes().Get(NameAttribute); ok && v.AsString() != "" {
 		return v.AsString()
@@ -19,34 +20,114 @@ func Name(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) string {
 	return GuessName(dict, sp)
 }
 
-// GuessName tells from the sample types of a scope what its profile is usually
-// called: the names are those of Go's pprof endpoints as Pyroscope keeps them.
-// Contentions and delays are those of block profiles, since a mutex profile
-// looks the same. A profile of no known type is called by its first sample
-// type, and one without sample types "unknown".
+// GuessName is what the first profile of a scope is usually called, or "unknown" for
+// a scope without profiles.
 func GuessName(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) string {
-	first := ""
-	for _, p := range sp.Profiles().All() {
+	if names := guessNames(dict, sp); len(names) > 0 {
+		return names[0]
+	}
+	return unknownName
+}
+
+// Names are the names of the profiles of a scope, in their order: the one that SetName
+// gave, or for each what its sample type is usually called. The names are those of
+// Go's pprof endpoints as Pyroscope keeps them. Contentions and delays are those of
+// block profiles unless the period says mutex, since a mutex profile looks the same.
+// Samples are named as what they were counted with: profiles of CPU or wall-clock
+// time, of the same period. Other types are called by the first of them that has the
+// same period, and a profile without a sample type "unknown".
+func Names(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) []string {
+	v, ok := sp.Scope().Attributes().Get(NameAttribute)
+	if !ok || v.AsString() == "" {
+		return guessNames(dict, sp)
+	}
+	names := make([]string, sp.Profiles().Len())
+	for i := range names {
+		names[i] = v.AsString()
+	}
+	return names
+}
+
+// IsCounter reports whether a profile of this name may be one that counts since the
+// start of the process: Go's of allocations, contentions and delays.
+func IsCounter(name string) bool { return name == "memory" || name == "block" || name == "mutex" }
+
+// SetCumulative notes that the profile that sp holds may count since the start of the
+// process.
+func SetCumulative(sp pprofile.ScopeProfiles) {
+	sp.Scope().Attributes().PutBool(CumulativeAttribute, true)
+}
+
+// IsCumulative reports whether SetCumulative was called.
+func IsCumulative(scope pcommon.InstrumentationScope) bool {
+	v, ok := scope.Attributes().Get(CumulativeAttribute)
+	return ok && v.Type() == pcommon.ValueTypeBool && v.Bool()
+}
+
+const (
+	unknownName = "unknown"
+	nameCPU     = "process_cpu"
+	nameWall    = "wall"
+	typeSamples = "samples"
+)
+
+func guessNames(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) []string {
+	names := make([]string, sp.Profiles().Len())
+	timed, others := map[Kind]string{}, map[Kind]string{}
+	kind := func(p pprofile.Profile) Kind {
+		period := p.PeriodType()
+		return Kind{stringAt(dict, period.TypeStrindex()), stringAt(dict, period.UnitStrindex()), p.Period()}
+	}
+	for i, p := range sp.Profiles().All() {
 		sampleType := stringAt(dict, p.SampleType().TypeStrindex())
+		names[i] = nameOfType(sampleType, stringAt(dict, p.PeriodType().TypeStrindex()))
 		switch {
-		case sampleType == "cpu":
-			return "process_cpu"
-		case sampleType == "samples" && stringAt(dict, p.PeriodType().TypeStrindex()) == "cpu":
-			return "process_cpu"
-		case strings.HasPrefix(sampleType, "alloc_"), strings.HasPrefix(sampleType, "inuse_"):
-			return "memory"
-		case sampleType == "goroutine", sampleType == "goroutines":
-			return "goroutine"
-		case sampleType == "contentions", sampleType == "delay":
-			return "block"
-		case first == "":
-			first = sampleType
+		case names[i] == nameCPU || names[i] == nameWall:
+			timed[kind(p)] = names[i]
+		case names[i] == "" && sampleType != "":
+			if _, ok := others[kind(p)]; !ok {
+				others[kind(p)] = sampleType
+			}
 		}
 	}
-	if first == "" {
-		return "unknown"
+	for i, p := range sp.Profiles().All() {
+		if names[i] != "" {
+			continue
+		}
+		k := kind(p)
+		if stringAt(dict, p.SampleType().TypeStrindex()) == typeSamples {
+			names[i] = timed[k]
+		}
+		if names[i] == "" {
+			names[i] = others[k]
+		}
+		if names[i] == "" {
+			names[i] = unknownName
+		}
 	}
-	return first
+	return names
+}
+
+// nameOfType is what a profile of a known sample type is called, or empty.
+func nameOfType(sampleType, periodType string) string {
+	switch {
+	case sampleType == "cpu", sampleType == typeSamples && periodType == "cpu":
+		return nameCPU
+	case sampleType == "wall", sampleType == typeSamples && periodType == "wall":
+		return nameWall
+	case sampleType == "off_cpu":
+		return "off_cpu"
+	case strings.HasPrefix(sampleType, "alloc_"), strings.HasPrefix(sampleType, "inuse_"):
+		return "memory"
+	case sampleType == "goroutine", sampleType == "goroutines":
+		return "goroutine"
+	case sampleType == "contentions", sampleType == "delay":
+		if periodType == "mutex" {
+			return "mutex"
+		}
+		return "block"
+	}
+	return ""
 }
 
 // stringAt is a string of the dictionary, or "" if the index is outside of it.

@@ -66,7 +66,8 @@ func TestBatch(t *testing.T) {
 		m := NewMessage(all.Dictionary(), kind, Options{})
 		m.Describe(sp.Scope())
 		for _, p := range sp.Profiles().All() {
-			require.NoError(t, m.Add(p))
+			_, err := m.Add(p)
+			require.NoError(t, err)
 		}
 		read, err := profile.ParseUncompressed(m.Append(nil))
 		require.NoError(t, err)
@@ -114,7 +115,8 @@ func back(t *testing.T, from pprofile.Profiles) *profile.Profile {
 					m = NewMessage(dict, kind, Options{})
 					m.Describe(sp.Scope())
 				}
-				require.NoError(t, m.Add(p))
+				_, err := m.Add(p)
+				require.NoError(t, err)
 			}
 		}
 	}
@@ -274,7 +276,7 @@ func randomProfile(r *rand.Rand) *profile.Profile {
 			s.Location = append(s.Location, p.Location[r.IntN(len(p.Location))])
 		}
 		for range p.SampleType {
-			s.Value = append(s.Value, r.Int64N(5)-1)
+			s.Value = append(s.Value, r.Int64N(4))
 		}
 		if r.IntN(2) == 0 {
 			s.Label = map[string][]string{"thread": {"a" + word()}, "many": {"x", "y"}}

@@ -35,6 +35,9 @@ func (c converter) convert(s *scraped, t *target) (pprofile.Profiles, error) {
 			sp.Scope().SetName(metadata.ScopeName)
 			sp.Scope().SetVersion(c.version)
 			pprofconv.SetName(sp, t.name)
+			if t.isCumulative() {
+				pprofconv.SetCumulative(sp)
+			}
 		}
 	}
 	return pd, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
 
+	"github.com/invar-otel/invar/internal/pprofconv"
 	"github.com/invar-otel/invar/internal/promdiscovery"
 )
 
@@ -38,6 +39,12 @@ type target struct {
 
 	labels labels.Labels // without those that begin with __
 	id     uint64        // equal if and only if all of the above is, but for collisions
+}
+
+// isCumulative reports whether the profile is passed on as it is, although it is one
+// of counters: they may count since the start of the process.
+func (t *target) isCumulative() bool {
+	return len(t.profile.Cumulative) == 0 && !t.profile.Delta && profileName(t.key) == t.key && pprofconv.IsCounter(t.name)
 }
 
 // targetsOf makes the targets of a group. Of a target whose labels cannot be used

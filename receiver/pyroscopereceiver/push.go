@@ -151,5 +151,8 @@ func readSample(to *reading, raw []byte, labels pcommon.Map, name string, now ti
 		return err
 	}
 	labels.CopyTo(attributes)
+	if _, ok := labels.Get(labelDelta); !ok {
+		to.cumulative(name)
+	}
 	return nil
 }

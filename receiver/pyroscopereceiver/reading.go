@@ -64,6 +64,15 @@ func (r *reading) add(p *profile.Profile, name string, mark int64, labels int) (
 	return rp.Resource().Attributes(), nil
 }
 
+// cumulative notes of the profile that was added last, if it has counters, that they
+// may count since the start of the process: Pyroscope takes them so.
+func (r *reading) cumulative(name string) {
+	if pprofconv.IsCounter(name) {
+		all := r.batch.Profiles().ResourceProfiles()
+		pprofconv.SetCumulative(all.At(all.Len() - 1).ScopeProfiles().At(0))
+	}
+}
+
 // unzip undoes gzip, if data is gzip. More than the limit is errTooLarge.
 func (r *reading) unzip(data []byte) ([]byte, error) {
 	if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {

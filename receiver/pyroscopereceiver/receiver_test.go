@@ -85,7 +85,8 @@ func readOne(t testing.TB, dict pprofile.ProfilesDictionary, rp pprofile.Resourc
 	require.NoError(t, err)
 	m := pprofconv.NewMessage(dict, kind, pprofconv.Options{})
 	for _, p := range sp.Profiles().All() {
-		require.NoError(t, m.Add(p))
+		_, err := m.Add(p)
+		require.NoError(t, err)
 	}
 	parsed, err := profile.ParseUncompressed(m.Append(nil))
 	require.NoError(t, err)
