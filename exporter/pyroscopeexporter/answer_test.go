@@ -144,6 +144,6 @@ func TestLongWords(t *testing.T) {
 	}
 	e := exporterFor(t, s.server.URL, "")
 	err := e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
-	require.Len(t, err.Error(), maxWords)
+	require.LessOrEqual(t, len(err.Error()), maxWords)
 	require.Equal(t, connect.CodeUnavailable, connect.CodeOf(err))
 }

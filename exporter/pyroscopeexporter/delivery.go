@@ -2,14 +2,13 @@ package pyroscopeexporter
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"connectrpc.com/connect"
 	pushv1 "github.com/grafana/pyroscope/api/gen/proto/go/push/v1"
 	"go.uber.org/zap"
 
+	"github.com/invar-otel/invar/internal/errorlist"
 	"github.com/invar-otel/invar/internal/orgid"
 )
 
@@ -25,27 +24,19 @@ type later struct {
 // sendAll sends every tenant's series. A tenant that has to wait does not hold
 // back the others. It returns nil if all is done.
 func (d *delivery) sendAll(ctx context.Context, req *request) *later {
-	var errs []error
-	delayed, after := 0, time.Duration(0)
+	var errs errorlist.List
+	after := time.Duration(0)
 	for _, t := range d.gather(req) {
 		if l := d.sendTenant(ctx, t); l != nil {
-			if delayed++; len(errs) < maxErrors {
-				errs = append(errs, l.err)
-			}
+			errs.Add(l.err)
 			after = max(after, l.after)
 		}
 	}
-	if delayed == 0 {
+	if errs.Len() == 0 {
 		return nil
 	}
-	if more := delayed - len(errs); more > 0 {
-		errs = append(errs, fmt.Errorf("and %d more tenants have to wait", more))
-	}
-	return &later{err: errors.Join(errs...), after: after}
+	return &later{err: errs.Err(), after: after}
 }
-
-// maxErrors is of how many tenants is told why they have to wait.
-const maxErrors = 3
 
 // sendTenant sends series in requests of the size that is allowed, one after the
 // other, until one has to wait. A message is built when it is its turn, so that

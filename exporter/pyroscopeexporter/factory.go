@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/xexporter"
 
 	"github.com/invar-otel/invar/exporter/pyroscopeexporter/internal/metadata"
+	"github.com/invar-otel/invar/internal/shutdownlog"
 )
 
 // NewFactory returns the factory of the pyroscope exporter.
@@ -26,6 +27,9 @@ func createProfiles(ctx context.Context, set exporter.Settings, c component.Conf
 	e, err := newExporter(set, cfg)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Queue.HasValue() && cfg.Queue.Get().StorageID != nil {
+		set.Logger = shutdownlog.Persistent(set.Logger)
 	}
 	helper, err := xexporterhelper.NewProfilesRequest(ctx, set, newRequest, e.push,
 		exporterhelper.WithStart(e.start),

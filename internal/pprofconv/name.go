@@ -79,29 +79,24 @@ func guessNames(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) []s
 		return Kind{stringAt(dict, period.TypeStrindex()), stringAt(dict, period.UnitStrindex()), p.Period()}
 	}
 	for i, p := range sp.Profiles().All() {
-		sampleType := stringAt(dict, p.SampleType().TypeStrindex())
-		names[i] = nameOfType(sampleType, stringAt(dict, p.PeriodType().TypeStrindex()))
-		switch {
-		case names[i] == nameCPU || names[i] == nameWall:
-			timed[kind(p)] = names[i]
-		case names[i] == "" && sampleType != "":
-			if _, ok := others[kind(p)]; !ok {
-				others[kind(p)] = sampleType
-			}
+		names[i] = nameOfType(stringAt(dict, p.SampleType().TypeStrindex()), stringAt(dict, p.PeriodType().TypeStrindex()))
+		if k := kind(p); timed[k] == "" && (names[i] == nameCPU || names[i] == nameWall) {
+			timed[k] = names[i]
 		}
 	}
 	for i, p := range sp.Profiles().All() {
 		if names[i] != "" {
 			continue
 		}
-		k := kind(p)
-		if stringAt(dict, p.SampleType().TypeStrindex()) == typeSamples {
+		k, sampleType := kind(p), stringAt(dict, p.SampleType().TypeStrindex())
+		if sampleType == typeSamples && timed[k] != "" {
 			names[i] = timed[k]
+			continue
 		}
-		if names[i] == "" {
-			names[i] = others[k]
+		if others[k] == "" {
+			others[k] = sampleType
 		}
-		if names[i] == "" {
+		if names[i] = others[k]; names[i] == "" {
 			names[i] = unknownName
 		}
 	}

@@ -221,8 +221,8 @@ func TestManyProblems(t *testing.T) {
 	r.next = p
 	_, err := r.Push(t.Context(), connect.NewRequest(req))
 	require.Equal(t, connect.CodeInvalidArgument, connect.CodeOf(err))
-	require.ErrorContains(t, err, "series 4: error at least one label pair")
-	require.ErrorContains(t, err, "and 999995 more")
+	require.ErrorContains(t, err, "series 9: error at least one label pair")
+	require.ErrorContains(t, err, "and 999990 more")
 	require.Less(t, len(err.Error()), maxAnswer)
 	require.Len(t, p.read(t), 1)
 

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/common/model"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
+	"github.com/invar-otel/invar/internal/errorlist"
 	"github.com/invar-otel/invar/internal/pprofconv"
 )
 
@@ -59,11 +60,11 @@ func (r *pyroscopeReceiver) Push(ctx context.Context, req *connect.Request[pushv
 // readPush reads the profiles of a request, and returns what is wrong with those
 // that are left out. If the error is errUnavailable, not all were read.
 func readPush(to *reading, req *pushv1.PushRequest, now time.Time) error {
-	var wrong problems
+	var wrong errorlist.List
 	for i, series := range req.Series {
 		labels, name, err := readLabels(series.GetLabels())
 		if err != nil {
-			wrong.add(fmt.Errorf("series %d: %w", i, err))
+			wrong.Add(fmt.Errorf("series %d: %w", i, err))
 			continue
 		}
 		for j, sample := range series.Samples {
@@ -74,11 +75,11 @@ func readPush(to *reading, req *pushv1.PushRequest, now time.Time) error {
 			}
 			if err != nil {
 				to.budget.Return(mark)
-				wrong.add(fmt.Errorf("series %d: profile %d: %w", i, j, err))
+				wrong.Add(fmt.Errorf("series %d: profile %d: %w", i, j, err))
 			}
 		}
 	}
-	return wrong.errorOrNil()
+	return wrong.Err()
 }
 
 // readLabels makes attributes of the labels of a series, and finds its name.
