@@ -63,12 +63,12 @@ service: {pipelines: {profiles: {receivers: [pprof_scrape], exporters: [pyroscop
 `})
 	ofCart := map[string]string{"service_name": "shop-cart"}
 	ofBilling := map[string]string{"service_name": "shop-billing"}
-	// total is the sum of a column over all profiles with a name that have arrived, of
-	// stacks with this function.
-	total := func(of map[string]string, name, column, function string) int64 {
+	// total is the sum of a column over all profiles with a name that Pyroscope would
+	// store, of stacks with this function.
+	total := func(path pyroscopesink.WritePath, of map[string]string, name, column, function string) int64 {
 		of = maps.Clone(of)
 		of["__name__"] = name
-		share, all := pyroscopesink.Share(pyroscopesink.Stacks(sink.Profiles(of), column), func(s pyroscopesink.Stack) bool { return s.Has(function) })
+		share, all := pyroscopesink.Share(pyroscopesink.Stacks(sink.Stored(path, of), column), func(s pyroscopesink.Stack) bool { return s.Has(function) })
 		return int64(share*float64(all) + 0.5)
 	}
 	// measured waits until all that was done has arrived.
@@ -78,8 +78,10 @@ service: {pipelines: {profiles: {receivers: [pprof_scrape], exporters: [pyroscop
 		harness.Eventually(t, 30*time.Second, func() error {
 			differences = nil
 			within := func(name, column, function string, least, most float64) {
-				if got := float64(total(of, name, column, function)); got < least || got > most {
-					differences = append(differences, fmt.Sprintf("%s %s of %s is %.0f, want %.0f to %.0f", name, column, function, got, least, most))
+				for _, path := range []pyroscopesink.WritePath{pyroscopesink.Ingester, pyroscopesink.SegmentWriter} {
+					if got := float64(total(path, of, name, column, function)); got < least || got > most {
+						differences = append(differences, fmt.Sprintf("%s %s of %s is %.0f by the %s, want %.0f to %.0f", name, column, function, got, path, least, most))
+					}
 				}
 			}
 			bytes := float64(done.AllocatedBytes)
@@ -117,7 +119,7 @@ service: {pipelines: {profiles: {receivers: [pprof_scrape], exporters: [pyroscop
 			"block":       "contentions/count delay/nanoseconds",
 			"mutex":       "contentions/count delay/nanoseconds",
 		} {
-			got := sink.Profiles(map[string]string{"service_name": "shop-cart", "__name__": name})
+			got := sink.Stored(pyroscopesink.Ingester, map[string]string{"service_name": "shop-cart", "__name__": name})
 			assert.NotEmpty(t, got, name)
 			for _, p := range got {
 				if got := columns(p.Pprof); name != "memory" || got != "inuse_objects/count inuse_space/bytes" { // as if nothing is known to be allocated

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -14,7 +15,10 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/google/pprof/profile"
+	googlev1 "github.com/grafana/pyroscope/api/gen/proto/go/google/v1"
+	pushv1 "github.com/grafana/pyroscope/api/gen/proto/go/push/v1"
 	"github.com/grafana/pyroscope/api/gen/proto/go/push/v1/pushv1connect"
+	typesv1 "github.com/grafana/pyroscope/api/gen/proto/go/types/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -64,6 +68,56 @@ func TestPyroscopeRelay(t *testing.T) {
 			require.Equal(t, "team-"+c.name, got.Tenant)
 			require.Equal(t, map[string]string{"__name__": "process_cpu", "service_name": c.name, "k8s_namespace": "shop", "region": "eu/ä"}, got.Labels, c.name)
 			require.Equal(t, pyroscopesink.Canonical(want), pyroscopesink.Canonical(got.Pprof), c.name)
+		}
+	})
+
+	t.Run("counters", func(t *testing.T) {
+		client := pushv1connect.NewPusherServiceClient(http.DefaultClient, "http://"+addr)
+		for service, delta := range map[string]string{"cumulative": "", "differences": "false"} {
+			labels := map[string]string{"__name__": "memory", "service_name": service}
+			if delta != "" {
+				labels["__delta__"] = delta
+			}
+			for i := range 3 { // 10 more each time, or 10 each time
+				p := allocated(10)
+				if delta == "" {
+					p = allocated(int64(100 + 10*i))
+				}
+				p.TimeNanos = int64(i+1) * int64(time.Second)
+				require.NoError(t, pushProfile(t.Context(), client, "team", p, labels))
+				require.Equal(t, labels, arrived(t, sink, map[string]string{"service_name": service}, i+1)[i].Labels)
+			}
+		}
+		sum := func(service string) int64 {
+			_, total := pyroscopesink.Share(pyroscopesink.Stacks(sink.Stored(pyroscopesink.Ingester, map[string]string{"service_name": service}), "alloc_space"), func(pyroscopesink.Stack) bool { return true })
+			return total
+		}
+		require.Equal(t, int64(20), sum("cumulative"), "as if they were pushed to Pyroscope")
+		require.Equal(t, int64(30), sum("differences"))
+	})
+
+	t.Run("repairs", func(t *testing.T) {
+		// One of the samples refers to a location that is not there, and two functions
+		// have one id: what Pyroscope keeps is kept.
+		p := new(googlev1.Profile)
+		plain := allocated(10)
+		plain.Sample[0].Label = map[string][]string{"span_id": {"0102030405060708"}, "trace_id": {"0102030405060708090a0b0c0d0e0f10"}}
+		require.NoError(t, p.UnmarshalVT(uncompressed(t, plain)))
+		p.Function = append(p.Function, &googlev1.Function{Id: p.Function[0].Id, Name: p.Function[0].Name})
+		p.Sample = append(p.Sample, &googlev1.Sample{LocationId: []uint64{99}, Value: []int64{1}}, &googlev1.Sample{LocationId: []uint64{1}, Value: []int64{-1}})
+		data, err := p.MarshalVT()
+		require.NoError(t, err)
+		client := pushv1connect.NewPusherServiceClient(http.DefaultClient, "http://"+addr)
+		_, err = client.Push(t.Context(), connect.NewRequest(&pushv1.PushRequest{Series: []*pushv1.RawProfileSeries{{
+			Labels:  []*typesv1.LabelPair{{Name: "__name__", Value: "memory"}, {Name: "service_name", Value: "broken"}},
+			Samples: []*pushv1.RawSample{{RawProfile: data}},
+		}}}))
+		require.NoError(t, err)
+		got := arrived(t, sink, map[string]string{"service_name": "broken"}, 1)[0]
+		require.Equal(t, []pyroscopesink.Stack{{Functions: []string{"main"}, Value: 10}}, pyroscopesink.Stacks([]pyroscopesink.Profile{got}, "alloc_space"))
+		require.Equal(t, plain.Sample[0].Label, got.Pprof.Sample[0].Label)
+		for _, reason := range []string{"invalid_location", "negative_value"} {
+			require.InDelta(t, 1, metricValue(t, invar, "otelcol_receiver_pyroscope_dropped_profile_samples", `reason="`+reason+`"`), 0, reason)
 		}
 	})
 
@@ -337,4 +391,23 @@ service:
 			require.Equal(t, pyroscopesink.Canonical(want), pyroscopesink.Canonical(got[at].Pprof), path)
 		}
 	}
+}
+
+// allocated is a profile of what main has allocated.
+func allocated(bytes int64) *profile.Profile {
+	f := &profile.Function{ID: 1, Name: "main"}
+	l := &profile.Location{ID: 1, Line: []profile.Line{{Function: f}}}
+	return &profile.Profile{
+		SampleType: []*profile.ValueType{{Type: "alloc_space", Unit: "bytes"}},
+		Function:   []*profile.Function{f}, Location: []*profile.Location{l},
+		Sample:    []*profile.Sample{{Location: []*profile.Location{l}, Value: []int64{bytes}}},
+		TimeNanos: int64(time.Second),
+	}
+}
+
+func uncompressed(t *testing.T, p *profile.Profile) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	require.NoError(t, p.WriteUncompressed(&buf))
+	return buf.Bytes()
 }

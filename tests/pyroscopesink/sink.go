@@ -104,13 +104,18 @@ func (s *Sink) Profiles(labels map[string]string) []Profile {
 	defer s.mu.Unlock()
 	var found []Profile
 	for _, p := range s.kept {
-		matches := true
-		for name, value := range labels {
-			matches = matches && p.Labels[name] == value
-		}
-		if matches {
+		if p.has(labels) {
 			found = append(found, p)
 		}
 	}
 	return found
+}
+
+func (p Profile) has(labels map[string]string) bool {
+	for name, value := range labels {
+		if p.Labels[name] != value {
+			return false
+		}
+	}
+	return true
 }

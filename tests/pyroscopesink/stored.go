@@ -1,0 +1,88 @@
+package pyroscopesink
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// WritePath is how Pyroscope stores what it gets, its option write-path.
+type WritePath string
+
+const (
+	// Ingester is the default up to Pyroscope 1.21, and can be selected in 2: it takes
+	// allocations for counters since the start of the process, and subtracts the
+	// profile before, unless the label __delta__ is "false".
+	Ingester WritePath = "ingester"
+	// SegmentWriter is the default of Pyroscope 2: it stores what it gets.
+	SegmentWriter WritePath = "segment-writer"
+)
+
+// labelDelta is not stored in either way.
+const labelDelta = "__delta__"
+
+// Stored is what Pyroscope would store of the profiles that were kept, in their order,
+// with the labels that it would have, which include these. Values of 0 count for
+// nothing.
+func (s *Sink) Stored(path WritePath, labels map[string]string) []Profile {
+	s.mu.Lock()
+	kept := slices.Clone(s.kept)
+	s.mu.Unlock()
+	i := ingester{highest: map[string]map[string]int64{}}
+	stored := make([]Profile, 0, len(kept))
+	for _, p := range kept {
+		p.Labels = maps.Clone(p.Labels)
+		p.Pprof = p.Pprof.Copy()
+		if path == Ingester && p.Labels[labelDelta] != "false" && p.Labels["__name__"] == "memory" {
+			i.subtract(p)
+		}
+		delete(p.Labels, labelDelta)
+		if p.has(labels) {
+			stored = append(stored, p)
+		}
+	}
+	return stored
+}
+
+// ingester keeps the highest value of each stack, by series and sample type.
+type ingester struct {
+	highest map[string]map[string]int64
+}
+
+// subtract makes differences of the allocations of p. Of the first profile of a series
+// nothing is left, nor of one in which a value is less than before.
+func (i *ingester) subtract(p Profile) {
+	var series strings.Builder
+	series.WriteString(p.Tenant)
+	for _, name := range slices.Sorted(maps.Keys(p.Labels)) {
+		series.WriteString("\x00" + name + "\x00" + p.Labels[name])
+	}
+	for column, t := range p.Pprof.SampleType {
+		if t.Type != "alloc_objects" && t.Type != "alloc_space" {
+			continue
+		}
+		key := series.String() + "\x00" + t.Type
+		next := map[string]int64{}
+		for _, s := range p.Pprof.Sample {
+			next[canonicalSample(s)] += s.Value[column]
+		}
+		known, before := i.highest[key]
+		began := !before
+		for stack, v := range next {
+			began = began || v < known[stack]
+		}
+		told := map[string]bool{}
+		for _, s := range p.Pprof.Sample {
+			stack := canonicalSample(s)
+			if s.Value[column] = 0; !began && !told[stack] {
+				s.Value[column] = next[stack] - known[stack]
+			}
+			told[stack] = true
+		}
+		if began {
+			known = map[string]int64{}
+		}
+		maps.Copy(known, next)
+		i.highest[key] = known
+	}
+}
