@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -49,6 +50,8 @@ type profileReceiver struct {
 
 	started  bool // as the one receiver of the process
 	stopping atomic.Bool
+	// begin is startProfiler, but for tests.
+	begin    func(ctx context.Context, host component.Host, offCPU float64) error
 	starting sync.WaitGroup
 	hurry    context.CancelFunc // ends the start of the profiler; nil before Start
 	// The next two are for those who have waited for starting; nil unless they run.
@@ -86,6 +89,7 @@ func newReceiver(set receiver.Settings, cfg *Config, next xconsumer.Profiles) (x
 		known:   newKnownProcesses(procfs, cfg.Targets.RelabelConfigs()),
 		stopped: make(chan struct{}),
 	}
+	r.begin = r.startProfiler
 	if !cfg.Targets.Empty() {
 		r.discovery = promdiscovery.NewManager(promdiscovery.Settings{
 			Jobs:   map[string]discovery.Configs{job: cfg.Targets.Configs()},
@@ -119,11 +123,14 @@ func (r *profileReceiver) Start(ctx context.Context, host component.Host) error 
 // run starts the profiler and says so if it cannot.
 func (r *profileReceiver) run(ctx context.Context, host component.Host) {
 	missing := privilege.Host{Proc: procfs, Sys: sysfs}.Missing()
-	err := r.startProfiler(ctx, host)
+	err := r.startWithoutWhatIsMissing(ctx, host)
 	if ctx.Err() != nil {
 		return // Shutdown did not wait for it
 	}
 	if err != nil {
+		if !strings.Contains(strings.ToLower(err.Error()), "rlimit") {
+			missing = slices.DeleteFunc(missing, func(l privilege.Lack) bool { return l.Memlock })
+		}
 		err = fmt.Errorf("the host is not profiled: %w", errors.Join(slices.Concat([]error{err}, lacks(missing, true), lacks(missing, false))...))
 		r.logger.Error("Profiles of the host are missing", zap.Error(err))
 		r.status.Permanent(err)
@@ -133,6 +140,25 @@ func (r *profileReceiver) run(ctx context.Context, host component.Host) {
 		r.logger.Warn("Some profiles of the host are incomplete", zap.Error(lack))
 	}
 	r.logger.Info("The host is profiled", zap.Int("samples_per_second", r.cfg.SampleRate))
+}
+
+// startWithoutWhatIsMissing starts the profiler, and without off-CPU profiles if these
+// keep it from starting.
+func (r *profileReceiver) startWithoutWhatIsMissing(ctx context.Context, host component.Host) error {
+	if r.cfg.OffCPU == 0 {
+		return r.begin(ctx, host, 0)
+	}
+	var why error
+	if lack := (privilege.Host{Proc: procfs, Sys: sysfs}).OffCPU(); lack != nil {
+		why = errors.New(lack.String())
+	} else if why = r.begin(ctx, host, r.cfg.OffCPU); why == nil || ctx.Err() != nil {
+		return why
+	}
+	if err := r.begin(ctx, host, 0); err != nil {
+		return err // it is not about off-CPU profiles, or not only
+	}
+	r.logger.Warn("Off-CPU profiles of the host are missing; its CPU profiles are not", zap.Error(why))
+	return nil
 }
 
 // lacks are what is missing for everything, if fatal, or for a part only.
@@ -146,8 +172,9 @@ func lacks(missing []privilege.Lack, fatal bool) []error {
 	return errs
 }
 
-// profilerConfig is the configuration of OpenTelemetry's profiler.
-func (c *Config) profilerConfig() (*profilerconfig.Config, error) {
+// profilerConfig is the configuration of OpenTelemetry's profiler, with the part of
+// the switches away from a CPU that is recorded.
+func (c *Config) profilerConfig(offCPU float64) (*profilerconfig.Config, error) {
 	wanted, err := interpreters(c.Interpreters)
 	if err != nil {
 		return nil, err
@@ -158,7 +185,7 @@ func (c *Config) profilerConfig() (*profilerconfig.Config, error) {
 	}
 	cfg.SamplesPerSecond = c.SampleRate
 	cfg.ReporterInterval = c.Interval
-	cfg.OffCPUThreshold = c.OffCPU
+	cfg.OffCPUThreshold = offCPU
 	cfg.FilterMinProcessAge = c.MinProcessAge
 	cfg.MapScaleFactor = c.MapScale
 	cfg.Interpreters = wanted
@@ -167,13 +194,18 @@ func (c *Config) profilerConfig() (*profilerconfig.Config, error) {
 }
 
 // startProfiler makes and starts OpenTelemetry's profiler, which reports to a
-// collector of ours.
-func (r *profileReceiver) startProfiler(ctx context.Context, host component.Host) error {
-	cfg, err := r.cfg.profilerConfig()
+// collector of ours. After an error it may be called again.
+func (r *profileReceiver) startProfiler(ctx context.Context, host component.Host, offCPU float64) error {
+	cfg, err := r.cfg.profilerConfig(offCPU)
 	if err != nil {
 		return err
 	}
-	samples := newSampleCollector(r.cfg.Interval, r.send, r.ended)
+	var failed atomic.Bool // then the profiler stops the collector as intended
+	samples := newSampleCollector(r.cfg.Interval, r.send, func() {
+		if !failed.Load() {
+			r.ended()
+		}
+	})
 	create := collector.BuildProfilesReceiver(
 		collector.WithExecutableReporter(r.files),
 		collector.WithReporterFactory(func(*reporter.Config, xconsumer.Profiles) (reporter.Reporter, error) {
@@ -189,7 +221,7 @@ func (r *profileReceiver) startProfiler(ctx context.Context, host component.Host
 	}
 	// The profiler ends what it runs with the context that it is started with.
 	if err := profiler.Start(ctx, host); err != nil {
-		r.stopping.Store(true) // as intended
+		failed.Store(true)
 		return errors.Join(err, profiler.Shutdown(ctx))
 	}
 	r.profiler, r.samples = profiler, samples

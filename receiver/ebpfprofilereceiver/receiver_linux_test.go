@@ -5,6 +5,8 @@ package ebpfprofilereceiver
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -93,6 +95,47 @@ func TestCannotProfile(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 	assert.Empty(t, host, "it is said once")
 	assert.Zero(t, r.files.Held())
+}
+
+// TestOffCPUCannotStart: CPU profiles go on without off-CPU profiles, and what is said
+// is about what failed.
+func TestOffCPUCannotStart(t *testing.T) {
+	f := func(config string, fail map[float64]string, want, not string, started []float64) {
+		t.Helper()
+		r, logs, _ := newTestReceiver(t, config, consumertest.NewNop())
+		var tried []float64
+		r.begin = func(_ context.Context, _ component.Host, offCPU float64) error {
+			tried = append(tried, offCPU)
+			if text := fail[offCPU]; text != "" {
+				return errors.New(text)
+			}
+			return nil
+		}
+		host := make(statusHost, 10)
+		require.NoError(t, r.Start(t.Context(), host))
+		r.starting.Wait()
+		require.Equal(t, started, tried[len(tried)-len(started):])
+		text := ""
+		for _, l := range logs.All() {
+			text += l.Message + ": " + fmt.Sprint(l.ContextMap()["error"]) + "\n"
+		}
+		require.Contains(t, text, want)
+		if not != "" {
+			require.NotContains(t, text, not)
+		}
+		if fail[0] != "" {
+			require.Equal(t, componentstatus.StatusPermanentError, (<-host).Status())
+		}
+		require.Empty(t, host)
+		require.NoError(t, r.Shutdown(t.Context()))
+	}
+	f("off_cpu: 0.5", map[float64]string{0.5: "failed to attach to one of 2 symbols"}, "Off-CPU profiles of the host are missing; its CPU profiles are not", "RLIMIT", []float64{0})
+	f("off_cpu: 0.5", map[float64]string{0.5: "no", 0: "no verifier"}, "the host is not profiled: no verifier", "RLIMIT", []float64{0})
+	f("{}", map[float64]string{0: "no verifier"}, "the host is not profiled: no verifier", "RLIMIT", []float64{0})
+	f("{}", nil, "", "missing; its", []float64{0})
+	if slices.ContainsFunc((privilege.Host{Proc: procfs, Sys: sysfs}).Missing(), func(l privilege.Lack) bool { return l.Memlock }) {
+		f("{}", map[float64]string{0: "failed to set temporary rlimit: no"}, "RLIMIT_MEMLOCK", "", []float64{0})
+	}
 }
 
 func TestShutdownWithoutStart(t *testing.T) {
@@ -326,7 +369,7 @@ func TestShutdownWhileStarting(t *testing.T) {
 func TestProfilerConfig(t *testing.T) {
 	cfg, err := parseConfig(t, "{sample_rate: 19, interval: 1m, off_cpu: 0.25, min_process_age: 5s, map_scale: 3, interpreters: {python: false}}")
 	require.NoError(t, err)
-	got, err := cfg.profilerConfig()
+	got, err := cfg.profilerConfig(cfg.OffCPU)
 	require.NoError(t, err)
 	assert.Equal(t, 19, got.SamplesPerSecond)
 	assert.Equal(t, time.Minute, got.ReporterInterval)
@@ -340,7 +383,7 @@ func TestProfilerConfig(t *testing.T) {
 	for _, most := range []string{"{sample_rate: 1000, interval: 24h, off_cpu: 1, map_scale: 8}", "{sample_rate: 1, interval: 1s}"} {
 		cfg, err := parseConfig(t, most)
 		require.NoError(t, err)
-		_, err = cfg.profilerConfig()
+		_, err = cfg.profilerConfig(cfg.OffCPU)
 		require.NoError(t, err, "the profiler takes what the receiver does")
 	}
 }

@@ -25,6 +25,9 @@ type Lack struct {
 	// Fatal tells that nothing can be profiled without it. Otherwise some
 	// processes or names are missing.
 	Fatal bool
+	// Memlock tells that it is the limit of locked memory. What fails without it says
+	// so, and newer kernels do not count eBPF's memory against it.
+	Memlock bool
 }
 
 // String names both.
@@ -85,6 +88,7 @@ func (h Host) Missing() []Lack {
 	if limit := h.memlock(); limit != "" && limit != "unlimited" && !has(capSysResource) {
 		lack(true, "RLIMIT_MEMLOCK is "+limit+" bytes and CAP_SYS_RESOURCE, which could raise it, is missing",
 			"run with `ulimit -l unlimited`, set LimitMEMLOCK=infinity in the systemd unit, or add SYS_RESOURCE to securityContext.capabilities.add in Kubernetes")
+		lacks[len(lacks)-1].Memlock = true
 	}
 	switch h.tracefs() {
 	case missing:
@@ -111,6 +115,25 @@ func (h Host) Missing() []Lack {
 			"set hostPID: true in the pod, or run the container with --pid=host")
 	}
 	return lacks
+}
+
+// OffCPU is what off-CPU profiles lack beside that, or nil. What cannot be read is
+// taken to be there.
+func (h Host) OffCPU() *Lack {
+	if h.tracefs() != there {
+		return nil // it is not known
+	}
+	for _, path := range []string{
+		"kernel/tracing/kprobe_events", "kernel/debug/tracing/kprobe_events", "bus/event_source/devices/kprobe",
+	} {
+		if _, err := os.Stat(filepath.Join(h.Sys, path)); !errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	return &Lack{
+		What:   "the kernel has no kprobes, with which the time off a CPU is measured",
+		Remedy: "use a kernel that is built with CONFIG_KPROBE_EVENTS, or remove off_cpu",
+	}
 }
 
 func (h Host) read(root, path string) string {

@@ -112,6 +112,26 @@ func TestMissing(t *testing.T) {
 	}
 }
 
+func TestOffCPU(t *testing.T) {
+	f := func(want bool, changes map[string]string) {
+		t.Helper()
+		lack := host(t, changes).OffCPU()
+		if !want {
+			assert.Nil(t, lack)
+			return
+		}
+		require.NotNil(t, lack)
+		assert.Contains(t, lack.String(), "no kprobes")
+		assert.Contains(t, lack.String(), "remove off_cpu")
+		assert.False(t, lack.Fatal)
+	}
+	f(true, nil)
+	f(false, map[string]string{"sys/kernel/tracing/kprobe_events": "x"})
+	f(false, map[string]string{"sys/kernel/debug/tracing/kprobe_events": "x"})
+	f(false, map[string]string{"sys/bus/event_source/devices/kprobe/type": "8"})
+	f(false, map[string]string{"sys/kernel/tracing/events/header": ""}) // not known
+}
+
 func TestUnreadable(t *testing.T) {
 	for _, l := range (Host{Proc: "/nowhere", Sys: "/nowhere"}).Missing() {
 		assert.Contains(t, l.What, "tracefs")
