@@ -3,6 +3,7 @@ package pyroscopeexporter
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -146,5 +147,15 @@ func (o observed) Do(r *http.Request) (*http.Response, error) {
 		defer resp.Body.Close()
 		return nil, httpanswer.Error(resp)
 	}
+	resp.Body = limitedBody{io.LimitReader(resp.Body, maxAnswerSize), resp.Body}
 	return resp, nil
+}
+
+// maxAnswerSize is how much of an answer is read, decompressed, in bytes. Pyroscope's
+// repeat the labels of all series that are at fault.
+const maxAnswerSize = 1 << 20
+
+type limitedBody struct {
+	io.Reader
+	io.Closer
 }

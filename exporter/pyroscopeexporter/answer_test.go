@@ -1,11 +1,16 @@
 package pyroscopeexporter
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -146,4 +151,39 @@ func TestLongWords(t *testing.T) {
 	err := e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
 	require.LessOrEqual(t, len(err.Error()), maxWords)
 	require.Equal(t, connect.CodeUnavailable, connect.CodeOf(err))
+}
+
+// TestLargeAnswer has something that is not Pyroscope answer with what does not end,
+// as it is and in gzip.
+func TestLargeAnswer(t *testing.T) {
+	for _, zipped := range []bool{false, true} {
+		sent := atomic.Int64{}
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var to io.Writer = w
+			w.Header().Set("Content-Type", "application/json")
+			if zipped {
+				w.Header().Set("Content-Encoding", "gzip")
+				z := gzip.NewWriter(w)
+				defer z.Close()
+				to = z
+			}
+			w.WriteHeader(http.StatusServiceUnavailable)
+			block := bytes.Repeat([]byte(" "), 1<<20)
+			for sent.Load() < 256<<20 && r.Context().Err() == nil {
+				n, err := to.Write(block)
+				sent.Add(int64(n))
+				if err != nil {
+					return
+				}
+			}
+		}))
+		e := exporterFor(t, server.URL, "")
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		require.Error(t, e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a")))))
+		runtime.ReadMemStats(&after)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64<<20), "gzip: %t", zipped)
+		server.CloseClientConnections()
+		server.Close()
+	}
 }

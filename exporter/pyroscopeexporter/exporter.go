@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/grafana/pyroscope/api/gen/proto/go/push/v1/pushv1connect"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -82,7 +83,8 @@ func (e *pyroscopeExporter) start(ctx context.Context, host component.Host) erro
 	}
 	httpanswer.KeepPost(client)
 	e.http = client
-	e.client = pushv1connect.NewPusherServiceClient(observed{client}, e.url)
+	// The client below decompresses answers, so that what is read of them is bounded.
+	e.client = pushv1connect.NewPusherServiceClient(observed{client}, e.url, connect.WithAcceptCompression("gzip", nil, nil))
 	e.status.Start(host)
 	return nil
 }

@@ -21,7 +21,7 @@ var leftOutOfResources = []string{
 
 // leftOutOfSamples are the sample attributes that are no labels by default.
 // Pyroscope makes a series of every combination of a sample's labels, but for
-// span_id and, since version 2.0, trace_id.
+// span_id and, since version 1.20, trace_id.
 var leftOutOfSamples = []string{"thread.id", "thread.name", "cpu.logical_number", "process.*"}
 
 // names is a set of attribute names. One that ends in * stands for all that

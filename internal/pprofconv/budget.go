@@ -40,8 +40,13 @@ func (p *Pool) take(n int64) bool {
 type Budget struct {
 	pool        *Pool
 	limit, used int64
+	total       int64 // what was ever taken, that which was returned included
 	reserved    int64 // of the pool
 }
+
+// totalPerLimit bounds the work of what is refused after it has been read: a Budget
+// gives this many times its limit in all, however much is returned.
+const totalPerLimit = 4
 
 // NewBudget returns a Budget of limit bytes, which come from pool if that is not
 // nil.
@@ -74,6 +79,9 @@ func (b *Budget) Take(n int64) error {
 	if n < 0 || n > b.limit-b.used {
 		return &budgetError{ErrTooLarge, "it would take", b.limit}
 	}
+	if n > totalPerLimit*b.limit-b.total {
+		return &budgetError{ErrTooLarge, "reading all of it takes", totalPerLimit * b.limit}
+	}
 	if need := b.used + n - b.reserved; b.pool != nil && need > 0 {
 		step := max(need, reserveStep)
 		if !b.pool.take(step) {
@@ -82,6 +90,7 @@ func (b *Budget) Take(n int64) error {
 		b.reserved += step
 	}
 	b.used += n
+	b.total += n
 	return nil
 }
 

@@ -348,7 +348,7 @@ func TestBudget(t *testing.T) {
 		return err
 	}
 	for name, data := range hostile(400_000) {
-		budget := NewBudget(1<<40, nil)
+		budget := NewBudget(1<<50, nil)
 		got := taken(func() { _ = convert(data, budget) })
 		t.Logf("%-20s %5d KiB: %8d KiB taken, %8d KiB counted", name, len(data)>>10, got>>10, budget.Used()>>10)
 		require.LessOrEqual(t, got, budget.Used()*5/4+1<<20, name)
@@ -365,7 +365,7 @@ func TestBudget(t *testing.T) {
 	}
 	for name, data := range runtimeProfiles(t) {
 		message := encode(t, parsed(t, data))
-		budget := NewBudget(1<<40, nil)
+		budget := NewBudget(1<<50, nil)
 		got := taken(func() { require.NoError(t, convert(message, budget)) })
 		t.Logf("%-20s %5d B: %8d B taken, %8d B counted, %.1f times", name, len(message), got, budget.Used(), float64(budget.Used())/float64(len(message)))
 	}
@@ -391,6 +391,12 @@ func TestPool(t *testing.T) {
 	require.ErrorIs(t, small.Take(-1), ErrTooLarge)
 	require.NoError(t, small.Take(10))
 	require.ErrorIs(t, small.Take(1), ErrTooLarge)
+	for range totalPerLimit - 1 {
+		small.Return(0)
+		require.NoError(t, small.Take(10))
+	}
+	small.Return(0)
+	require.ErrorContains(t, small.Take(1), "reading all of it takes more than 40 bytes of memory")
 }
 
 func BenchmarkDecode(b *testing.B) {

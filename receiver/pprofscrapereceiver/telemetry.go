@@ -40,7 +40,7 @@ func newTelemetry(set component.TelemetrySettings, id component.ID) (*telemetry,
 	}
 	t.scrapes = counter("scrapes", "{scrapes}", "Scrapes, also those that failed, by profile.")
 	t.failed = counter("failed_scrapes", "{scrapes}", "Scrapes that brought no profile into the pipeline, by profile and reason.")
-	t.restarts = counter("counter_restarts", "{restarts}", "Cumulative profiles whose values had shrunk and were taken as they are, by profile.")
+	t.restarts = counter("counter_restarts", "{restarts}", "Cumulative profiles of which a value had shrunk or a stack was gone, taken as they are, by profile.")
 	t.dropped = counter("dropped_samples", "{samples}", "Samples left out of profiles that contradict themselves, by profile and reason.")
 	var err error
 	t.duration, err = m.Float64Histogram(prefix+"scrape_duration", metric.WithUnit("s"),

@@ -129,7 +129,7 @@ func everythingInPprof() *profile.Profile {
 				NumLabel: map[string][]int64{"bytes": {512}, "sizes": {1, 2}}, NumUnit: map[string][]string{"bytes": {"bytes"}, "sizes": {"kilobytes", "kilobytes"}},
 			},
 			{Location: []*profile.Location{folded}, Value: []int64{0, 0, 1 << 40}},
-			{Location: []*profile.Location{folded, plain, plain}, Value: []int64{0, -10_000_000, 0}}, // of a difference
+			{Location: []*profile.Location{folded, plain, plain}, Value: []int64{0, 10_000_000, 0}},
 		},
 	}
 }
