@@ -3,6 +3,7 @@ package pprofconv
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strings"
 	"unsafe"
@@ -247,7 +248,9 @@ func (m *decoding) reserve(lists map[protowire.Number]*[]span) error {
 		case fieldStringTable:
 			textBytes += len(at)
 		case fieldComment:
-			comments += numbersIn(kind, at)
+			n, err := numbersIn(kind, at)
+			comments += n
+			return err
 		}
 		return nil
 	})
@@ -272,11 +275,17 @@ func (m *decoding) reserve(lists map[protowire.Number]*[]span) error {
 	return nil
 }
 
-// numbersIn is how many numbers a repeated field has: the last byte of each is
-// less than 0x80.
-func numbersIn(kind protowire.Type, at []byte) int {
+// numbersIn is how many numbers a repeated field has, which may be packed: the last
+// byte of each is less than 0x80.
+func numbersIn(kind protowire.Type, at []byte) (int, error) {
 	if kind == protowire.VarintType {
-		return 1
+		return 1, nil
+	}
+	if kind != protowire.BytesType {
+		return 0, notMessage(errWireType)
+	}
+	if len(at) > 0 && at[len(at)-1] >= 0x80 {
+		return 0, notMessage(io.ErrUnexpectedEOF)
 	}
 	n := 0
 	for _, b := range at {
@@ -284,7 +293,7 @@ func numbersIn(kind protowire.Type, at []byte) int {
 			n++
 		}
 	}
-	return n
+	return n, nil
 }
 
 // text is a text by its index, also the first, which should be empty.

@@ -139,9 +139,13 @@ func (m *decoding) sample(data []byte, to *profile.Sample) (DropReason, error) {
 	err := fields(data, func(field protowire.Number, kind protowire.Type, _ uint64, at []byte) error {
 		switch field {
 		case fieldSampleLoc:
-			locations += numbersIn(kind, at)
+			n, err := numbersIn(kind, at)
+			locations += n
+			return err
 		case fieldSampleValue:
-			values += numbersIn(kind, at)
+			n, err := numbersIn(kind, at)
+			values += n
+			return err
 		case fieldSampleLabel:
 			if kind != protowire.BytesType {
 				return notMessage(errWireType)

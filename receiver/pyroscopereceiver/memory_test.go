@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"mime/multipart"
 	"net/http"
@@ -292,4 +293,32 @@ func newReceiverFor(t testing.TB, size int) *pyroscopeReceiver {
 	made := r.(*pyroscopeReceiver)
 	made.maxBody = defaultBodySize
 	return made
+}
+
+// TestMemoryOfAServer sends pushes of nothing but elements to a receiver as it runs, by
+// each protocol and encoding, and measures what all of it takes.
+func TestMemoryOfAServer(t *testing.T) {
+	addr := start(t, "", &pipeline{}) // its limit of a request is 200,000 bytes
+	elements := bytes.Repeat(field(1, nil), 99_000)
+	f := func(content string, body []byte, wantStatus int, header ...string) {
+		t.Helper()
+		headers := map[string]string{"Content-Type": content}
+		for i := 0; i < len(header); i += 2 {
+			headers[header[i]] = header[i+1]
+		}
+		var status int
+		var words string
+		took := allocated(func() {
+			status, words, _ = post(t, "http://"+addr+"/push.v1.PusherService/Push", headers, body)
+		})
+		require.Equal(t, wantStatus, status, words)
+		require.LessOrEqual(t, took, int64(4<<20), content)
+	}
+	f("application/proto", elements, http.StatusBadRequest)
+	f("application/proto", packed(t, elements), http.StatusBadRequest, "Content-Encoding", "gzip")
+	f("application/json", []byte(`{"series":[{}`+strings.Repeat(",{}", 60_000)+`]}`), http.StatusBadRequest)
+	f("application/json; charset=utf-8", []byte(`{"series":[{}`+strings.Repeat(",{}", 60_000)+`]}`), http.StatusBadRequest)
+	framed := append([]byte{0, 0, 0, 0, 0}, elements...)
+	binary.BigEndian.PutUint32(framed[1:], uint32(len(elements)))
+	f("application/grpc-web+proto", framed, http.StatusOK) // the status is in the trailer
 }
