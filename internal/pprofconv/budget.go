@@ -109,6 +109,9 @@ func (b *Budget) Return(used int64) {
 	}
 }
 
+// Give gives n bytes back, which are garbage.
+func (b *Budget) Give(n int64) { b.Return(b.Used() - n) }
+
 // Close gives back what was taken of the Pool. The Budget must not be used any
 // more.
 func (b *Budget) Close() {

@@ -43,7 +43,7 @@ func (in *ingestion) jfr(to *reading, body []byte, content string) error {
 		return err
 	}
 	// The parser reserves memory for as much as a recording says to contain.
-	if err := jfrcheck.Check(data, to.budget.Take, func(context uint64) int {
+	if err := jfrcheck.Check(data, to.budget, func(context uint64) int {
 		return len(labels.Contexts[int64(context)].GetLabels())
 	}); err != nil {
 		return memoryError(err)

@@ -14,7 +14,7 @@ import (
 )
 
 // What one request may take in memory, by what one profile may have: real profiles
-// become 12 to 18 times of what they are. And what all requests may take by that.
+// become 12 to 20 times of what they are. And what all requests may take by that.
 const (
 	memoryPerProfileSize = 16
 	requestsAtATime      = 4

@@ -44,15 +44,23 @@ const (
 
 const headerSize = 68
 
-// Check returns why data, which is not changed, must not be parsed. take is told
-// before memory is taken, in bytes, that of the check included, and may refuse it by
-// an error, which is in the one returned. labels tells how many labels a context of
-// a sample has.
-func Check(data []byte, take func(n int64) error, labels func(context uint64) int) error {
+// Memory is what a recording may take.
+type Memory interface {
+	// Take is told before memory is taken, in bytes, that of the check included. Its
+	// error is why it is not to be.
+	Take(n int64) error
+	// Give is told what is not needed any more.
+	Give(n int64)
+}
+
+// Check returns why data, which is not changed, must not be parsed; an error of memory
+// is in that. What the parser keeps is not given back. labels tells how many labels a
+// context of a sample has.
+func Check(data []byte, memory Memory, labels func(context uint64) int) error {
 	if len(data) == 0 {
 		return errors.New("the recording is empty")
 	}
-	c := checker{take: take, labels: labels, samples: map[sample]struct{}{}}
+	c := checker{memory: memory, labels: labels, samples: map[sample]struct{}{}}
 	for start := 0; start < len(data); {
 		size, err := chunkSize(data[start:])
 		if err == nil {
@@ -80,7 +88,7 @@ func chunkSize(data []byte) (int, error) {
 
 // checker is what is known of a recording.
 type checker struct {
-	take    func(n int64) error
+	memory  Memory
 	labels  func(context uint64) int
 	samples map[sample]struct{}
 }
@@ -100,7 +108,7 @@ func (c *checker) chunk(data []byte) error {
 	}
 	k := &chunk{
 		checker: c, reader: reader{data: data, pos: meta}, stacks: map[uint64]int{}, places: map[place]struct{}{},
-		symbols: map[uint64]int64{}, classes: map[uint64]uint64{}, kinds: map[uint64]struct{}{},
+		symbols: map[uint64]int64{}, classes: map[uint64]uint64{}, frames: map[uint64]int{},
 	}
 	if err := k.metadata(); err != nil {
 		return fmt.Errorf("metadata: %w", err)
@@ -114,7 +122,11 @@ func (c *checker) chunk(data []byte) error {
 			return fmt.Errorf("event: %w", err)
 		}
 	}
-	return k.names()
+	if err := k.names(); err != nil {
+		return err
+	}
+	c.memory.Give(k.taken)
+	return nil
 }
 
 // offset reads an offset in the header.
@@ -136,7 +148,14 @@ type chunk struct {
 	symbols map[uint64]int64  // size by id
 	classes map[uint64]uint64 // the symbol that names it by id
 	methods []constant
-	kinds   map[uint64]struct{} // the events that have samples
+	frames  map[uint64]int // of the stacks of all samples, by event
+	taken   int64          // what is not needed after the chunk
+}
+
+// take takes what is needed until the end of the chunk.
+func (k *chunk) take(n int64) error {
+	k.taken += n
+	return k.memory.Take(n)
 }
 
 // place is what makes the parser add a location rather than to use one.
@@ -149,19 +168,20 @@ type constant struct {
 }
 
 // names counts functions and locations. The parser names a method after its class
-// for every kind of event that has samples, and for two of wall-clock samples.
+// for every kind of event that has samples, and for both wall-clock and CPU time of
+// events that may count as both. A kind cannot have more of them than frames.
 func (k *chunk) names() error {
-	kinds := int64(len(k.kinds))
-	if kinds == 0 {
-		return nil
-	}
-	kinds++
-	if err := k.take(costLocation * kinds * int64(len(k.places))); err != nil {
-		return err
-	}
+	size := int64(0) // of the names of all methods
 	for _, m := range k.methods {
-		size := k.symbols[k.classes[m.typ]] + k.symbols[m.name]
-		if err := k.take(kinds * (costFunction + 2*size)); err != nil {
+		size += k.symbols[k.classes[m.typ]] + k.symbols[m.name]
+	}
+	for event, frames := range k.frames {
+		cost := costLocation * int64(min(frames, len(k.places)))
+		cost += costFunction*int64(min(frames, len(k.methods))) + 2*size
+		if name := k.types.events[event].name; name == eventOfCPU || name == eventOfWall {
+			cost *= 2
+		}
+		if err := k.memory.Take(cost); err != nil {
 			return err
 		}
 	}
@@ -303,10 +323,10 @@ func (k *chunk) sample(s sample) error {
 	if s.span != 0 || s.spanName != 0 {
 		cost += costNumbers
 	}
-	if err := k.take(cost); err != nil {
+	if err := k.memory.Take(cost); err != nil {
 		return err
 	}
 	k.samples[s] = struct{}{}
-	k.kinds[s.event] = struct{}{}
+	k.frames[s.event] += frames
 	return nil
 }

@@ -59,9 +59,15 @@ const (
 	text
 )
 
+// Events that the parser may count twice.
+const (
+	eventOfCPU  = "jdk.ExecutionSample"
+	eventOfWall = "profiler.WallClockSample"
+)
+
 // parsed are the events that the parser reads; it skips all others.
 var parsed = []string{
-	"jdk.ExecutionSample", "profiler.WallClockSample", "profiler.Malloc", "profiler.Free",
+	eventOfCPU, eventOfWall, "profiler.Malloc", "profiler.Free",
 	"jdk.ObjectAllocationInNewTLAB", "jdk.ObjectAllocationOutsideTLAB", "jdk.ObjectAllocationSample",
 	"jdk.JavaMonitorEnter", "jdk.ThreadPark", "profiler.LiveObject", "jdk.ActiveSetting",
 }
