@@ -7,6 +7,9 @@
 // OpenTelemetry's semantic conventions (pprof.*), and a label of a sample is an
 // attribute of that sample.
 //
+// Messages come from anybody. Decoder reads them with a Budget, which counts what they
+// become before it is made, and repairs what Pyroscope would repair.
+//
 // Formats:
 // https://github.com/google/pprof/blob/main/proto/profile.proto
 // https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/profiles/v1development/profiles.proto

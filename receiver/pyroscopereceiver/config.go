@@ -39,6 +39,9 @@ const (
 	// defaultProfileSize is four times what Pyroscope takes by default
 	// (validation.max-profile-size-bytes).
 	defaultProfileSize = 16 << 20
+	// maxProfileSize is the largest that can be configured: by it, a request takes 16
+	// times as much memory.
+	maxProfileSize = 1 << 30
 )
 
 func createDefaultConfig() component.Config {
@@ -60,6 +63,9 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxProfileSize <= 0 {
 		errs = errors.Join(errs, fmt.Errorf("max_profile_size: %q is not above 0; write it like 16MiB", c.MaxProfileSize))
+	}
+	if c.MaxProfileSize > maxProfileSize {
+		errs = errors.Join(errs, fmt.Errorf("max_profile_size: %q is more than %s; write it like 16MiB", c.MaxProfileSize, bytesize.Size(maxProfileSize)))
 	}
 	return errs
 }

@@ -234,6 +234,7 @@ func TestConfig(t *testing.T) {
 	}
 	wrong("max_profile_size: 4MiB", "protocols: has no http; write it like")
 	wrong("protocols: {http: }\nmax_profile_size: 0", `max_profile_size: "0B" is not above 0; write it like 16MiB`)
+	wrong("protocols: {http: }\nmax_profile_size: 2GiB", `max_profile_size: "2GiB" is more than 1GiB; write it like 16MiB`)
 	wrong("protocols: {http: }\nmax_profile_size: 4 MB", `"4 MB" is not a size`)
 	wrong("protocols: {http: {endpoints: x}}", "endpoints")
 	wrong("protocols: {grpc: }", "grpc")
