@@ -24,9 +24,20 @@ type later struct {
 // sendAll sends every tenant's series. A tenant that has to wait does not hold
 // back the others. It returns nil if all is done.
 func (d *delivery) sendAll(ctx context.Context, req *request) *later {
+	for more := true; more; {
+		var series []*tenantSeries
+		series, more = d.gather(req)
+		if l := d.sendSeries(ctx, series); l != nil {
+			return l
+		}
+	}
+	return nil
+}
+
+func (d *delivery) sendSeries(ctx context.Context, series []*tenantSeries) *later {
 	var errs errorlist.List
 	after := time.Duration(0)
-	for _, t := range d.gather(req) {
+	for _, t := range series {
 		if l := d.sendTenant(ctx, t); l != nil {
 			errs.Add(l.err)
 			after = max(after, l.after)

@@ -129,7 +129,8 @@ func TestNegativeValues(t *testing.T) {
 	p.Sample = p.Sample[1:]
 	req = requestOf(t, profilesOf(t, p, service("shop")))
 	require.NoError(t, e.push(t.Context(), req))
-	require.Empty(t, (&delivery{e}).gather(req))
+	left, _ := (&delivery{e}).gather(req)
+	require.Empty(t, left)
 	require.Len(t, s.profiles, 1)
 }
 
@@ -190,6 +191,32 @@ func TestLargeStack(t *testing.T) {
 	good.ScopeProfiles().At(0).Profiles().At(0).Samples().RemoveIf(func(s pprofile.Sample) bool { return s.AttributeIndices().At(0) > 5 })
 	require.NoError(t, e.push(t.Context(), requestOf(t, pd)))
 	require.Equal(t, []string{"good"}, s.services())
+}
+
+// TestManyScopes have the labels of one resource, which are large: they are gathered and
+// sent in several turns.
+func TestManyScopes(t *testing.T) {
+	s := newSink(t)
+	e := exporterFor(t, s.server.URL, "")
+	pd := profilesOf(t, cpuProfile(1), map[string]string{"service.name": "shop", "large": strings.Repeat("x", 1<<20)})
+	scopes := pd.ResourceProfiles().At(0).ScopeProfiles()
+	for i := range 80 {
+		sp := scopes.AppendEmpty()
+		scopes.At(0).CopyTo(sp)
+		pprofconv.SetName(sp, fmt.Sprint("name", i))
+	}
+	req := requestOf(t, pd)
+	d := &delivery{e}
+	first, more := d.gather(req)
+	require.True(t, more)
+	require.Less(t, len(first[0].series), 40)
+	require.NoError(t, e.push(t.Context(), req))
+	names := map[string]bool{}
+	for _, r := range s.profiles {
+		names[r.labels["__name__"]] = true
+	}
+	require.Len(t, names, 81)
+	require.Len(t, s.profiles, 81)
 }
 
 // TestShutdownLog: what stays in a persistent queue is not said to be dropped.

@@ -31,6 +31,7 @@ type part struct {
 	// good, or has nothing to send. It is nil before the first attempt.
 	done []bool
 	told []bool // the same of samples with negative values, which are counted
+	seen int    // resources whose conflicting labels are counted
 }
 
 // newRequest is what exporterhelper makes a request with.

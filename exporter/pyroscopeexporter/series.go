@@ -59,33 +59,42 @@ type tenantSeries struct {
 
 // tenants are the series of all tenants, in the order of their first profiles.
 type tenants struct {
-	all []*tenantSeries
-	by  map[string]*tenantSeries
+	all  []*tenantSeries
+	by   map[string]*tenantSeries
+	size int // of the labels as text, in bytes
 }
 
-// gather sorts what is not done yet into series. Profiles without samples are
-// done by that, and so are those whose kind cannot be read, which are refused.
-func (d *delivery) gather(req *request) []*tenantSeries {
+// maxGathered is how large the labels of the series are that are gathered at a time, as
+// text and about, in bytes: many scopes may have the labels of one resource.
+const maxGathered = 32 << 20
+
+// gather sorts what is not done yet into series, as far as there is room for them;
+// more reports whether it left some. Profiles without samples are done by that, and so
+// are those whose kind cannot be read, which are refused.
+func (d *delivery) gather(req *request) (series []*tenantSeries, more bool) {
 	all := &tenants{by: map[string]*tenantSeries{}}
 	for _, p := range req.parts {
-		first := p.done == nil
-		if first {
+		if p.done == nil {
 			p.done, p.told = make([]bool, p.data.ProfileCount()), make([]bool, p.data.ProfileCount())
 		}
 		ordinal := 0
-		for _, rp := range p.data.ResourceProfiles().All() {
+		for i, rp := range p.data.ResourceProfiles().All() {
 			tenant := d.cfg.Tenant.tenantOf(rp.Resource(), d.tenant)
 			labels, conflicts := d.rules.of(rp.Resource())
-			if first { // another attempt has them again
+			if i >= p.seen { // another attempt has them again
 				d.tel.conflictingLabels(conflicts)
+				p.seen = i + 1
 			}
 			for _, sp := range rp.ScopeProfiles().All() {
+				if all.size > maxGathered {
+					return all.all, true
+				}
 				d.gatherScope(all, p, tenant, labels, sp, ordinal)
 				ordinal += sp.Profiles().Len()
 			}
 		}
 	}
-	return all.all
+	return all.all, false
 }
 
 // seriesLabels are the labels of a series, also as text.
@@ -144,6 +153,7 @@ func (d *delivery) gatherScope(all *tenants, p *part, tenant string, resource []
 		s := all.series(tenant, seriesKey{part: p, labels: l.text, kind: kind, time: profile.Time(), duration: profile.DurationNano()})
 		if s.labels == nil {
 			s.labels, s.text, s.dict, s.kind = l.all, l.text, dict, kind
+			all.size += len(l.text)
 		}
 		if last := len(s.units) - 1; last < 0 || s.units[last].scope != sp.Scope() {
 			s.units = append(s.units, unit{scope: sp.Scope()})
