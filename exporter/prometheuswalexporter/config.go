@@ -79,7 +79,8 @@ type QueueConfig struct {
 }
 
 // TranslationConfig is how OTLP metrics become Prometheus series. It does not
-// concern the native lane.
+// concern the native lane; nor scraped metrics, but for TranslateScraped, and
+// for what is promoted and target_info, which are about their resources.
 type TranslationConfig struct {
 	Strategy                          otlptranslator.TranslationStrategyOption `mapstructure:"strategy"`
 	Namespace                         string                                   `mapstructure:"namespace"`
@@ -91,6 +92,9 @@ type TranslationConfig struct {
 	PromoteScopeMetadata              bool                                     `mapstructure:"promote_scope_metadata"`
 	ConvertHistogramsToNHCB           bool                                     `mapstructure:"convert_histograms_to_nhcb"`
 	AllowDeltaTemporality             bool                                     `mapstructure:"allow_delta_temporality"`
+	// TranslateScraped makes no difference between scraped metrics, which
+	// otherwise keep the names they have, and others.
+	TranslateScraped bool `mapstructure:"translate_scraped"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -127,8 +131,9 @@ func createDefaultConfig() component.Config {
 			BatchSendDeadline: 5 * time.Second,
 		},
 		Translation: TranslationConfig{
-			Strategy:   otlptranslator.UnderscoreEscapingWithSuffixes,
-			TargetInfo: true,
+			Strategy:             otlptranslator.UnderscoreEscapingWithSuffixes,
+			TargetInfo:           true,
+			PromoteScopeMetadata: true,
 		},
 	}
 }

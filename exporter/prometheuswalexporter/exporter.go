@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
-	"github.com/prometheus/prometheus/storage/remote/otlptranslator/prometheusremotewrite"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/exporter"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/translate"
 	"github.com/invar-otel/invar/internal/healthstatus"
 	"github.com/invar-otel/invar/internal/promlane"
 )
@@ -27,20 +27,20 @@ import (
 // walExporter is the exporter: it owns the parts and their goroutines. See
 // doc.go for how they fit.
 type walExporter struct {
-	cfg       *Config
-	set       exporter.Settings
-	logger    *zap.Logger
-	now       func() time.Time
-	table     *series.Table
-	tel       *telemetry
-	status    *healthstatus.Reporter
-	writer    *writer
-	delivery  *delivery
-	disk      *disk
-	relabel   []*relabel.Config
-	external  []labels.Label // sorted
-	relabels  bool           // there is something that can change or drop a series
-	translate prometheusremotewrite.Settings
+	cfg        *Config
+	set        exporter.Settings
+	logger     *zap.Logger
+	now        func() time.Time
+	table      *series.Table
+	tel        *telemetry
+	status     *healthstatus.Reporter
+	writer     *writer
+	delivery   *delivery
+	disk       *disk
+	relabel    []*relabel.Config
+	external   []labels.Label // sorted
+	relabels   bool           // there is something that can change or drop a series
+	translator *translate.Translator
 	// logSampled is for what a bad client could repeat without end.
 	logSampled *zap.Logger
 
@@ -70,17 +70,17 @@ func newExporter(set exporter.Settings, cfg *Config) (*walExporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	translate, err := cfg.translation()
+	translation, err := cfg.translation()
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now
 	e := &walExporter{
 		cfg: cfg, set: set, logger: set.Logger, now: now,
-		table:     series.NewTable(now()),
-		status:    &healthstatus.Reporter{},
-		relabel:   relabelConfigs,
-		translate: translate,
+		table:      series.NewTable(now()),
+		status:     &healthstatus.Reporter{},
+		relabel:    relabelConfigs,
+		translator: translate.New(translation),
 		logSampled: set.Logger.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 			return zapcore.NewSamplerWithOptions(c, time.Minute, 1, 0)
 		})),

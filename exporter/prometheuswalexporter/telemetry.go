@@ -13,6 +13,7 @@ import (
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/translate"
 )
 
 // Why samples are dropped, the values of the attribute reason.
@@ -41,7 +42,8 @@ type telemetry struct {
 	damagedRecords           metric.Int64Counter
 	appendFailures           metric.Int64Counter
 	notLoggedSamples         metric.Int64Counter
-	untranslatedPoints       metric.Int64Counter
+	untranslatedBatches      metric.Int64Counter
+	untranslatedItems        metric.Int64Counter
 	retries                  metric.Int64Counter
 	requestDuration          metric.Float64Histogram
 	requestBytes             metric.Int64Counter
@@ -91,7 +93,8 @@ func newTelemetry(set component.TelemetrySettings, id component.ID, observe func
 	t.damagedRecords = counter(prefix+"damaged_records", "{records}", "Parts of the log that could not be read.")
 	t.appendFailures = counter(prefix+"append_failures", "{records}", "Writes to the log that failed.")
 	t.notLoggedSamples = counter(prefix+"not_logged_samples", "{samples}", "Samples passed to the queues without being in the log.")
-	t.untranslatedPoints = counter(prefix+"untranslated_batches", "{batches}", "OTLP batches of which a part has no Prometheus translation.")
+	t.untranslatedBatches = counter(prefix+"untranslated_batches", "{batches}", "OTLP batches of which a part has no Prometheus translation.")
+	t.untranslatedItems = counter(prefix+"untranslated_items", "{items}", "Data points, exemplars and attributes of OTLP metrics that have no Prometheus translation, by reason.")
 	t.retries = counter(prefix+"retries", "{requests}", "Requests that were sent again.")
 	t.requestBytes = counter(prefix+"request_bytes", "By", "Compressed bytes of the requests that were answered.")
 	var err error
@@ -144,7 +147,17 @@ func (t *telemetry) damaged(n int)   { t.add(t.damagedRecords, n) }
 func (t *telemetry) notLogged(n int) { t.add(t.notLoggedSamples, n) }
 func (t *telemetry) retried()        { t.add(t.retries, 1) }
 
-func (t *telemetry) untranslated() { t.add(t.untranslatedPoints, 1) }
+// untranslated counts a batch of which a part was lost. Samples that the
+// appender refused are in droppedSamples.
+func (t *telemetry) untranslated(losses translate.Losses) {
+	t.add(t.untranslatedBatches, 1)
+	for _, l := range losses {
+		if l.Reason != translate.Refused {
+			t.untranslatedItems.Add(context.Background(), int64(l.Items), t.self,
+				metric.WithAttributes(attribute.String("reason", string(l.Reason))))
+		}
+	}
+}
 
 func (t *telemetry) sentPoints(c remotewrite.Counts)   { t.add(t.sent, c.Samples+c.Histograms) }
 func (t *telemetry) failedPoints(c remotewrite.Counts) { t.add(t.failed, c.Samples+c.Histograms) }

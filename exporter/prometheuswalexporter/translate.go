@@ -6,105 +6,123 @@ import (
 	"fmt"
 
 	"github.com/prometheus/otlptranslator"
-	promconfig "github.com/prometheus/prometheus/config"
-	"github.com/prometheus/prometheus/storage/remote/otlptranslator/prometheusremotewrite"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/translate"
 )
 
 // translation returns the translator's settings, or an error naming the key
 // that cannot be.
-func (c *Config) translation() (prometheusremotewrite.Settings, error) {
+func (c *Config) translation() (translate.Settings, error) {
 	t := &c.Translation
 	switch t.Strategy {
 	case otlptranslator.UnderscoreEscapingWithSuffixes, otlptranslator.UnderscoreEscapingWithoutSuffixes,
 		otlptranslator.NoUTF8EscapingWithSuffixes, otlptranslator.NoTranslation:
 	default:
-		return prometheusremotewrite.Settings{}, fmt.Errorf(
+		return translate.Settings{}, fmt.Errorf(
 			"translation::strategy: %q is not known; use %s, %s, %s or %s", t.Strategy,
 			otlptranslator.UnderscoreEscapingWithSuffixes, otlptranslator.UnderscoreEscapingWithoutSuffixes,
 			otlptranslator.NoUTF8EscapingWithSuffixes, otlptranslator.NoTranslation)
 	}
 	if t.PromoteAllResourceAttributes && len(t.PromoteResourceAttributes) > 0 {
-		return prometheusremotewrite.Settings{}, errors.New(
+		return translate.Settings{}, errors.New(
 			"translation::promote_resource_attributes: has no effect besides promote_all_resource_attributes: true; remove one of them")
 	}
 	if !t.PromoteAllResourceAttributes && len(t.IgnoreResourceAttributes) > 0 {
-		return prometheusremotewrite.Settings{}, errors.New(
+		return translate.Settings{}, errors.New(
 			"translation::ignore_resource_attributes: has no effect without promote_all_resource_attributes: true; add it or remove the key")
 	}
-	return prometheusremotewrite.Settings{
-		Namespace:         t.Namespace,
-		DisableTargetInfo: !t.TargetInfo,
-		AddMetricSuffixes: t.Strategy.ShouldAddSuffixes(),
-		AllowUTF8:         !t.Strategy.ShouldEscape(),
-		PromoteResourceAttributes: prometheusremotewrite.NewPromoteResourceAttributes(promconfig.OTLPConfig{
-			PromoteAllResourceAttributes: t.PromoteAllResourceAttributes,
-			PromoteResourceAttributes:    t.PromoteResourceAttributes,
-			IgnoreResourceAttributes:     t.IgnoreResourceAttributes,
-		}),
-		KeepIdentifyingResourceAttributes: t.KeepIdentifyingResourceAttributes,
-		ConvertHistogramsToNHCB:           t.ConvertHistogramsToNHCB,
-		AllowDeltaTemporality:             t.AllowDeltaTemporality,
-		PromoteScopeMetadata:              t.PromoteScopeMetadata,
-		LabelNameUnderscoreSanitization:   true,
+	return translate.Settings{
+		Namespace:        t.Namespace,
+		Strategy:         t.Strategy,
+		TargetInfo:       t.TargetInfo,
+		PromoteAll:       t.PromoteAllResourceAttributes,
+		Promote:          t.PromoteResourceAttributes,
+		Ignore:           t.IgnoreResourceAttributes,
+		KeepIdentifying:  t.KeepIdentifyingResourceAttributes,
+		PromoteScope:     t.PromoteScopeMetadata,
+		HistogramsToNHCB: t.ConvertHistogramsToNHCB,
+		AllowDelta:       t.AllowDeltaTemporality,
+		TranslateScraped: t.TranslateScraped,
 	}, nil
 }
 
-// ConsumeMetrics implements consumer.Metrics: the pdata lane. Points that have
-// no translation are dropped, counted and logged; the others are committed
-// before it returns.
+// ConsumeMetrics implements consumer.Metrics: the pdata lane. What has no
+// translation is dropped, counted and logged, and costs itself only; the rest
+// is committed before it returns.
+//
+// A part that was dropped is no error: the sender would take all of it for
+// lost. Upstream's OTLP receiver has no way to say partialSuccess either: its
+// answer is empty unless its consumer returns an error. Only if nothing at all
+// was taken is there one, of InvalidArgument: 400 over HTTP.
+//
+// Samples of OTLP may be older than what the series has: there are receivers
+// that take them. Those of one client cost no other one: what a receiver
+// refuses is divided until it is alone. What is too far in the future is
+// refused here, as it is in Prometheus. Samples that were scraped, and
+// staleness markers, are committed with RejectOutOfOrder, as in the native lane.
 func (e *walExporter) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
 	a := e.newAppender()
-	before := md.DataPointCount()
-	_, terr := prometheusremotewrite.NewPrometheusConverter(a).FromMetrics(ctx, md, e.translate)
-	if ctx.Err() != nil {
+	losses, err := e.translator.Translate(ctx, md, a, e.now())
+	if err != nil {
 		_ = a.Rollback() // cannot fail
-		return ctx.Err()
+		return err
 	}
 	got := len(a.batch.samples)
 	if err := a.Commit(); err != nil {
 		return err
 	}
-	if terr == nil {
+	if len(losses) == 0 {
 		return nil
 	}
-	e.tel.untranslated()
-	if hasDelta(md) && !e.translate.AllowDeltaTemporality {
-		terr = fmt.Errorf("%w: metrics of delta temporality cannot be Prometheus series; "+
-			"put a deltatocumulative processor before this exporter, or set translation::allow_delta_temporality", terr)
-		e.status.Failing(reasonTranslation, terr)
-	}
-	e.logSampled.Warn("Dropped metrics that have no Prometheus translation", zap.Error(terr))
-	if got == 0 && before > 0 {
-		return consumererror.NewPermanent(terr)
+	e.reportLosses(losses)
+	if got == 0 && losses.Points() > 0 {
+		return consumererror.NewPermanent(status.Error(codes.InvalidArgument, "no data point has a Prometheus translation: "+explain(losses[0])))
 	}
 	return nil
 }
 
-// hasDelta reports whether a metric is of delta temporality.
-func hasDelta(md pmetric.Metrics) bool {
-	for _, rm := range md.ResourceMetrics().All() {
-		for _, sm := range rm.ScopeMetrics().All() {
-			for _, m := range sm.Metrics().All() {
-				if temporality(m) == pmetric.AggregationTemporalityDelta {
-					return true
-				}
-			}
+// reportLosses counts what was dropped and logs each reason, once a minute.
+func (e *walExporter) reportLosses(losses translate.Losses) {
+	e.tel.untranslated(losses)
+	for _, l := range losses {
+		if l.Reason == translate.DeltaTemporality {
+			e.status.Failing(reasonTranslation, errors.New(explain(l)))
 		}
+		// The reason is in the message, by which entries are sampled.
+		e.logSampled.Warn("Dropped a part of OTLP metrics, which has no Prometheus translation: "+string(l.Reason),
+			zap.String("metric", l.Metric), zap.Int("dropped", l.Items), zap.String("reason", explain(l)))
 	}
-	return false
 }
 
-func temporality(m pmetric.Metric) pmetric.AggregationTemporality {
-	switch m.Type() {
-	case pmetric.MetricTypeSum:
-		return m.Sum().AggregationTemporality()
-	case pmetric.MetricTypeHistogram:
-		return m.Histogram().AggregationTemporality()
-	case pmetric.MetricTypeExponentialHistogram:
-		return m.ExponentialHistogram().AggregationTemporality()
+// explanations say what was wrong, and what to do about it if there is
+// something.
+var explanations = map[translate.Reason]string{
+	translate.DeltaTemporality: "metrics of delta temporality cannot be Prometheus series; " +
+		"put a deltatocumulative processor before this exporter, or set translation::allow_delta_temporality",
+	translate.UnspecifiedTemporality:   "the metric does not say whether it is cumulative",
+	translate.InvalidName:              "the metric's name cannot be translated",
+	translate.InvalidAttribute:         "an attribute of the data point cannot be a label",
+	translate.NoValue:                  "the data point has no value",
+	translate.NoTimestamp:              "the data point has no timestamp",
+	translate.InFuture:                 "the data point is more than 10 minutes ahead of the clock here; look at the clock of its sender",
+	translate.InvalidHistogram:         "the histogram contradicts itself",
+	translate.UnsupportedScale:         "the exponential histogram is too coarse for a native one",
+	translate.Refused:                  "the sample cannot be a series",
+	translate.ExemplarWithoutValue:     "an exemplar has no value",
+	translate.ExemplarTooLong:          "the attributes of an exemplar are longer than the 128 characters that receivers take; its trace and span are kept",
+	translate.InvalidResourceAttribute: "an attribute of the resource cannot be a label",
+	translate.InvalidScopeAttribute:    "an attribute of the scope cannot be a label",
+}
+
+func explain(l translate.Loss) string {
+	text := explanations[l.Reason]
+	if l.Detail != "" {
+		text += ": " + l.Detail
 	}
-	return pmetric.AggregationTemporalityUnspecified
+	return text
 }

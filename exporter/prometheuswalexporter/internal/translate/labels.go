@@ -1,0 +1,322 @@
+package translate
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/invar-otel/invar/internal/promlane"
+)
+
+// Resource attributes that become job and instance.
+const (
+	serviceName      = "service.name"
+	serviceNamespace = "service.namespace"
+	serviceInstance  = "service.instance.id"
+)
+
+const (
+	scopePrefix    = "otel_scope_"
+	scopeName      = "otel_scope_name"
+	scopeVersion   = "otel_scope_version"
+	scopeSchemaURL = "otel_scope_schema_url"
+)
+
+// commonLabels are those of the resource and the scope, sorted by name.
+type commonLabels struct {
+	list  []commonLabel
+	ready bool
+}
+
+type commonLabel struct {
+	labels.Label
+	wins bool // over an attribute of the point
+}
+
+func (c *commonLabels) reset() {
+	clear(c.list)
+	c.list, c.ready = c.list[:0], false
+}
+
+// set adds a label, or replaces the value it has.
+func (c *commonLabels) set(name, value string, wins bool) {
+	if value != "" {
+		c.list = append(c.list, commonLabel{Label: labels.Label{Name: name, Value: value}, wins: wins})
+	}
+}
+
+// sort ends the setting: of labels with one name the last one counts.
+func (c *commonLabels) sort() {
+	slices.SortStableFunc(c.list, func(a, b commonLabel) int { return strings.Compare(a.Name, b.Name) })
+	kept := c.list[:0]
+	for i, l := range c.list {
+		if i+1 == len(c.list) || c.list[i+1].Name != l.Name {
+			kept = append(kept, l)
+		}
+	}
+	c.list, c.ready = kept, true
+}
+
+// prepareCommon makes the labels that all points of a scope share.
+func (w *worker) prepareCommon(kind int, sm pmetric.ScopeMetrics) {
+	c := &w.common[kind]
+	if w.set.PromoteAll || len(w.promoted) > 0 {
+		for name, v := range w.attributes.All() {
+			if w.promoted[name] == w.set.PromoteAll {
+				continue
+			}
+			label, err := w.labelName(name)
+			if err != nil {
+				w.lose(InvalidResourceAttribute, 1, err.Error())
+				continue
+			}
+			c.set(label, text(v), false)
+		}
+	}
+	job, instance := w.identity(kind)
+	c.set(model.JobLabel, job, true)
+	c.set(model.InstanceLabel, instance, true)
+	if kind == ofScrape {
+		if !promlane.IsScrapeScope(sm.Scope().Name()) {
+			w.scopeLabels(c, sm, func(attribute string) (string, error) { return scopePrefix + valid(attribute), nil })
+		}
+	} else if w.set.PromoteScope {
+		w.scopeLabels(c, sm, func(attribute string) (string, error) { return w.labelName(scopePrefix + attribute) })
+	}
+	c.sort()
+}
+
+// identity returns job and instance. A scraped job is what it was, though a
+// processor may have put a namespace beside it.
+func (w *worker) identity(kind int) (job, instance string) {
+	if v, ok := w.attributes.Get(serviceName); ok {
+		job = text(v)
+		if ns, ok := w.attributes.Get(serviceNamespace); ok && kind == ofOTLP {
+			job = text(ns) + "/" + job
+		}
+	}
+	if v, ok := w.attributes.Get(serviceInstance); ok {
+		instance = text(v)
+	}
+	return job, instance
+}
+
+// scopeLabels tells scopes apart: two may have metrics of one name.
+func (w *worker) scopeLabels(c *commonLabels, sm pmetric.ScopeMetrics, nameOf func(string) (string, error)) {
+	scope := sm.Scope()
+	for name, v := range scope.Attributes().All() {
+		if name == "" {
+			w.lose(InvalidScopeAttribute, 1, "the attribute has no name")
+			continue
+		}
+		label, err := nameOf(name)
+		if err != nil {
+			w.lose(InvalidScopeAttribute, 1, err.Error())
+			continue
+		}
+		c.set(label, text(v), true)
+	}
+	c.set(scopeName, valid(scope.Name()), true)
+	c.set(scopeVersion, valid(scope.Version()), true)
+	c.set(scopeSchemaURL, valid(sm.SchemaUrl()), true)
+}
+
+// text is the value of a label.
+func text(v pcommon.Value) string {
+	if v.Type() == pcommon.ValueTypeStr {
+		return valid(v.Str())
+	}
+	return valid(v.AsString())
+}
+
+// setLabels makes the labels of a point, all but the name and the boundary, for
+// which there is room: boundary is the name of that label, or empty. It reports
+// false if an attribute cannot be a label; then the point is lost.
+func (w *worker) setLabels(attributes pcommon.Map, boundary string) bool {
+	if !w.setAttributes(attributes, boundary) {
+		return false
+	}
+	kind := ofOTLP
+	if w.metric.scraped {
+		kind = ofScrape
+	}
+	w.mergeCommon(w.common[kind].list)
+	w.nameAt = w.makeRoom(model.MetricNameLabel)
+	w.bound = -1
+	if boundary != "" {
+		w.bound = w.makeRoom(boundary) // behind __name__: that keeps its place
+	}
+	return true
+}
+
+// setAttributes sets the labels that are attributes, sorted.
+func (w *worker) setAttributes(attributes pcommon.Map, boundary string) bool {
+	w.pairs = w.pairs[:0]
+	for name, v := range attributes.All() {
+		if name == "" {
+			w.lose(InvalidAttribute, 1, "an attribute has no name")
+			return false
+		}
+		if name == model.MetricNameLabel {
+			continue
+		}
+		w.pairs = append(w.pairs, labels.Label{Name: name, Value: text(v)})
+	}
+	sortPairs(w.pairs)
+	switch {
+	case w.metric.scraped:
+	case w.escape:
+		// Attributes of one translation are joined in the order of their names.
+		sorted := true
+		for i := range w.pairs {
+			name, err := w.labelName(w.pairs[i].Name)
+			if err != nil {
+				w.lose(InvalidAttribute, 1, err.Error())
+				return false
+			}
+			w.pairs[i].Name = name
+			sorted = sorted && (i == 0 || w.pairs[i-1].Name < name)
+		}
+		if !sorted {
+			w.join()
+		}
+	default:
+		for i := range w.pairs {
+			w.pairs[i].Name = valid(w.pairs[i].Name)
+		}
+	}
+	if boundary != "" {
+		w.moveAside(boundary)
+	}
+	return true
+}
+
+func sortPairs(pairs []labels.Label) {
+	byName := func(a, b labels.Label) int { return strings.Compare(a.Name, b.Name) }
+	if !slices.IsSortedFunc(pairs, byName) {
+		slices.SortStableFunc(pairs, byName)
+	}
+}
+
+// join sorts the pairs again and makes one of those with the same name.
+func (w *worker) join() {
+	sortPairs(w.pairs)
+	kept := w.pairs[:0]
+	for i, n := 0, len(w.pairs); i < n; {
+		p, end := w.pairs[i], i+1
+		for end < n && w.pairs[end].Name == p.Name {
+			end++
+		}
+		if end > i+1 {
+			p.Value = joinValues(w.pairs[i:end])
+		}
+		kept = append(kept, p)
+		i = end
+	}
+	w.pairs = kept
+}
+
+func joinValues(pairs []labels.Label) string {
+	var b strings.Builder
+	for _, p := range pairs {
+		if b.Len() > 0 {
+			b.WriteByte(';')
+		}
+		b.WriteString(p.Value)
+	}
+	return b.String()
+}
+
+// moveAside renames an attribute that is called like the boundary's label, as
+// Prometheus does with what a target exposes.
+func (w *worker) moveAside(boundary string) {
+	i, found := w.find(boundary)
+	if !found {
+		return
+	}
+	v := w.pairs[i].Value
+	w.pairs = slices.Delete(w.pairs, i, i+1)
+	name := "exported_" + boundary
+	for i, found = w.find(name); found; i, found = w.find(name) {
+		name = "exported_" + name
+	}
+	w.pairs = slices.Insert(w.pairs, i, labels.Label{Name: name, Value: v})
+}
+
+func (w *worker) find(name string) (int, bool) {
+	return slices.BinarySearchFunc(w.pairs, name, func(p labels.Label, name string) int { return strings.Compare(p.Name, name) })
+}
+
+// mergeCommon merges the labels of the resource and the scope in.
+func (w *worker) mergeCommon(common []commonLabel) {
+	if len(common) == 0 {
+		return
+	}
+	merged, own := w.spare[:0], w.pairs
+	for i := range common {
+		c := &common[i]
+		for len(own) > 0 && own[0].Name < c.Name {
+			merged, own = append(merged, own[0]), own[1:]
+		}
+		l := c.Label
+		if len(own) > 0 && own[0].Name == c.Name {
+			if !c.wins && own[0].Value != "" {
+				l = own[0]
+			}
+			own = own[1:]
+		}
+		merged = append(merged, l)
+	}
+	w.pairs, w.spare = append(merged, own...), w.pairs
+}
+
+// makeRoom returns the place of a label whose value is set for each sample.
+func (w *worker) makeRoom(name string) int {
+	i, found := w.find(name)
+	if !found {
+		w.pairs = slices.Insert(w.pairs, i, labels.Label{Name: name})
+	}
+	return i
+}
+
+// append appends a sample of the point at hand. boundary is the value of its
+// boundary label, which the series lacks if it is empty.
+func (w *worker) append(p *point, name, boundary string, v float64) {
+	w.appendSample(p, name, boundary, v, nil)
+}
+
+func (w *worker) appendSample(p *point, name, boundary string, v float64, h *nativeHistogram) {
+	w.pairs[w.nameAt].Value = name
+	if w.bound >= 0 {
+		w.pairs[w.bound].Value = boundary
+	}
+	w.build()
+	opts := w.metric.opts
+	opts.Exemplars = p.exemplars
+	// A scraper takes nothing older than what it has; and no staleness marker
+	// should come after the series is alive again.
+	opts.RejectOutOfOrder = w.metric.scraped || p.stale
+	w.send(p.start, p.at, v, h, opts)
+}
+
+// build makes w.labels of the pairs that have a value.
+func (w *worker) build() {
+	w.builder.Reset()
+	for i := range w.pairs {
+		if w.pairs[i].Value != "" {
+			w.builder.Add(w.pairs[i].Name, w.pairs[i].Value)
+		}
+	}
+	w.builder.Overwrite(&w.labels)
+}
+
+func (w *worker) send(st, t int64, v float64, h *nativeHistogram, opts storage.AOptions) {
+	if _, err := w.app.Append(0, w.labels, st, t, v, h, nil, opts); err != nil {
+		w.lose(Refused, 1, err.Error())
+	}
+}

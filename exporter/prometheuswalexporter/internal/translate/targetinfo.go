@@ -1,0 +1,148 @@
+package translate
+
+import (
+	"slices"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/metadata"
+	"github.com/prometheus/prometheus/storage"
+)
+
+const (
+	targetInfoName = "target_info"
+	// targetInfoInterval is half of PromQL's lookback: a batch that spans more
+	// time needs more than one sample to be joined with.
+	targetInfoInterval = 150_000 // ms
+	// maxTargetInfo bounds how many those are, for a resource and request: an
+	// hour's. Two points decades apart would ask for millions.
+	maxTargetInfo = 24
+)
+
+// targetInfo is the series that tells of a resource.
+type targetInfo struct {
+	labels labels.Labels
+	times  []int64 // ms
+}
+
+// describeResource notes the series of the resource at hand for the times of
+// its points.
+func (w *worker) describeResource() {
+	if !w.set.TargetInfo || w.to < w.from {
+		return
+	}
+	w.metric = metric{}
+	if !w.setInfoLabels() {
+		return
+	}
+	w.build()
+	t := w.infoOf(w.labels)
+	if w.scraped {
+		t.times = append(t.times, w.to)
+		return
+	}
+	at := w.from
+	if steps := (w.to - w.from) / targetInfoInterval; steps > maxTargetInfo {
+		at += (steps - maxTargetInfo) * targetInfoInterval
+	}
+	for ; at < w.to; at += targetInfoInterval {
+		t.times = append(t.times, at)
+	}
+	t.times = append(t.times, w.to)
+}
+
+// infoOf returns the series with these labels, or begins it. Two resources may
+// have the same one.
+func (w *worker) infoOf(ls labels.Labels) *targetInfo {
+	hash := ls.Hash()
+	if i, ok := w.infoIDs[hash]; ok && labels.Equal(w.info[i].labels, ls) {
+		return &w.info[i]
+	}
+	if w.infoIDs == nil {
+		w.infoIDs = make(map[uint64]int)
+	}
+	w.infoIDs[hash] = len(w.info)
+	w.info = append(w.info, targetInfo{labels: ls.Copy()})
+	return &w.info[len(w.info)-1]
+}
+
+// setInfoLabels sets the labels of the series. It reports false if there is
+// nothing to tell, or nobody to tell it of.
+func (w *worker) setInfoLabels() bool {
+	kind, nameOf := ofOTLP, w.labelName
+	if w.scraped {
+		kind, nameOf = ofScrape, w.scrapedInfoName
+	}
+	job, instance := w.identity(kind)
+	if job == "" && instance == "" {
+		return false
+	}
+	w.pairs = w.pairs[:0]
+	told := false
+	for name, v := range w.attributes.All() {
+		identifying := name == serviceName || name == serviceNamespace || name == serviceInstance
+		if w.scraped && receiverAttributes[name] || identifying && !w.set.KeepIdentifying || name == model.MetricNameLabel {
+			continue
+		}
+		told = told || !identifying
+		w.pairs = append(w.pairs, labels.Label{Name: name, Value: text(v)})
+	}
+	if !told {
+		return false
+	}
+	sortPairs(w.pairs)
+	kept := w.pairs[:0]
+	for _, p := range w.pairs {
+		if w.escape || p.Name == "" || w.scraped {
+			name, err := nameOf(p.Name)
+			if err != nil {
+				if !w.set.PromoteAll { // else it is in the losses already
+					w.lose(InvalidResourceAttribute, 1, err.Error())
+				}
+				continue
+			}
+			p.Name = name
+		} else {
+			p.Name = valid(p.Name)
+		}
+		kept = append(kept, p)
+	}
+	w.pairs = kept
+	w.join()
+	var identity commonLabels
+	identity.set(model.JobLabel, job, true)
+	identity.set(model.InstanceLabel, instance, true)
+	identity.sort()
+	w.mergeCommon(identity.list)
+	w.nameAt = w.makeRoom(model.MetricNameLabel)
+	w.pairs[w.nameAt].Value = w.infoName()
+	return true
+}
+
+func (w *worker) infoName() string {
+	if w.set.Namespace != "" && !w.scraped {
+		return w.set.Namespace + "_" + targetInfoName
+	}
+	return targetInfoName
+}
+
+// appendTargetInfo appends the samples of all resources, each series in order
+// of time, though the resources of a request are in none.
+func (w *worker) appendTargetInfo() {
+	w.metric = metric{}
+	for i := range w.info {
+		t := &w.info[i]
+		slices.Sort(t.times)
+		name := t.labels.Get(model.MetricNameLabel)
+		for _, at := range slices.Compact(t.times) {
+			_, err := w.app.Append(0, t.labels, 0, at, 1, nil, nil, storage.AOptions{
+				MetricFamilyName: name,
+				Metadata:         metadata.Metadata{Type: model.MetricTypeGauge, Help: "Target metadata"},
+				RejectOutOfOrder: true, // another request may have brought a later one
+			})
+			if err != nil {
+				w.lose(Refused, 1, err.Error())
+			}
+		}
+	}
+}
