@@ -36,6 +36,7 @@ func (w *worker) nativeMarker(dp dataPoint) {
 	if p, ok := beginPoint(w, dp, ""); ok {
 		w.append(&p, w.metric.family.name, "", stale)
 		w.appendCreated(&p)
+		w.took(&p)
 	}
 }
 

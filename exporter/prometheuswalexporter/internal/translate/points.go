@@ -87,12 +87,14 @@ func beginPoint[P dataPoint](w *worker, dp P, boundary string) (point, bool) {
 	return p, true
 }
 
-// took notes that a point was translated.
+// took notes that a point was translated. The end of what a target exposed tells
+// nothing of the target.
 func (w *worker) took(p *point) {
-	if !p.stale {
-		w.from, w.to = min(w.from, p.at), max(w.to, p.at)
-		w.scraped = w.scraped || w.metric.scraped
+	if p.stale && w.metric.scraped {
+		return
 	}
+	w.from, w.to = min(w.from, p.at), max(w.to, p.at)
+	w.scraped = w.scraped || w.metric.scraped
 }
 
 func (w *worker) number(dp pmetric.NumberDataPoint) {

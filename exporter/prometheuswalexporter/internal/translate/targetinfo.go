@@ -15,7 +15,7 @@ const (
 	// time needs more than one sample to be joined with.
 	targetInfoInterval = 150_000 // ms
 	// maxTargetInfo bounds how many those are, for a resource and request: an
-	// hour's. Two points decades apart would ask for millions.
+	// hour's, and two more. Two points decades apart would ask for millions.
 	maxTargetInfo = 24
 )
 
@@ -74,9 +74,6 @@ func (w *worker) setInfoLabels() bool {
 		kind, nameOf = ofScrape, w.scrapedInfoName
 	}
 	job, instance := w.identity(kind)
-	if job == "" && instance == "" {
-		return false
-	}
 	w.pairs = w.pairs[:0]
 	told := false
 	for name, v := range w.attributes.All() {
@@ -114,9 +111,17 @@ func (w *worker) setInfoLabels() bool {
 	identity.set(model.InstanceLabel, instance, true)
 	identity.sort()
 	w.mergeCommon(identity.list)
+	if !w.hasValue(model.JobLabel) && !w.hasValue(model.InstanceLabel) {
+		return false
+	}
 	w.nameAt = w.makeRoom(model.MetricNameLabel)
 	w.pairs[w.nameAt].Value = w.infoName()
 	return true
+}
+
+func (w *worker) hasValue(name string) bool {
+	i, found := w.find(name)
+	return found && w.pairs[i].Value != ""
 }
 
 func (w *worker) infoName() string {

@@ -1,0 +1,272 @@
+package translate
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+)
+
+// What cannot be translated costs itself: the point before it and the one
+// behind it are there, and so is the next metric.
+func TestBadPointsCostThemselves(t *testing.T) {
+	f := func(want Reason, dropped int, fill func(m pmetric.Metric)) {
+		t.Helper()
+		md := one(fill)
+		next := md.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().AppendEmpty()
+		next.SetName("next")
+		gauge(next, 1)
+		got, losses := translated(t, defaults(), md)
+		require.Equal(t, dropped, losses.Points(), "%v", losses)
+		require.True(t, losses.Has(want), "%v", losses)
+		require.Equal(t, md.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Name(), losses[0].Metric)
+		require.Contains(t, got, `{__name__="next", instance="i", job="j"} at 1700000000000 1`)
+		for _, n := range []string{"first", "last"} {
+			if pointsOf(md.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0)) > dropped {
+				require.Contains(t, strings.Join(got, "\n"), fmt.Sprintf("n=%q", n))
+			}
+		}
+	}
+	among := func(bad func(m pmetric.Metric)) func(m pmetric.Metric) {
+		return func(m pmetric.Metric) {
+			gauge(m, 1, "n", "first")
+			bad(m)
+			gauge(m, 1, "n", "last")
+		}
+	}
+	f(InvalidAttribute, 1, among(func(m pmetric.Metric) { gauge(m, 1, "", "x") }))
+	f(InvalidAttribute, 1, among(func(m pmetric.Metric) { gauge(m, 1, "a", "b", "", "") }))
+	f(InvalidAttribute, 1, among(func(m pmetric.Metric) { gauge(m, 1, "____", "x") }))
+	f(InvalidAttribute, 1, among(func(m pmetric.Metric) { gauge(m, 1, "_____", "x") }))
+	f(InvalidAttribute, 2, among(func(m pmetric.Metric) { gauge(m, 1, "", "x"); gauge(m, 2, "", "y") }))
+	f(NoTimestamp, 1, among(func(m pmetric.Metric) { gauge(m, 1).SetTimestamp(0) }))
+	f(InFuture, 1, among(func(m pmetric.Metric) { gauge(m, 1).SetTimestamp(ts(MaxAhead.Milliseconds() + 1)) }))
+	f(InFuture, 1, among(func(m pmetric.Metric) { gauge(m, 1).SetTimestamp(ts(24 * 3600_000)) }))
+	f(InFuture, 1, among(func(m pmetric.Metric) { gauge(m, 1).SetTimestamp(math.MaxUint64) }))
+	f(InFuture, 1, among(func(m pmetric.Metric) { gauge(m, 1).SetTimestamp(math.MaxInt64 + 1) }))
+	f(NoValue, 1, among(func(m pmetric.Metric) {
+		dp := m.Gauge().DataPoints().AppendEmpty()
+		dp.SetTimestamp(ts(0))
+	}))
+	f(InvalidName, 1, func(m pmetric.Metric) { m.SetName(""); gauge(m, 1) })
+	f(InvalidName, 1, func(m pmetric.Metric) { m.SetName("__"); gauge(m, 1) })
+	f(InvalidName, 1, func(m pmetric.Metric) { m.SetName("漢字"); gauge(m, 1) })
+	f(DeltaTemporality, 2, func(m pmetric.Metric) {
+		cumulativeSum(m, 1)
+		cumulativeSum(m, 2)
+		m.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityDelta)
+	})
+	f(UnspecifiedTemporality, 1, func(m pmetric.Metric) {
+		cumulativeSum(m, 1)
+		m.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityUnspecified)
+	})
+	f(UnspecifiedTemporality, 1, func(m pmetric.Metric) {
+		cumulativeHistogram(m, 0, nil, nil)
+		m.Histogram().SetAggregationTemporality(17)
+	})
+
+	classic := func(count uint64, bounds []float64, counts ...uint64) func(m pmetric.Metric) {
+		return func(m pmetric.Metric) {
+			cumulativeHistogram(m, 1, []float64{1}, []uint64{1, 0}).Attributes().PutStr("n", "first")
+			cumulativeHistogram(m, count, bounds, counts)
+			cumulativeHistogram(m, 1, []float64{1}, []uint64{1, 0}).Attributes().PutStr("n", "last")
+		}
+	}
+	f(InvalidHistogram, 1, classic(3, []float64{1, 2}, 1, 2))
+	f(InvalidHistogram, 1, classic(3, []float64{1, 2}, 1, 1, 1, 0))
+	f(InvalidHistogram, 1, classic(3, nil, 1, 2))
+	f(InvalidHistogram, 1, classic(3, []float64{1, 1}, 1, 1, 1))
+	f(InvalidHistogram, 1, classic(3, []float64{2, 1}, 1, 1, 1))
+	f(InvalidHistogram, 1, classic(3, []float64{1, math.NaN()}, 1, 1, 1))
+	f(InvalidHistogram, 1, classic(3, []float64{math.Inf(1), math.Inf(1)}, 1, 1, 1))
+
+	native := func(bad func(dp pmetric.ExponentialHistogramDataPoint), scale, offset int32, counts ...uint64) func(m pmetric.Metric) {
+		return func(m pmetric.Metric) {
+			exponentialHistogram(m, 0, 0, 1).Attributes().PutStr("n", "first")
+			bad(exponentialHistogram(m, scale, offset, counts...))
+			exponentialHistogram(m, 0, 0, 1).Attributes().PutStr("n", "last")
+		}
+	}
+	dp := func(pmetric.ExponentialHistogramDataPoint) {}
+	f(UnsupportedScale, 1, native(dp, -5, 0, 1))
+	f(UnsupportedScale, 1, native(dp, math.MinInt32, 0, 1))
+	f(InvalidHistogram, 1, native(func(dp pmetric.ExponentialHistogramDataPoint) { dp.SetCount(6) }, 0, 0, 3, 4))
+	f(InvalidHistogram, 1, native(func(dp pmetric.ExponentialHistogramDataPoint) { dp.SetCount(8) }, 0, 0, 3, 4))
+	f(InvalidHistogram, 1, native(func(dp pmetric.ExponentialHistogramDataPoint) { dp.SetZeroCount(1) }, 0, 0, 3, 4))
+	f(InvalidHistogram, 1, native(func(dp pmetric.ExponentialHistogramDataPoint) { dp.SetZeroThreshold(math.NaN()) }, 0, 0, 3))
+	f(InvalidHistogram, 1, native(func(dp pmetric.ExponentialHistogramDataPoint) { dp.SetZeroThreshold(-1) }, 0, 0, 3))
+	f(InvalidHistogram, 1, native(dp, 0, math.MaxInt32, 1, 1))
+	f(InvalidHistogram, 1, native(dp, 0, 0, math.MaxUint64))
+	f(InvalidHistogram, 1, native(dp, 9, 0, math.MaxInt64, math.MaxInt64))
+}
+
+// A part of a point that cannot be kept does not take the point along.
+func TestBadPartsCostThemselves(t *testing.T) {
+	md := one(func(m pmetric.Metric) {
+		dp := cumulativeSum(m, 1)
+		dp.Exemplars().AppendEmpty() // without a value
+		e := dp.Exemplars().AppendEmpty()
+		e.SetIntValue(2)
+		e.SetTraceID([16]byte{1})
+		e.FilteredAttributes().PutStr("long", strings.Repeat("é", 128))
+		e = dp.Exemplars().AppendEmpty()
+		e.SetDoubleValue(3)
+		e.SetSpanID([8]byte{2})
+		e.FilteredAttributes().PutStr("", "no name")
+		e.FilteredAttributes().PutStr("span_id", "again")
+		e.FilteredAttributes().PutStr("user.id", "7")
+	})
+	got, losses := translated(t, defaults(), md)
+	require.Equal(t, []string{
+		`{__name__="m_total", instance="i", job="j"} at 1700000000000 1` +
+			` ex {trace_id="01000000000000000000000000000000"} 2` +
+			` ex {span_id="0200000000000000", "user.id"="7"} 3`,
+	}, got)
+	require.Zero(t, losses.Points())
+	require.True(t, losses.Has(ExemplarWithoutValue) && losses.Has(ExemplarTooLong), "%v", losses)
+
+	set := defaults()
+	set.PromoteAll = true
+	md = one(func(m pmetric.Metric) { gauge(m, 1) })
+	rm := md.ResourceMetrics().At(0)
+	rm.Resource().Attributes().PutStr("", "x")
+	rm.Resource().Attributes().PutStr("k8s.pod.name", "p")
+	rm.ScopeMetrics().At(0).Scope().Attributes().PutStr("", "x")
+	rm.ScopeMetrics().At(0).Scope().Attributes().PutStr("color", "red")
+	got, losses = translated(t, set, md)
+	require.Contains(t, got, `{__name__="m", instance="i", job="j", k8s_pod_name="p", otel_scope_color="red", service_instance_id="i", service_name="j"} at 1700000000000 1`)
+	require.Equal(t, Losses{
+		{Reason: InvalidResourceAttribute, Items: 1, Detail: "label name is empty"},
+		{Reason: InvalidScopeAttribute, Items: 1, Detail: "the attribute has no name"},
+	}, losses)
+}
+
+func TestRefusedSamplesCostThemselves(t *testing.T) {
+	md := one(func(m pmetric.Metric) { cumulativeHistogram(m, 1, nil, nil).SetSum(2) })
+	got, losses := translatedTo(t, defaults(), md, &recorder{refuse: "m_count"})
+	require.Len(t, got, 2)
+	require.Equal(t, Losses{{Reason: Refused, Items: 1, Metric: "m", Detail: "m_count is refused"}}, losses)
+}
+
+// What a request can make of the losses is bounded.
+func TestLossesAreBounded(t *testing.T) {
+	long := strings.Repeat("\xffé", 100_000)
+	md := one(func(m pmetric.Metric) {
+		for i := range 1000 {
+			gauge(m, 1, "", fmt.Sprint(i))
+		}
+		m.SetName(long)
+	})
+	_, losses := translated(t, defaults(), md)
+	require.Len(t, losses, 1)
+	require.Equal(t, 1000, losses[0].Items)
+	require.Less(t, len(losses[0].Metric), 1000)
+	require.True(t, strings.HasSuffix(losses[0].Metric, "…"))
+}
+
+// Small requests that ask for much work: memory and samples stay in proportion
+// to what came.
+func TestWorkIsBounded(t *testing.T) {
+	f := func(maxSamples int, maxBytes uint64, fill func(md pmetric.Metrics)) {
+		t.Helper()
+		md := one(func(m pmetric.Metric) { gauge(m, 1) })
+		md.ResourceMetrics().At(0).Resource().Attributes().PutStr("k", "v")
+		fill(md)
+		r := &counter{}
+		tr := New(defaults())
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := tr.Translate(context.Background(), md, r, now)
+		runtime.ReadMemStats(&after)
+		require.NoError(t, err)
+		require.LessOrEqual(t, r.n, maxSamples)
+		require.LessOrEqual(t, after.TotalAlloc-before.TotalAlloc, maxBytes)
+	}
+	metricOf := func(md pmetric.Metrics) pmetric.Metric {
+		return md.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0)
+	}
+	// Two points 50 years apart.
+	f(2+maxTargetInfo+2, 1<<20, func(md pmetric.Metrics) { gauge(metricOf(md), 1, "a", "b").SetTimestamp(1) })
+	// Attributes that all become one label.
+	f(3, 40<<20, func(md pmetric.Metrics) {
+		dp := gauge(metricOf(md), 1)
+		dp.Attributes().EnsureCapacity(20_000)
+		for i := range 20_000 {
+			dp.Attributes().PutStr("a"+string(rune(0x4e00+i)), "value")
+		}
+	})
+	// Many exemplars and many bounds.
+	f(2+5003, 40<<20, func(md pmetric.Metrics) {
+		m := metricOf(md)
+		bounds, counts := make([]float64, 5000), make([]uint64, 5001)
+		for i := range bounds {
+			bounds[i] = float64(i)
+		}
+		dp := cumulativeHistogram(m, 0, bounds, counts)
+		for i := range 50_000 {
+			dp.Exemplars().AppendEmpty().SetDoubleValue(float64(i % 10_000))
+		}
+	})
+	// Many resources, each its own.
+	f(3*20_001, 60<<20, func(md pmetric.Metrics) {
+		md.ResourceMetrics().EnsureCapacity(20_001)
+		for i := range 20_000 {
+			rm := md.ResourceMetrics().AppendEmpty()
+			rm.Resource().Attributes().PutStr("service.name", fmt.Sprint(i))
+			rm.Resource().Attributes().PutStr("k", "v")
+			m := rm.ScopeMetrics().AppendEmpty().Metrics().AppendEmpty()
+			m.SetName("m")
+			gauge(m, 1)
+		}
+	})
+	// A bucket at each end of what can be numbered.
+	f(2, 1<<20, func(md pmetric.Metrics) {
+		m := metricOf(md)
+		dp := exponentialHistogram(m, 8, math.MinInt32, 1)
+		dp.Negative().SetOffset(math.MaxInt32 - 1)
+		dp.Negative().BucketCounts().FromRaw([]uint64{1})
+		dp.SetCount(2)
+	})
+}
+
+// counter only counts samples, lest the recorder's text be measured.
+type counter struct{ n int }
+
+func (c *counter) Append(storage.SeriesRef, labels.Labels, int64, int64, float64, *histogram.Histogram, *histogram.FloatHistogram, storage.AOptions) (storage.SeriesRef, error) {
+	c.n++
+	return 1, nil
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	tr := New(defaults())
+	w := tr.workers.New().(*worker)
+	for i := range 3 * maxCached {
+		_, err := w.labelName(fmt.Sprintf("label.%d", i))
+		require.NoError(t, err)
+		m := pmetric.NewMetric()
+		m.SetName(fmt.Sprintf("metric.%d", i))
+		_, err = w.familyOf(m)
+		require.NoError(t, err)
+	}
+	require.LessOrEqual(t, len(w.labelNames), maxCached)
+	require.LessOrEqual(t, len(w.families), maxCached)
+	before := len(w.labelNames)
+	_, err := w.labelName(strings.Repeat("x", maxCachedName+1))
+	require.NoError(t, err)
+	require.Len(t, w.labelNames, before)
+}
+
+func TestCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := New(defaults()).Translate(ctx, one(func(m pmetric.Metric) { gauge(m, 1) }), &recorder{}, now)
+	require.ErrorIs(t, err, context.Canceled)
+}
