@@ -9,7 +9,7 @@ import (
 )
 
 // pdataSink returns the way into the pipeline.
-func (r *scrapeReceiver) pdataSink(obs *receiverhelper.ObsReport) storage.AppendableV2 {
+func (r *scrapeReceiver) pdataSink(obs *receiverhelper.ObsReport) (storage.AppendableV2, error) {
 	return pdatasink.New(pdatasink.Settings{
 		Next:               r.next,
 		ExternalLabels:     r.cfg.Prometheus.loaded.GlobalConfig.ExternalLabels,

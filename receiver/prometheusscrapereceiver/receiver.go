@@ -144,13 +144,17 @@ func (r *scrapeReceiver) makeManager(host component.Host, logger *slog.Logger, r
 		return func() {}, nil
 	}
 	r.logger.Info("Scraping in the pdata lane", zap.String("reason", r.reason()))
+	sink, err := r.pdataSink(obs)
+	if err != nil {
+		return nil, err
+	}
 	m, err := scrape.NewManager(&scrape.Options{
 		PassMetadataInContext: true,
 		ParseST:               r.cfg.StartTimestamps,
 		// Targets known at once are scraped at once, not after five seconds.
 		DiscoveryReloadOnStartup: true,
 		HTTPClientOptions:        client,
-	}, logger, logging.NewJSONFileLogger, nil, r.pdataSink(obs), registerer)
+	}, logger, logging.NewJSONFileLogger, nil, sink, registerer)
 	if err != nil {
 		return nil, fmt.Errorf("make the scrape manager: %w", err)
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/invar-otel/invar/internal/promlane"
 )
 
 // build translates what the transaction has collected. Metrics come in the
@@ -36,11 +38,13 @@ func (t *transaction) build() pmetric.Metrics {
 	return md
 }
 
-func (w *workspace) emittedPoints(f *family) int {
+func (t *transaction) emittedPoints(f *family) int {
 	n := 0
-	for p := range w.points.all(f.points) {
+	for p := range t.points.all(f.points) {
 		if p.emitted(f) {
 			n++
+		} else {
+			t.drop(p.samples(), p.labels, errIncomplete)
 		}
 	}
 	return n
@@ -54,7 +58,7 @@ func (t *transaction) fillMetric(m pmetric.Metric, f *family, n int) {
 	m.SetName(name)
 	m.SetDescription(f.metadata.Help)
 	m.SetUnit(prometheus.UnitWordToUCUM(f.metadata.Unit))
-	m.Metadata().PutStr(prometheus.MetricMetadataTypeKey, string(f.metadata.Type))
+	t.fillMetadata(m, f, name)
 
 	switch f.mtype {
 	case pmetric.MetricTypeGauge:
@@ -96,6 +100,22 @@ func (t *transaction) fillMetric(m pmetric.Metric, f *family, n int) {
 	}
 }
 
+// fillMetadata writes what upstream does, and what it takes to write the
+// exposition again.
+func (t *transaction) fillMetadata(m pmetric.Metric, f *family, name string) {
+	metadata := m.Metadata()
+	metadata.PutStr(prometheus.MetricMetadataTypeKey, string(f.metadata.Type))
+	if declared := f.metadata.MetricFamily; declared != name && !t.sink.TrimMetricSuffixes {
+		metadata.PutStr(promlane.MetadataFamily, declared)
+	}
+	if f.created {
+		metadata.PutStr(promlane.MetadataCreated, "series")
+	}
+	if f.native && f.mtype == pmetric.MetricTypeHistogram {
+		metadata.PutStr(promlane.MetadataHistogram, promlane.HistogramNHCB)
+	}
+}
+
 // fillNumbers writes the points of a gauge or a sum. Only a sum has a start.
 func (w *workspace) fillNumbers(points pmetric.NumberDataPointSlice, f *family) {
 	for p := range w.points.all(f.points) {
@@ -104,7 +124,7 @@ func (w *workspace) fillNumbers(points pmetric.NumberDataPointSlice, f *family) 
 		}
 		dp := points.AppendEmpty()
 		if f.mtype == pmetric.MetricTypeSum {
-			dp.SetStartTimestamp(p.start)
+			dp.SetStartTimestamp(p.startOf(value.IsStaleNaN(p.value)))
 		}
 		dp.SetTimestamp(fromMillis(p.at))
 		if value.IsStaleNaN(p.value) {
@@ -119,7 +139,7 @@ func (w *workspace) fillNumbers(points pmetric.NumberDataPointSlice, f *family) 
 
 // fillSummary writes a summary. Stale ones keep their quantiles, without
 // values, to be recognised.
-func (w *workspace) fillSummary(dp pmetric.SummaryDataPoint, p *point, f *family) {
+func (t *transaction) fillSummary(dp pmetric.SummaryDataPoint, p *point, f *family) {
 	stale := value.IsStaleNaN(p.sum) || value.IsStaleNaN(p.count)
 	if stale {
 		dp.SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(true))
@@ -129,7 +149,7 @@ func (w *workspace) fillSummary(dp pmetric.SummaryDataPoint, p *point, f *family
 			dp.SetSum(p.sum)
 		}
 	}
-	quantiles := w.inOrder(p.buckets)
+	quantiles := t.inOrder(p)
 	dp.QuantileValues().EnsureCapacity(len(quantiles))
 	for _, q := range quantiles {
 		qv := dp.QuantileValues().AppendEmpty()
@@ -139,7 +159,7 @@ func (w *workspace) fillSummary(dp pmetric.SummaryDataPoint, p *point, f *family
 		}
 	}
 	dp.SetTimestamp(fromMillis(p.at))
-	dp.SetStartTimestamp(p.start)
+	dp.SetStartTimestamp(p.startOf(stale))
 	fillAttributes(dp.Attributes(), p.labels, f.boundaryLabel())
 }
 

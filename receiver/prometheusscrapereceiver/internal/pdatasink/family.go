@@ -12,6 +12,7 @@ import (
 type family struct {
 	familyKey
 	monotonic bool
+	created   bool // it has _created samples
 	metadata  scrape.MetricMetadata
 	points    chain
 }
@@ -97,7 +98,9 @@ func resolve(store scrape.MetricMetadataStore, name string, k kind) (family, rol
 		if !ok {
 			md.MetricFamily = name
 		}
-		md.Type = model.MetricTypeHistogram
+		if md.Type != model.MetricTypeGaugeHistogram {
+			md.Type = model.MetricTypeHistogram
+		}
 		f := newFamily(name, md)
 		f.native = true
 		if k == kindExponential {

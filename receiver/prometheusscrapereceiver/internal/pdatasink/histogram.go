@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/value"
@@ -104,6 +105,16 @@ func wholeCount(v float64) uint64 {
 	return uint64(v)
 }
 
+// total is the count of a histogram whose counts were no whole numbers: what was
+// cut off its buckets is not in it either, or receivers refuse it.
+func total(counts []uint64) uint64 {
+	n := uint64(0)
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
 // counts returns n zeroes that live until the next call.
 func (w *workspace) counts(n int) []uint64 {
 	if cap(w.countBuffer) < n {
@@ -116,7 +127,7 @@ func (w *workspace) counts(n int) []uint64 {
 
 // fillHistogram writes a histogram with explicit bounds: a classic one or an
 // NHCB.
-func (w *workspace) fillHistogram(dp pmetric.HistogramDataPoint, p *point, f *family) {
+func (t *transaction) fillHistogram(dp pmetric.HistogramDataPoint, p *point, f *family) {
 	stale := p.stale || value.IsStaleNaN(p.sum) || value.IsStaleNaN(p.count)
 	if stale {
 		dp.SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(true))
@@ -127,37 +138,43 @@ func (w *workspace) fillHistogram(dp pmetric.HistogramDataPoint, p *point, f *fa
 		}
 	}
 	if f.native {
-		w.fillCustom(dp, p)
+		t.fillCustom(dp, p)
 	} else {
-		w.fillClassic(dp, p, stale)
+		t.fillClassic(dp, p, stale)
 	}
 	dp.SetTimestamp(fromMillis(p.at))
-	dp.SetStartTimestamp(p.start)
+	dp.SetStartTimestamp(p.startOf(stale))
 	fillAttributes(dp.Attributes(), p.labels, f.boundaryLabel())
-	w.fillExemplars(dp.Exemplars(), p)
+	t.fillExemplars(dp.Exemplars(), p)
 }
 
 // fillClassic takes the cumulative buckets apart. Stale points keep their
 // buckets, empty, to be recognised.
-func (w *workspace) fillClassic(dp pmetric.HistogramDataPoint, p *point, stale bool) {
-	buckets := w.inOrder(p.buckets)
+func (t *transaction) fillClassic(dp pmetric.HistogramDataPoint, p *point, stale bool) {
+	buckets := t.inOrder(p)
+	if !stale {
+		// Buckets may end while the histogram goes on, with other ones.
+		buckets = slices.DeleteFunc(buckets, func(b bucket) bool { return value.IsStaleNaN(b.value) })
+	}
 	if n := len(buckets); n > 0 && math.IsInf(buckets[n-1].boundary, 1) {
 		buckets = buckets[:n-1] // pdata implies it
 	}
-	counts := w.counts(len(buckets) + 1)
-	bounds := w.boundBuffer[:0]
+	counts := t.counts(len(buckets) + 1)
+	bounds := t.boundBuffer[:0]
 	below := 0.0
 	for i, b := range buckets {
 		bounds = append(bounds, b.boundary)
 		if !stale {
 			counts[i] = wholeCount(b.value - below)
 		}
-		below = b.value
+		if !math.IsNaN(b.value) {
+			below = b.value
+		}
 	}
 	if !stale {
 		counts[len(buckets)] = wholeCount(p.count - below)
 	}
-	w.boundBuffer = bounds
+	t.boundBuffer = bounds
 	dp.ExplicitBounds().FromRaw(bounds)
 	dp.BucketCounts().FromRaw(counts)
 }
@@ -179,6 +196,9 @@ func (w *workspace) fillCustom(dp pmetric.HistogramDataPoint, p *point) {
 	if len(spans) > 0 {
 		layOut(counts, int(spans[0].Offset), spans, next)
 	}
+	if p.fh != nil && !p.stale {
+		dp.SetCount(total(counts))
+	}
 	dp.ExplicitBounds().FromRaw(bounds)
 	dp.BucketCounts().FromRaw(counts)
 }
@@ -199,26 +219,29 @@ func (w *workspace) fillExponential(dp pmetric.ExponentialHistogramDataPoint, p 
 		w.fillSide(dp.Negative(), p.h.NegativeSpans, fromDeltas(p.h.NegativeBuckets))
 	case p.fh != nil:
 		dp.SetScale(p.fh.Schema)
-		dp.SetCount(wholeCount(p.fh.Count))
 		dp.SetSum(p.fh.Sum)
 		dp.SetZeroThreshold(p.fh.ZeroThreshold)
 		dp.SetZeroCount(wholeCount(p.fh.ZeroCount))
-		w.fillSide(dp.Positive(), p.fh.PositiveSpans, fromFloats(p.fh.PositiveBuckets))
-		w.fillSide(dp.Negative(), p.fh.NegativeSpans, fromFloats(p.fh.NegativeBuckets))
+		count := dp.ZeroCount()
+		count += w.fillSide(dp.Positive(), p.fh.PositiveSpans, fromFloats(p.fh.PositiveBuckets))
+		count += w.fillSide(dp.Negative(), p.fh.NegativeSpans, fromFloats(p.fh.NegativeBuckets))
+		dp.SetCount(count)
 	}
 	dp.SetTimestamp(fromMillis(p.at))
-	dp.SetStartTimestamp(p.start)
+	dp.SetStartTimestamp(p.startOf(p.stale))
 	fillAttributes(dp.Attributes(), p.labels, f.boundaryLabel())
 	w.fillExemplars(dp.Exemplars(), p)
 }
 
-func (w *workspace) fillSide(dest pmetric.ExponentialHistogramDataPointBuckets, spans []histogram.Span, next func(int) uint64) {
+// fillSide writes the buckets of one sign and returns what they count.
+func (w *workspace) fillSide(dest pmetric.ExponentialHistogramDataPointBuckets, spans []histogram.Span, next func(int) uint64) uint64 {
 	if len(spans) == 0 {
-		return
+		return 0
 	}
 	counts := w.counts(spanWidth(spans))
 	layOut(counts, 0, spans, next)
 	// Prometheus numbers a bucket by its upper bound, pdata by its lower.
 	dest.SetOffset(spans[0].Offset - 1)
 	dest.BucketCounts().FromRaw(counts)
+	return total(counts)
 }

@@ -57,15 +57,21 @@ func TestExplicitBuckets(t *testing.T) {
 		require.Equal(t, bounds, p.ExplicitBounds().AsRaw())
 		require.Equal(t, counts, p.BucketCounts().AsRaw())
 	}
-	// Two spellings of a boundary are two series.
+	// Two spellings of a boundary are two series; the first one counts.
 	f([]appended{
 		series("h_bucket", 3, "le", "1"), series("h_bucket", 5, "le", "2"), series("h_bucket", 4, "le", "1.0"), series("h_count", 9),
-	}, []float64{1, 2}, []uint64{4, 1, 4})
+	}, []float64{1, 2}, []uint64{3, 2, 4})
 	// Counts that fall, as when the target is scraped amid an update.
 	f([]appended{
 		series("h_bucket", 3, "le", "1"), series("h_bucket", 2, "le", "2"), series("h_bucket", 4, "le", "+Inf"), series("h_count", 1),
 	}, []float64{1, 2}, []uint64{3, 0, 0})
-	f([]appended{series("h_bucket", math.NaN(), "le", "1"), series("h_count", 1)}, []float64{1}, []uint64{0, 0})
+	f([]appended{
+		series("h_bucket", 1, "le", "1"), series("h_bucket", math.NaN(), "le", "2"), series("h_bucket", 3, "le", "3"), series("h_count", 4),
+	}, []float64{1, 2, 3}, []uint64{1, 0, 2, 1})
+	// A bucket that ends while the histogram goes on with another one.
+	f([]appended{
+		series("h_bucket", 1, "le", "1"), series("h_bucket", 3, "le", "4"), series("h_count", 4), series("h_bucket", staleNaN, "le", "2"),
+	}, []float64{1, 4}, []uint64{1, 2, 1})
 	f([]appended{series("h_bucket", math.Inf(1), "le", "1"), series("h_count", 1)}, []float64{1}, []uint64{math.MaxUint64, 0})
 
 	custom := func(spans []histogram.Span, counts []float64) []appended {
@@ -84,15 +90,11 @@ func TestMalformedNative(t *testing.T) {
 	b := newBench(t, nil)
 	f := func(h *histogram.Histogram) {
 		t.Helper()
-		refs, got := b.scrape(t, series("fine", 1), appended{labels: series("h", 0).labels, h: h})
-		require.Zero(t, refs[1])
+		_, got := b.scrape(t, series("fine", 1), appended{labels: series("h", 0).labels, h: h})
 		require.Equal(t, []string{"Gauge fine"}, names(got))
 
-		refs, got = b.scrape(t, series("fine", 1), appended{labels: series("h", 0).labels, fh: h.ToFloat(nil)})
-		require.Zero(t, refs[1])
+		_, got = b.scrape(t, series("fine", 1), appended{labels: series("h", 0).labels, fh: h.ToFloat(nil)})
 		require.Equal(t, []string{"Gauge fine"}, names(got))
-		require.Equal(t, 2, b.logs.FilterMessage("samples left out of the scrape").Len())
-		b.logs.TakeAll()
 	}
 	type spans = []histogram.Span
 	f(&histogram.Histogram{PositiveSpans: spans{{Length: 1}, {Offset: -1, Length: 1}}, PositiveBuckets: []int64{1, 1}})
@@ -106,8 +108,9 @@ func TestMalformedNative(t *testing.T) {
 		Schema: histogram.CustomBucketsSchema, CustomValues: []float64{1}, PositiveSpans: spans{{Offset: -1, Length: 1}}, PositiveBuckets: []int64{1},
 	})
 	// More buckets promised than there are. ToFloat can't copy that one.
-	refs, _ := b.scrape(t, appended{labels: series("h", 0).labels, h: &histogram.Histogram{PositiveSpans: spans{{Length: math.MaxUint32}}, PositiveBuckets: []int64{1}}})
-	require.Zero(t, refs[0])
+	_, got := b.scrape(t, appended{labels: series("h", 0).labels, h: &histogram.Histogram{PositiveSpans: spans{{Length: math.MaxUint32}}, PositiveBuckets: []int64{1}}})
+	require.Empty(t, names(got))
+	require.Equal(t, 1, b.logs.FilterMessage("samples left out of the scrape: invalid_histogram").Len(), "said once a minute")
 }
 
 func TestGaugeHistogramIsReported(t *testing.T) {

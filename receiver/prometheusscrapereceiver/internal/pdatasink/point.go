@@ -2,8 +2,6 @@ package pdatasink
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"math"
 	"strconv"
 
@@ -15,16 +13,16 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
-var errTwoTimes = errors.New("another sample of the point has another timestamp")
-
 // point becomes one data point. It is one sample, or all the samples of one
 // classic histogram or summary.
 type point struct {
 	labels labels.Labels // of the first sample
-	at     int64         // milliseconds
+	family int32
+	at     int64 // milliseconds
 	start  pcommon.Timestamp
 
 	hasValue, hasSum, hasCount bool
+	hasCreated, endsCreated    bool // a _created sample, and that it was a staleness marker
 	stale                      bool // only for native histograms: the others have stale values
 	value, sum, count          float64
 	h                          *histogram.Histogram
@@ -35,11 +33,16 @@ type point struct {
 }
 
 // pointKey tells points apart. As in Prometheus, 64 bits of hash stand for the
-// labels within one scrape of one target.
+// labels within one scrape of one target. A target may expose a series at
+// several times.
 type pointKey struct {
 	family int32
 	hash   uint64
+	at     int64
 }
+
+// maxMillis is the last time that nanoseconds can tell.
+const maxMillis = math.MaxInt64 / 1_000_000
 
 // bucket is one cumulative bucket of a classic histogram, or one quantile.
 type bucket struct {
@@ -58,6 +61,9 @@ func (t *transaction) record(s *sample, sc int32) (int32, error) {
 	}
 
 	// All that can be wrong with the sample is found before it has a point.
+	if s.at > maxMillis || s.at < -maxMillis {
+		return none, errTimestamp
+	}
 	var boundary float64
 	if role == roleBoundary {
 		var err error
@@ -71,11 +77,11 @@ func (t *transaction) record(s *sample, sc int32) (int32, error) {
 		}
 	}
 
-	i, err := t.pointOf(s, ref.family, f)
-	if err != nil {
-		return none, err
-	}
+	i := t.pointOf(s, ref.family, f)
 	p := t.points.at(i)
+	if p.has(s.kind, role) {
+		return none, errDuplicate
+	}
 	if s.start != 0 {
 		p.start = fromMillis(s.start)
 	}
@@ -94,9 +100,27 @@ func (t *transaction) record(s *sample, sc int32) (int32, error) {
 	case role == roleCount:
 		p.count, p.hasCount = s.value, true
 	case role == roleCreated:
-		p.start = fromSeconds(s.value)
+		p.start, p.hasCreated, p.endsCreated = fromSeconds(s.value), true, value.IsStaleNaN(s.value)
+		f.created = true
 	}
 	return i, nil
+}
+
+// has reports whether the point has had a sample of this role. As in Prometheus,
+// the first one counts: what follows may be of a series that relabelling made the
+// same, or its end. Buckets are looked at when all are there.
+func (p *point) has(k kind, r role) bool {
+	switch {
+	case k.native(), r == roleCount:
+		return p.hasCount
+	case r == roleValue:
+		return p.hasValue
+	case r == roleSum:
+		return p.hasSum
+	case r == roleCreated:
+		return p.hasCreated
+	}
+	return false
 }
 
 // setNative takes a native histogram, or the staleness marker of one.
@@ -117,18 +141,18 @@ func (p *point) setNative(s *sample) {
 func parseBoundary(ls labels.Labels, label string) (float64, error) {
 	text := ls.Get(label)
 	if text == "" {
-		return 0, fmt.Errorf("series lacks the %s label", label)
+		return 0, &boundaryError{label: label}
 	}
 	boundary, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%s label: %w", label, err)
+		return 0, &boundaryError{label: label, err: err}
 	}
 	return boundary, nil
 }
 
 // pointOf finds the point of a sample in its family, or begins it.
-func (t *transaction) pointOf(s *sample, familyID int32, f *family) (int32, error) {
-	key := pointKey{family: familyID}
+func (t *transaction) pointOf(s *sample, familyID int32, f *family) int32 {
+	key := pointKey{family: familyID, at: s.at}
 	switch {
 	case f.mtype == pmetric.MetricTypeGauge || f.native:
 		// One sample is one point: the reference, that usually came with the
@@ -141,14 +165,30 @@ func (t *transaction) pointOf(s *sample, familyID int32, f *family) (int32, erro
 	}
 	i, known := t.pointIDs[key]
 	if !known {
-		i = t.points.add(&f.points, point{labels: s.labels, at: s.at})
+		i = t.points.add(&f.points, point{labels: s.labels, family: familyID, at: s.at})
 		t.pointIDs[key] = i
-		return i, nil
 	}
-	if t.points.at(i).at != s.at {
-		return none, errTwoTimes
+	return i
+}
+
+// samples is how many of the scrape are in the point.
+func (p *point) samples() int {
+	n := int(p.buckets.n)
+	for _, has := range []bool{p.hasValue, p.hasSum, p.hasCount, p.hasCreated} {
+		if has {
+			n++
+		}
 	}
-	return i, nil
+	return n
+}
+
+// startOf is the start of a point that is or is not a staleness marker. One that
+// ends the _created series begins when it ends, to tell.
+func (p *point) startOf(stale bool) pcommon.Timestamp {
+	if stale && p.endsCreated {
+		return fromMillis(p.at)
+	}
+	return p.start
 }
 
 // emitted says whether the point has what its type can't be without.
@@ -208,5 +248,8 @@ func fromSeconds(s float64) pcommon.Timestamp {
 		return 0
 	}
 	whole, fraction := math.Modf(s)
-	return pcommon.Timestamp(int64(whole)*1e9 + int64(fraction*1e9))
+	if whole >= maxMillis/1000 {
+		return 0
+	}
+	return pcommon.Timestamp(int64(whole)*1e9 + int64(math.Round(fraction*1e9)))
 }

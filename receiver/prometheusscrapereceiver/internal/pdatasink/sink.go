@@ -37,7 +37,7 @@ import (
 // TrimMetricSuffixes are required.
 type Settings struct {
 	Next consumer.Metrics
-	// ExternalLabels are added to each series, and win over its own labels.
+	// ExternalLabels are added to each series that does not have them.
 	ExternalLabels labels.Labels
 	// TrimMetricSuffixes takes the type and the unit off metric names.
 	TrimMetricSuffixes bool
@@ -53,14 +53,19 @@ type Settings struct {
 // Sink itself by all of them.
 type Sink struct {
 	Settings
+	reporter   *reporter
 	workspaces sync.Pool // of *workspace
 }
 
 var _ storage.AppendableV2 = (*Sink)(nil)
 
 // New returns a Sink.
-func New(set Settings) *Sink {
-	return &Sink{Settings: set, workspaces: sync.Pool{New: func() any { return newWorkspace() }}}
+func New(set Settings) (*Sink, error) {
+	reporter, err := newReporter(&set)
+	if err != nil {
+		return nil, err
+	}
+	return &Sink{Settings: set, reporter: reporter, workspaces: sync.Pool{New: func() any { return newWorkspace() }}}, nil
 }
 
 // AppenderV2 begins the transaction of one scrape. ctx is the one that the

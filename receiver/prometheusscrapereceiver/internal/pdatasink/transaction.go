@@ -7,11 +7,13 @@ import (
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/translator/prometheus"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/scrape"
 	"github.com/prometheus/prometheus/storage"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.uber.org/zap"
 )
 
@@ -38,9 +40,7 @@ type transaction struct {
 	lastName     sampleName
 	lastFamily   familyRef
 
-	dropped        int
-	dropErr        error // of the first dropped sample
-	dropSeries     labels.Labels
+	losses         []loss // few: one a reason
 	gaugeHistogram string // the first one's name
 }
 
@@ -76,9 +76,9 @@ func (k kind) native() bool { return k == kindExponential || k == kindCustom }
 
 // Append takes one sample with its exemplars.
 //
-// ref has to be 0 or what an Append of the same series returned. The result is
-// 0 for samples that were dropped or became attributes, so that Prometheus
-// doesn't mark them stale later.
+// ref has to be 0 or what an Append of the same series returned. Samples that
+// were dropped or became attributes have one as well: else Prometheus would take
+// the series for a new one at each scrape, and count it as such.
 func (t *transaction) Append(ref storage.SeriesRef, ls labels.Labels, st, at int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AppendV2Options) (storage.SeriesRef, error) {
 	if err := t.begin(); err != nil {
 		return 0, err
@@ -98,8 +98,11 @@ func (t *transaction) Append(ref storage.SeriesRef, ls labels.Labels, st, at int
 	case fh != nil:
 		s.kind = nativeKind(fh.Schema)
 	case s.name == prometheus.TargetInfoMetricName:
-		t.resources[res].describe(s.labels)
-		return 0, nil
+		s.kind = kindFloat
+		if !value.IsStaleNaN(v) {
+			t.resources[res].describe(s.labels)
+		}
+		return s.reference(), nil
 	case value.IsStaleNaN(v):
 		s.kind = t.staleKind(&s)
 	default:
@@ -108,20 +111,25 @@ func (t *transaction) Append(ref storage.SeriesRef, ls labels.Labels, st, at int
 			t.reportDown(&s)
 		}
 	}
-	// Computed once in the life of a series: the caller brings it back.
+	ref = s.reference()
+	i, err := t.record(&s, t.scopeOf(&s, res))
+	if err != nil {
+		t.drop(1, s.labels, err)
+		return ref, nil
+	}
+	if len(opts.Exemplars) > 0 {
+		t.addExemplars(&s, i, opts.Exemplars)
+	}
+	return ref, nil
+}
+
+// reference returns the reference of the series, computed once in its life: the
+// caller brings it back.
+func (s *sample) reference() storage.SeriesRef {
 	if s.ref == 0 {
 		s.ref = storage.SeriesRef(s.labels.Hash()&^kindMask | uint64(s.kind))
 	}
-
-	i, err := t.record(&s, t.scopeOf(&s, res))
-	if err != nil {
-		t.drop(&s, err)
-		return 0, nil
-	}
-	for _, e := range opts.Exemplars {
-		t.exemplars.add(&t.points.at(i).exemplars, e)
-	}
-	return s.ref, nil
+	return s.ref
 }
 
 // begin checks what all samples need.
@@ -149,7 +157,11 @@ func (t *transaction) begin() error {
 func (t *transaction) identify(s *sample, ls labels.Labels) error {
 	if !t.sink.ExternalLabels.IsEmpty() {
 		t.builder.Reset(ls)
-		t.sink.ExternalLabels.Range(func(l labels.Label) { t.builder.Set(l.Name, l.Value) })
+		t.sink.ExternalLabels.Range(func(l labels.Label) {
+			if ls.Get(l.Name) == "" {
+				t.builder.Set(l.Name, l.Value)
+			}
+		})
 		ls = t.builder.Labels()
 	}
 	s.labels = ls
@@ -214,13 +226,18 @@ func (t *transaction) reportDown(s *sample) {
 	t.sink.Receiver.Logger.Warn("target is down", fields...)
 }
 
-// drop leaves a sample out of the scrape. Only the first one's reason is kept:
-// a broken target breaks hundreds of series alike, at each scrape.
-func (t *transaction) drop(s *sample, err error) {
-	if t.dropped == 0 {
-		t.dropErr, t.dropSeries = err, s.labels
+// addExemplars keeps the exemplars of a sample with its point. A target exposes
+// the same ones until there are new ones, and they are handed on at each scrape,
+// as upstream does: whoever stores them knows what it has stored.
+func (t *transaction) addExemplars(s *sample, point int32, exemplars []exemplar.Exemplar) {
+	p := t.points.at(point)
+	if t.families.at(p.family).mtype == pmetric.MetricTypeSummary {
+		t.drop(len(exemplars), s.labels, errExemplar)
+		return
 	}
-	t.dropped++
+	for _, e := range exemplars {
+		t.exemplars.add(&p.exemplars, e)
+	}
 }
 
 // Commit gives the scrape to the next consumer. A scrape without points, which
@@ -228,7 +245,7 @@ func (t *transaction) drop(s *sample, err error) {
 func (t *transaction) Commit() error {
 	defer t.release()
 	md := t.build()
-	t.reportLosses()
+	t.sink.reporter.report(t)
 	points := md.DataPointCount()
 	if points == 0 {
 		return nil
@@ -253,16 +270,5 @@ func (t *transaction) release() {
 	t.workspace = nil
 	if w.reset() {
 		t.sink.workspaces.Put(w)
-	}
-}
-
-func (t *transaction) reportLosses() {
-	if t.dropped > 0 {
-		t.sink.Receiver.Logger.Warn("samples left out of the scrape", zap.Int("samples", t.dropped),
-			zap.NamedError("first", t.dropErr), zap.Stringer("first_series", t.dropSeries))
-	}
-	if t.gaugeHistogram != "" {
-		t.sink.Receiver.Logger.Warn("gauge histograms are sent as cumulative ones, for want of a pdata type",
-			zap.String("first", t.gaugeHistogram))
 	}
 }

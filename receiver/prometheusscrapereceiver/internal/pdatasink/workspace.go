@@ -121,23 +121,23 @@ func (a *arena[T]) reset() {
 	a.next = a.next[:0]
 }
 
-// inOrder copies the buckets of c, sorted by boundary, into memory that lives
-// until the next call. Of buckets with one boundary the last one counts, as it
-// does for samples: le="1" and le="1.0" are two series, but pdata wants rising
-// boundaries.
-func (w *workspace) inOrder(c chain) []bucket {
-	sorted := w.sorted[:0]
-	for b := range w.buckets.all(c) {
+// inOrder copies the buckets of p, sorted by boundary, into memory that lives
+// until the next call. Of buckets with one boundary the first one counts, as it
+// does for samples, and pdata wants rising boundaries.
+func (t *transaction) inOrder(p *point) []bucket {
+	sorted := t.sorted[:0]
+	for b := range t.buckets.all(p.buckets) {
 		sorted = append(sorted, *b)
 	}
 	slices.SortStableFunc(sorted, bucket.compare)
 	kept := sorted[:0]
 	for i, b := range sorted {
-		if i+1 < len(sorted) && b.compare(sorted[i+1]) == 0 {
+		if i > 0 && b.compare(kept[len(kept)-1]) == 0 {
+			t.drop(1, p.labels, errDuplicate)
 			continue
 		}
 		kept = append(kept, b)
 	}
-	w.sorted = sorted
+	t.sorted = sorted
 	return kept
 }
