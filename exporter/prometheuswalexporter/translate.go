@@ -6,6 +6,9 @@ import (
 	"fmt"
 
 	"github.com/prometheus/otlptranslator"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.uber.org/zap"
@@ -63,10 +66,11 @@ func (c *Config) translation() (translate.Settings, error) {
 // Samples of OTLP may be older than what the series has: there are receivers
 // that take them. Those of one client cost no other one: what a receiver
 // refuses is divided until it is alone. What is too far in the future is
-// refused here, as it is in Prometheus. Samples that were scraped, and
-// staleness markers, are committed with RejectOutOfOrder, as in the native lane.
+// refused here, as it is in Prometheus. Scraped samples are to be in order, as
+// in the native lane, and a staleness marker may not come after its series is
+// alive again.
 func (e *walExporter) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
-	a := e.newAppender()
+	a := &pdataAppender{appender: e.newAppender()}
 	losses, err := e.translator.Translate(ctx, md, a, e.now())
 	if err != nil {
 		_ = a.Rollback() // cannot fail
@@ -84,6 +88,21 @@ func (e *walExporter) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) er
 		return consumererror.NewPermanent(status.Error(codes.InvalidArgument, "no data point has a Prometheus translation: "+explain(losses[0])))
 	}
 	return nil
+}
+
+// pdataAppender is an appender for samples of which some were scraped.
+type pdataAppender struct {
+	*appender
+	scraped bool
+}
+
+// BeginMetric implements translate.Appender.
+func (a *pdataAppender) BeginMetric(scraped bool) { a.scraped = scraped }
+
+// Append implements translate.Appender.
+func (a *pdataAppender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
+	opts.RejectOutOfOrder = opts.RejectOutOfOrder || a.scraped
+	return a.appender.Append(ref, ls, st, t, v, h, fh, opts)
 }
 
 // reportLosses counts what was dropped and logs each reason, once a minute.

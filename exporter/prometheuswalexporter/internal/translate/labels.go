@@ -298,9 +298,7 @@ func (w *worker) appendSample(p *point, name, boundary string, v float64, h *nat
 	w.build()
 	opts := w.metric.opts
 	opts.Exemplars = p.exemplars
-	// A scraper takes nothing older than what it has; and no staleness marker
-	// should come after the series is alive again.
-	opts.RejectOutOfOrder = w.metric.scraped || p.stale
+	opts.RejectOutOfOrder = p.stale // the series may be alive again
 	w.send(p.start, p.at, v, h, opts)
 }
 

@@ -240,6 +240,8 @@ func TestWorkIsBounded(t *testing.T) {
 // counter only counts samples, lest the recorder's text be measured.
 type counter struct{ n int }
 
+func (*counter) BeginMetric(bool) {}
+
 func (c *counter) Append(storage.SeriesRef, labels.Labels, int64, int64, float64, *histogram.Histogram, *histogram.FloatHistogram, storage.AOptions) (storage.SeriesRef, error) {
 	c.n++
 	return 1, nil

@@ -23,8 +23,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // recorder writes samples down as text.
 type recorder struct {
-	lines  []string
-	refuse string // a metric name
+	lines   []string
+	scraped bool
+	refuse  string // a metric name
 	render func(line *line)
 }
 
@@ -37,6 +38,8 @@ type line struct {
 	h         *histogram.Histogram
 	opts      storage.AOptions
 }
+
+func (r *recorder) BeginMetric(scraped bool) { r.scraped = scraped }
 
 func (r *recorder) Append(_ storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, _ *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
 	if r.refuse != "" && ls.Get("__name__") == r.refuse {

@@ -101,7 +101,7 @@ func (w *worker) appendCreated(p *point) {
 	}
 	w.build()
 	whole, fraction := p.created/1e9, p.created%1e9
-	w.send(0, p.at, p.or(float64(whole)+float64(fraction)/1e9), nil, storage.AOptions{RejectOutOfOrder: true})
+	w.send(0, p.at, p.or(float64(whole)+float64(fraction)/1e9), nil, storage.AOptions{RejectOutOfOrder: p.stale})
 }
 
 // receiverAttributes are those that a scraping receiver itself gives to the

@@ -135,6 +135,7 @@ func (w *worker) infoName() string {
 // of time, though the resources of a request are in none.
 func (w *worker) appendTargetInfo() {
 	w.metric = metric{}
+	w.app.BeginMetric(false)
 	for i := range w.info {
 		t := &w.info[i]
 		slices.Sort(t.times)

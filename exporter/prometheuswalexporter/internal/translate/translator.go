@@ -44,9 +44,13 @@ type Settings struct {
 	TranslateScraped bool
 }
 
-// Appender takes samples. The labels and exemplars it is given are good during
-// the call only. An error costs the sample and is in the Losses.
+// Appender takes samples. The labels and exemplars that Append is given are good
+// during the call only. An error costs the sample and is in the Losses.
+// RejectOutOfOrder is set for staleness markers and for target_info.
 type Appender interface {
+	// BeginMetric says whether the samples that follow were scraped. Those
+	// should be in order of time, as a scraper appends them.
+	BeginMetric(scraped bool)
 	Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error)
 }
 
@@ -200,6 +204,7 @@ func (w *worker) translate(ctx context.Context, md pmetric.Metrics) error {
 // has a translation.
 func (w *worker) begin(m pmetric.Metric, scraped bool) bool {
 	w.metric = metric{Metric: m, name: m.Name(), scraped: scraped}
+	w.app.BeginMetric(scraped)
 	switch temporality, ok := temporalityOf(m); {
 	case !ok, temporality == pmetric.AggregationTemporalityCumulative:
 	case temporality == pmetric.AggregationTemporalityDelta:
