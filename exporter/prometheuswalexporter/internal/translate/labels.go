@@ -35,8 +35,17 @@ type commonLabels struct {
 
 type commonLabel struct {
 	labels.Label
-	wins bool // over an attribute of the point
+	precedence
 }
+
+// precedence is what becomes of an attribute of the point with the same name.
+type precedence uint8
+
+const (
+	wins       precedence = iota // over any
+	losesToAny                   // also to an empty one
+	loses                        // unless that is empty
+)
 
 func (c *commonLabels) reset() {
 	clear(c.list)
@@ -44,9 +53,9 @@ func (c *commonLabels) reset() {
 }
 
 // set adds a label, or replaces the value it has.
-func (c *commonLabels) set(name, value string, wins bool) {
+func (c *commonLabels) set(name, value string, p precedence) {
 	if value != "" {
-		c.list = append(c.list, commonLabel{Label: labels.Label{Name: name, Value: value}, wins: wins})
+		c.list = append(c.list, commonLabel{labels.Label{Name: name, Value: value}, p})
 	}
 }
 
@@ -75,12 +84,16 @@ func (w *worker) prepareCommon(kind int, sm pmetric.ScopeMetrics) {
 				w.lose(InvalidResourceAttribute, 1, err.Error())
 				continue
 			}
-			c.set(label, text(v), false)
+			c.set(label, text(v), loses)
 		}
 	}
 	job, instance := w.identity(kind)
-	c.set(model.JobLabel, job, true)
-	c.set(model.InstanceLabel, instance, true)
+	over := wins
+	if kind == ofScrape {
+		over = losesToAny // the series may have had neither
+	}
+	c.set(model.JobLabel, job, over)
+	c.set(model.InstanceLabel, instance, over)
 	if kind == ofScrape {
 		if !promlane.IsScrapeScope(sm.Scope().Name()) {
 			w.scopeLabels(c, sm, func(attribute string) (string, error) { return scopePrefix + valid(attribute), nil })
@@ -119,11 +132,11 @@ func (w *worker) scopeLabels(c *commonLabels, sm pmetric.ScopeMetrics, nameOf fu
 			w.lose(InvalidScopeAttribute, 1, err.Error())
 			continue
 		}
-		c.set(label, text(v), true)
+		c.set(label, text(v), wins)
 	}
-	c.set(scopeName, valid(scope.Name()), true)
-	c.set(scopeVersion, valid(scope.Version()), true)
-	c.set(scopeSchemaURL, valid(sm.SchemaUrl()), true)
+	c.set(scopeName, valid(scope.Name()), wins)
+	c.set(scopeVersion, valid(scope.Version()), wins)
+	c.set(scopeSchemaURL, valid(sm.SchemaUrl()), wins)
 }
 
 // text is the value of a label.
@@ -265,7 +278,7 @@ func (w *worker) mergeCommon(common []commonLabel) {
 		}
 		l := c.Label
 		if len(own) > 0 && own[0].Name == c.Name {
-			if !c.wins && own[0].Value != "" {
+			if c.precedence == losesToAny || c.precedence == loses && own[0].Value != "" {
 				l = own[0]
 			}
 			own = own[1:]

@@ -26,7 +26,7 @@ type recorder struct {
 	lines   []string
 	scraped bool
 	refuse  string // a metric name
-	render func(line *line)
+	render  func(line *line)
 }
 
 // line is a sample, before it is text.

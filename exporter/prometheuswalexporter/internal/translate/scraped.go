@@ -24,7 +24,8 @@ import (
 //	           type gaugehistogram, label le       NAME_bucket
 //	           created, and a start timestamp      a series NAME_created
 //	           histogram: nhcb                     native, with custom buckets
-//	point      without a recorded value            a staleness marker for each series
+//	point      attribute job or instance           that label, none if it is empty
+//	           without a recorded value            a staleness marker for each series
 
 // beginScraped prepares for the points of a scraped metric. It reports false if
 // it has no name.

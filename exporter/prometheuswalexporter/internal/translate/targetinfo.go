@@ -107,8 +107,8 @@ func (w *worker) setInfoLabels() bool {
 	w.pairs = kept
 	w.join()
 	var identity commonLabels
-	identity.set(model.JobLabel, job, true)
-	identity.set(model.InstanceLabel, instance, true)
+	identity.set(model.JobLabel, job, wins)
+	identity.set(model.InstanceLabel, instance, wins)
 	identity.sort()
 	w.mergeCommon(identity.list)
 	if !w.hasValue(model.JobLabel) && !w.hasValue(model.InstanceLabel) {

@@ -63,10 +63,15 @@ const (
 	totalSuffix   = "_total"
 	infoSuffix    = "_info"
 	createdSuffix = "_created"
+
+	gaugeCountSuffix = "_gcount"
+	gaugeSumSuffix   = "_gsum"
 )
 
 // partSuffixes are what the parts of a metric may add to its name.
-var partSuffixes = []string{bucketSuffix, countSuffix, sumSuffix, totalSuffix, infoSuffix, createdSuffix}
+var partSuffixes = []string{
+	bucketSuffix, countSuffix, sumSuffix, totalSuffix, infoSuffix, createdSuffix, gaugeCountSuffix, gaugeSumSuffix,
+}
 
 // familyOf finds the family of a sample in a scope, or begins it.
 func (t *transaction) familyOf(s *sample, sc int32) familyRef {
@@ -135,9 +140,14 @@ func partOf(mt model.MetricType, base, suffix string) (metric string, _ role, ok
 	case model.MetricTypeHistogram, model.MetricTypeSummary:
 		return base, suffixRole(suffix), true
 	case model.MetricTypeGaugeHistogram:
-		// The buckets are values of a gauge, told apart by le. OpenMetrics
-		// names the rest _gcount and _gsum.
-		return base, roleValue, suffix == bucketSuffix
+		// The buckets are values of a gauge, told apart by le. The rest are
+		// metrics of their own.
+		switch suffix {
+		case bucketSuffix:
+			return base, roleValue, true
+		case gaugeCountSuffix, gaugeSumSuffix:
+			return base + suffix, roleValue, true
+		}
 	case model.MetricTypeCounter:
 		// OpenMetrics declares counters without _total, and we name them with
 		// it.

@@ -213,20 +213,39 @@ var (
 	noSummaryAttributes   = []string{model.MetricsPathLabel, model.MetricNameLabel, model.SchemeLabel, model.InstanceLabel, model.JobLabel, model.QuantileLabel}
 )
 
-// fillAttributes writes the labels that tell the points of a metric apart.
+// fillAttributes writes the labels that tell the points of a metric apart. That
+// a series has no job or instance, though its resource has, is an empty
+// attribute.
 func fillAttributes(dest pcommon.Map, ls labels.Labels, boundaryLabel string) {
-	n := 0
+	n, job, instance := 0, false, false
 	ls.Range(func(l labels.Label) {
-		if isAttribute(l, boundaryLabel) {
+		switch {
+		case isAttribute(l, boundaryLabel):
 			n++
+		case l.Name == model.JobLabel:
+			job = l.Value != ""
+		case l.Name == model.InstanceLabel:
+			instance = l.Value != ""
 		}
 	})
+	if !job {
+		n++
+	}
+	if !instance {
+		n++
+	}
 	dest.EnsureCapacity(n)
 	ls.Range(func(l labels.Label) {
 		if isAttribute(l, boundaryLabel) {
 			dest.PutStr(l.Name, l.Value)
 		}
 	})
+	if !job {
+		dest.PutStr(model.JobLabel, "")
+	}
+	if !instance {
+		dest.PutStr(model.InstanceLabel, "")
+	}
 }
 
 func isAttribute(l labels.Label, boundaryLabel string) bool {

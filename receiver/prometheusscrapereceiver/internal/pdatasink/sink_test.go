@@ -219,7 +219,7 @@ func TestExemplars(t *testing.T) {
 		t.Helper()
 		// External labels must not keep an exemplar from its point.
 		b := newBench(t, nil, func(s *Settings) { s.ExternalLabels = labels.FromStrings("zone", "z") })
-		a := series("a", 1)
+		a := series("a", 1, "job", "j", "instance", "i")
 		a.exemplars = []exemplar.Exemplar{{Labels: labels.FromStrings(name, v), Value: 2, Ts: 3}}
 		_, got := b.scrape(t, a)
 		p := metrics(got)[0].Gauge().DataPoints().At(0)
@@ -459,6 +459,17 @@ func TestExternalLabels(t *testing.T) {
 	require.Equal(t, map[string]any{"cluster": "external", "zone": "z1"}, metrics(got)[1].Gauge().DataPoints().At(0).Attributes().AsRaw())
 	name, _ := got.ResourceMetrics().At(0).Resource().Attributes().Get("service.name")
 	require.Equal(t, "j", name.Str())
+}
+
+// A series that lacks job or instance, because it was relabelled or comes from a
+// federation, belongs to the target, and says so.
+func TestSeriesWithoutIdentity(t *testing.T) {
+	b := newBench(t, store{"h": model.MetricTypeHistogram})
+	_, got := b.scrape(t, series("a", 1, "job", "j", "k", "v"), series("h_count", 1, "instance", "i"))
+	require.Equal(t, map[string]any{"k": "v", "instance": ""}, metrics(got)[0].Gauge().DataPoints().At(0).Attributes().AsRaw())
+	require.Equal(t, map[string]any{"job": ""}, metrics(got)[1].Histogram().DataPoints().At(0).Attributes().AsRaw())
+	instance, _ := got.ResourceMetrics().At(0).Resource().Attributes().Get("service.instance.id")
+	require.Equal(t, "host:80", instance.Str())
 }
 
 // What it takes to write the exposition again is in the metadata.
