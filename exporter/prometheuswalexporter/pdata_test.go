@@ -16,6 +16,10 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	ownmetadata "github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
 )
@@ -91,15 +95,126 @@ func TestDeltaIsRefused(t *testing.T) {
 	require.NoError(t, err, "no data point was lost")
 }
 
+// If nothing was taken, the sender hears that it is at fault: 400 over HTTP.
 func TestUntranslatableIsPermanent(t *testing.T) {
 	sink := newSink(t)
-	cfg := testConfig(t, sink.url)
-	cfg.Translation.TargetInfo = false
-	e, _ := startExporter(t, cfg)
+	e, _ := startExporter(t, testConfig(t, sink.url))
 	err := e.ConsumeMetrics(context.Background(), otlp(func(ms pmetric.MetricSlice) {
 		addSum(ms, "delta", pmetric.AggregationTemporalityDelta, time.Now(), 1)
 	}))
 	require.True(t, consumererror.IsPermanent(err), "%v", err)
+	require.Equal(t, codes.InvalidArgument, status.Code(err))
+	require.ErrorContains(t, err, "put a deltatocumulative processor before this exporter")
+}
+
+// What is dropped is counted by reason and said once, with the metric's name; what
+// is beside it arrives.
+func TestLossesAreCountedAndSaid(t *testing.T) {
+	sink := newSink(t)
+	tel := componenttest.NewTelemetry()
+	defer func() { require.NoError(t, tel.Shutdown(context.Background())) }()
+	set := exportertest.NewNopSettings(ownmetadata.Type)
+	set.TelemetrySettings = tel.NewTelemetrySettings()
+	core, logs := observer.New(zap.InfoLevel)
+	set.Logger = zap.New(core)
+	e, err := newExporter(set, testConfig(t, sink.url))
+	require.NoError(t, err)
+	require.NoError(t, e.Start(context.Background(), componenttest.NewNopHost()))
+	now := time.Now().Truncate(time.Millisecond)
+	const rounds = 3
+	for i := range rounds {
+		at := now.Add(time.Duration(i) * time.Millisecond)
+		require.NoError(t, e.ConsumeMetrics(context.Background(), otlp(func(ms pmetric.MetricSlice) {
+			addSum(ms, "fine", pmetric.AggregationTemporalityCumulative, at, 1)
+			addSum(ms, "a delta", pmetric.AggregationTemporalityDelta, at, 1)
+			addSum(ms, "ahead", pmetric.AggregationTemporalityCumulative, at.Add(24*time.Hour), 1)
+			addSum(ms, "nameless", pmetric.AggregationTemporalityCumulative, at, 1)
+			ms.At(3).Sum().DataPoints().At(0).Attributes().PutStr("", "x")
+			addSum(ms, "exemplary", pmetric.AggregationTemporalityCumulative, at, 1)
+			ms.At(4).Sum().DataPoints().At(0).Exemplars().AppendEmpty()
+		})))
+	}
+	sink.waitFor(t, 3*rounds) // fine, exemplary and target_info
+
+	m, err := tel.GetMetric(prefix + "untranslated_items")
+	require.NoError(t, err)
+	counted := map[string]int64{}
+	for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
+		reason, _ := p.Attributes.Value("reason")
+		counted[reason.AsString()] = p.Value
+	}
+	require.Equal(t, map[string]int64{
+		"delta_temporality": rounds, "in_future": rounds, "invalid_attribute": rounds, "exemplar_without_value": rounds,
+	}, counted)
+	m, err = tel.GetMetric(prefix + "untranslated_batches")
+	require.NoError(t, err)
+	require.EqualValues(t, rounds, m.Data.(metricdata.Sum[int64]).DataPoints[0].Value)
+
+	said := map[string]any{}
+	for _, entry := range logs.FilterMessageSnippet("has no Prometheus translation").All() {
+		fields := entry.ContextMap()
+		said[fields["metric"].(string)] = fields["reason"]
+	}
+	require.Len(t, said, 4)
+	require.Equal(t, 4, logs.FilterMessageSnippet("has no Prometheus translation").Len(), "each once a minute")
+	require.Contains(t, said["a delta"], "deltatocumulative")
+	require.Contains(t, said["ahead"], "look at the clock of its sender")
+	require.Equal(t, "an attribute of the data point cannot be a label: an attribute has no name", said["nameless"])
+	require.NoError(t, e.Shutdown(context.Background()))
+}
+
+// Scraped samples of the pdata lane are taken in order, as in the native lane, and
+// no staleness marker is taken late; what else comes late is for the endpoint to
+// judge.
+func TestOrderInThePdataLane(t *testing.T) {
+	sink := newSink(t)
+	cfg := testConfig(t, sink.url)
+	cfg.Translation.TargetInfo = false
+	e, _ := startExporter(t, cfg)
+	now := time.Now().Truncate(time.Millisecond)
+	send := func(name string, age time.Duration, change func(pmetric.Metric)) {
+		require.NoError(t, e.ConsumeMetrics(context.Background(), otlp(func(ms pmetric.MetricSlice) {
+			addSum(ms, name, pmetric.AggregationTemporalityCumulative, now.Add(-age), 1)
+			change(ms.At(0))
+		})))
+	}
+	scraped := func(m pmetric.Metric) { m.Metadata().PutStr("prometheus.type", "counter") }
+	otherwise := func(pmetric.Metric) {}
+	stale := func(m pmetric.Metric) {
+		m.Sum().DataPoints().At(0).SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(true))
+	}
+	for _, age := range []time.Duration{time.Minute, 2 * time.Minute, 0} {
+		send("scraped", age, scraped)
+		send("otherwise", age, otherwise)
+	}
+	send("scraped", time.Second, func(m pmetric.Metric) { scraped(m); stale(m) })
+	send("otherwise", time.Second, stale)
+	sink.waitFor(t, 2+3)
+	times := func(name string) (all []time.Duration) {
+		for _, s := range sink.series()[fmt.Sprintf(`{__name__=%q, instance="i1", job="shop"}`, name)].samples {
+			all = append(all, now.Sub(time.UnixMilli(s.t)))
+		}
+		return all
+	}
+	require.Equal(t, []time.Duration{time.Minute, 0}, times("scraped"))
+	require.ElementsMatch(t, []time.Duration{time.Minute, 2 * time.Minute, 0}, times("otherwise_total"))
+}
+
+// Two scopes with a metric of one name are two series.
+func TestScopesAreKeptApart(t *testing.T) {
+	sink := newSink(t)
+	e, _ := startExporter(t, testConfig(t, sink.url))
+	now := time.Now().Truncate(time.Millisecond)
+	md := otlp(func(ms pmetric.MetricSlice) { addSum(ms, "x", pmetric.AggregationTemporalityCumulative, now, 1) })
+	scopes := md.ResourceMetrics().At(0).ScopeMetrics()
+	scopes.At(0).Scope().SetName("one")
+	scopes.At(0).CopyTo(scopes.AppendEmpty())
+	scopes.At(1).Scope().SetName("two")
+	require.NoError(t, e.ConsumeMetrics(context.Background(), md))
+	sink.waitFor(t, 3) // and target_info
+	for _, scope := range []string{"one", "two"} {
+		require.Contains(t, sink.series(), fmt.Sprintf(`{__name__="x_total", instance="i1", job="shop", otel_scope_name=%q}`, scope))
+	}
 }
 
 func TestAfterShutdown(t *testing.T) {

@@ -1,0 +1,159 @@
+package translate
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/invar-otel/invar/internal/promlane"
+)
+
+const (
+	ourScope     = "github.com/invar-otel/invar/receiver/prometheusscrapereceiver"
+	contribScope = "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/prometheusreceiver"
+)
+
+// scrapedMetric is a gauge with all that the translation would change.
+func scrapedMetric(scope, typ string, change func(pmetric.ResourceMetrics, pmetric.Metric)) pmetric.Metrics {
+	md := one(func(m pmetric.Metric) {
+		m.SetName("weird__requests")
+		m.SetUnit("s")
+		if typ != "" {
+			m.Metadata().PutStr("prometheus.type", typ)
+		}
+		dp := cumulativeSum(m, 1)
+		dp.Attributes().PutStr("a__b", "c")
+		dp.Attributes().PutStr("é", "d")
+	})
+	rm := md.ResourceMetrics().At(0)
+	rm.Resource().Attributes().PutStr("server.port", "80")
+	rm.Resource().Attributes().PutStr("url.scheme", "http")
+	rm.ScopeMetrics().At(0).Scope().SetName(scope)
+	rm.ScopeMetrics().At(0).Scope().SetVersion("1.2.3")
+	if change != nil {
+		change(rm, rm.ScopeMetrics().At(0).Metrics().At(0))
+	}
+	return md
+}
+
+// Scraped metrics are known by the type in their metadata, or by the scope of a
+// receiver; the lane's own test has what becomes of all the kinds.
+func TestScrapedMetricsAreKnown(t *testing.T) {
+	f := func(set Settings, md pmetric.Metrics, want ...string) {
+		t.Helper()
+		got, losses := translated(t, set, md)
+		require.Empty(t, losses)
+		require.ElementsMatch(t, want, got)
+	}
+	const kept = `{__name__="weird__requests", a__b="c", instance="i", job="j", "é"="d"} at 1700000000000 1`
+	f(defaults(), scrapedMetric(ourScope, "counter", nil), kept)
+	f(defaults(), scrapedMetric(contribScope, "counter", nil), kept)
+	// A processor made the metric anew, or changed the scope.
+	f(defaults(), scrapedMetric(ourScope, "", nil), kept)
+	f(defaults(), scrapedMetric(contribScope, "", nil), kept)
+	f(defaults(), scrapedMetric("", "counter", func(rm pmetric.ResourceMetrics, _ pmetric.Metric) {
+		rm.ScopeMetrics().At(0).Scope().SetVersion("")
+	}), kept)
+	f(defaults(), scrapedMetric("lib", "counter", nil),
+		`{__name__="weird__requests", a__b="c", instance="i", job="j", otel_scope_name="lib", otel_scope_version="1.2.3", "é"="d"} at 1700000000000 1`)
+
+	const otlp = `{__name__="weird_requests_seconds_total", a_b="c", instance="i", job="j", key_="d", otel_scope_name=`
+	f(defaults(), scrapedMetric("lib", "", nil),
+		otlp+`"lib", otel_scope_version="1.2.3"} at 1700000000000 1`,
+		`{__name__="target_info", instance="i", job="j", server_port="80", url_scheme="http"} at 1700000000000 1`)
+	set := defaults()
+	set.TranslateScraped, set.TargetInfo = true, false
+	f(set, scrapedMetric(ourScope, "counter", nil), otlp+`"`+ourScope+`", otel_scope_version="1.2.3"} at 1700000000000 1`)
+}
+
+// What processors add is there, and changes nothing else.
+func TestScrapedMetricsWithMore(t *testing.T) {
+	f := func(set Settings, change func(pmetric.ResourceMetrics, pmetric.Metric), want ...string) {
+		t.Helper()
+		got, losses := translated(t, set, scrapedMetric(ourScope, "counter", change))
+		require.Empty(t, losses)
+		require.Equal(t, want, got)
+	}
+	const kept = `{__name__="weird__requests", a__b="c", instance="i", job="j", "é"="d"} at 1700000000000 `
+	resource := func(names ...string) func(pmetric.ResourceMetrics, pmetric.Metric) {
+		return func(rm pmetric.ResourceMetrics, _ pmetric.Metric) {
+			for _, name := range names {
+				rm.Resource().Attributes().PutStr(name, "v")
+			}
+		}
+	}
+	f(defaults(), resource("service.namespace", "k8s.pod.name", "k8s.namespace.name", "server.address"), kept+"1")
+	f(defaults(), resource("k8s.deployment.name", "k8s.pod.name", "own__label"),
+		`{__name__="target_info", instance="i", job="j", k8s_deployment_name="v", own__label="v"} at 1700000000000 1`, kept+"1")
+	set := defaults()
+	set.TargetInfo = false
+	f(set, resource("k8s.deployment.name"), kept+"1")
+	set.Promote = []string{"k8s.pod.name", "absent"}
+	f(set, resource("k8s.pod.name"), `{__name__="weird__requests", a__b="c", instance="i", job="j", k8s_pod_name="v", "é"="d"} at 1700000000000 1`)
+	// A start from a processor, or from an exposition that has it.
+	f(defaults(), func(_ pmetric.ResourceMetrics, m pmetric.Metric) {
+		m.Sum().DataPoints().At(0).SetStartTimestamp(ts(-1))
+	}, `{__name__="weird__requests", a__b="c", instance="i", job="j", "é"="d"} at 1700000000000 from 1699999999999 1`)
+	// A series that the target exposed without an instance, and another job.
+	f(defaults(), func(_ pmetric.ResourceMetrics, m pmetric.Metric) {
+		m.Sum().DataPoints().At(0).Attributes().PutStr("instance", "")
+		m.Sum().DataPoints().At(0).Attributes().PutStr("job", "own")
+	}, `{__name__="weird__requests", a__b="c", job="own", "é"="d"} at 1700000000000 1`)
+	// The end of a series does not tell of the target.
+	f(defaults(), func(rm pmetric.ResourceMetrics, m pmetric.Metric) {
+		rm.Resource().Attributes().PutStr("k", "v")
+		m.Sum().DataPoints().At(0).SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(true))
+	}, kept+"stale")
+	// Beginnings of time are a target's business, the future is not.
+	f(defaults(), func(_ pmetric.ResourceMetrics, m pmetric.Metric) {
+		m.Sum().DataPoints().At(0).SetTimestamp(0)
+		negative := int64(-5e6)
+		m.Sum().DataPoints().At(0).CopyTo(m.Sum().DataPoints().AppendEmpty())
+		m.Sum().DataPoints().At(1).SetTimestamp(pcommon.Timestamp(negative))
+	}, `{__name__="weird__requests", a__b="c", instance="i", job="j", "é"="d"} at -5 1`,
+		`{__name__="weird__requests", a__b="c", instance="i", job="j", "é"="d"} at 0 1`)
+}
+
+func TestScrapedLosses(t *testing.T) {
+	md := scrapedMetric(ourScope, "counter", func(_ pmetric.ResourceMetrics, m pmetric.Metric) {
+		m.Sum().DataPoints().At(0).SetTimestamp(ts(MaxAhead.Milliseconds() + 1))
+		cumulativeSum(m, 2).Attributes().PutStr("", "x")
+		cumulativeSum(m, 3)
+	})
+	got, losses := translated(t, defaults(), md)
+	require.Equal(t, []string{`{__name__="weird__requests", instance="i", job="j"} at 1700000000000 3`}, got)
+	require.Equal(t, Losses{
+		{Reason: InFuture, Items: 1, Metric: "weird__requests"},
+		{Reason: InvalidAttribute, Items: 1, Metric: "weird__requests", Detail: "an attribute has no name"},
+	}, losses)
+	md = scrapedMetric(ourScope, "counter", func(_ pmetric.ResourceMetrics, m pmetric.Metric) { m.SetName("") })
+	_, losses = translated(t, defaults(), md)
+	require.Equal(t, 1, losses.Points())
+}
+
+// Which samples are to be in order, and which are so in any case.
+func TestOrderOfSamples(t *testing.T) {
+	f := func(md pmetric.Metrics, scraped, reject bool) {
+		t.Helper()
+		r := &recorder{}
+		r.render = func(l *line) {
+			require.Equal(t, scraped, r.scraped)
+			require.Equal(t, reject, l.opts.RejectOutOfOrder)
+		}
+		set := defaults()
+		set.TargetInfo = false
+		got, _ := translatedTo(t, set, md, r)
+		require.NotEmpty(t, got)
+	}
+	staleness := func(_ pmetric.ResourceMetrics, m pmetric.Metric) {
+		m.Sum().DataPoints().At(0).SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(true))
+		m.Metadata().PutStr(promlane.MetadataCreated, "series")
+		m.Sum().DataPoints().At(0).SetStartTimestamp(ts(0))
+	}
+	f(scrapedMetric(ourScope, "counter", nil), true, false)
+	f(scrapedMetric(ourScope, "counter", staleness), true, true)
+	f(scrapedMetric("lib", "", nil), false, false)
+	f(scrapedMetric("lib", "", staleness), false, true)
+}
