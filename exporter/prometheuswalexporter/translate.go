@@ -134,6 +134,7 @@ var explanations = map[translate.Reason]string{
 	translate.Refused:                  "the sample cannot be a series",
 	translate.ExemplarWithoutValue:     "an exemplar has no value",
 	translate.ExemplarTooLong:          "the attributes of an exemplar are longer than the 128 characters that receivers take; its trace and span are kept",
+	translate.InvalidExemplarAttribute: "an attribute of an exemplar cannot be a label",
 	translate.InvalidResourceAttribute: "an attribute of the resource cannot be a label",
 	translate.InvalidScopeAttribute:    "an attribute of the scope cannot be a label",
 }

@@ -74,10 +74,18 @@ func (w *worker) exemplarLabels(from pmetric.Exemplar) labels.Labels {
 		return b.Labels()
 	}
 	for name, v := range attributes.All() {
-		if name == "" || name == traceID && !trace.IsEmpty() || name == spanID && !span.IsEmpty() {
+		if name == traceID && !trace.IsEmpty() || name == spanID && !span.IsEmpty() {
+			continue // it is there already
+		}
+		value, err := text(v)
+		if name == "" {
+			err = errUnnamed
+		}
+		if err != nil {
+			w.lose(InvalidExemplarAttribute, 1, err.Error())
 			continue
 		}
-		b.Add(valid(name), text(v))
+		b.Add(valid(name), value)
 	}
 	b.Sort()
 	return b.Labels()
@@ -86,9 +94,13 @@ func (w *worker) exemplarLabels(from pmetric.Exemplar) labels.Labels {
 // fits reports whether an exemplar stays within what receivers take.
 func fits(attributes pcommon.Map, runes int) bool {
 	for name, v := range attributes.All() {
-		runes += utf8.RuneCountInString(name) + utf8.RuneCountInString(text(v))
+		value, err := text(v)
+		runes += utf8.RuneCountInString(name) + utf8.RuneCountInString(value)
+		if err != nil || runes > exemplar.ExemplarMaxLabelSetLength {
+			return false
+		}
 	}
-	return runes <= exemplar.ExemplarMaxLabelSetLength
+	return true
 }
 
 // sortByValue is for splitExemplars. NaN is in no bucket but the last.

@@ -84,7 +84,12 @@ func (w *worker) prepareCommon(kind int, sm pmetric.ScopeMetrics) {
 				w.lose(InvalidResourceAttribute, 1, err.Error())
 				continue
 			}
-			c.set(label, text(v), loses)
+			value, err := text(v)
+			if err != nil {
+				w.lose(InvalidResourceAttribute, 1, err.Error())
+				continue
+			}
+			c.set(label, value, loses)
 		}
 	}
 	job, instance := w.identity(kind)
@@ -107,15 +112,19 @@ func (w *worker) prepareCommon(kind int, sm pmetric.ScopeMetrics) {
 // identity returns job and instance. A scraped job is what it was, though a
 // processor may have put a namespace beside it.
 func (w *worker) identity(kind int) (job, instance string) {
-	if v, ok := w.attributes.Get(serviceName); ok {
-		job = text(v)
-		if ns, ok := w.attributes.Get(serviceNamespace); ok && kind == ofOTLP {
-			job = text(ns) + "/" + job
+	get := func(name string) (string, bool) {
+		v, ok := w.attributes.Get(name)
+		if !ok {
+			return "", false
 		}
+		value, err := text(v)
+		return value, err == nil
 	}
-	if v, ok := w.attributes.Get(serviceInstance); ok {
-		instance = text(v)
+	job, ok := get(serviceName)
+	if ns, has := get(serviceNamespace); ok && has && kind == ofOTLP {
+		job = ns + "/" + job
 	}
+	instance, _ = get(serviceInstance)
 	return job, instance
 }
 
@@ -124,7 +133,7 @@ func (w *worker) scopeLabels(c *commonLabels, sm pmetric.ScopeMetrics, nameOf fu
 	scope := sm.Scope()
 	for name, v := range scope.Attributes().All() {
 		if name == "" {
-			w.lose(InvalidScopeAttribute, 1, "the attribute has no name")
+			w.lose(InvalidScopeAttribute, 1, errUnnamed.Error())
 			continue
 		}
 		label, err := nameOf(name)
@@ -132,19 +141,16 @@ func (w *worker) scopeLabels(c *commonLabels, sm pmetric.ScopeMetrics, nameOf fu
 			w.lose(InvalidScopeAttribute, 1, err.Error())
 			continue
 		}
-		c.set(label, text(v), wins)
+		value, err := text(v)
+		if err != nil {
+			w.lose(InvalidScopeAttribute, 1, err.Error())
+			continue
+		}
+		c.set(label, value, wins)
 	}
 	c.set(scopeName, valid(scope.Name()), wins)
 	c.set(scopeVersion, valid(scope.Version()), wins)
 	c.set(scopeSchemaURL, valid(sm.SchemaUrl()), wins)
-}
-
-// text is the value of a label.
-func text(v pcommon.Value) string {
-	if v.Type() == pcommon.ValueTypeStr {
-		return valid(v.Str())
-	}
-	return valid(v.AsString())
 }
 
 // setLabels makes the labels of a point, all but the name and the boundary, for
@@ -172,13 +178,18 @@ func (w *worker) setAttributes(attributes pcommon.Map, boundary string) bool {
 	w.pairs = w.pairs[:0]
 	for name, v := range attributes.All() {
 		if name == "" {
-			w.lose(InvalidAttribute, 1, "an attribute has no name")
+			w.lose(InvalidAttribute, 1, errUnnamed.Error())
 			return false
 		}
 		if name == model.MetricNameLabel {
 			continue
 		}
-		w.pairs = append(w.pairs, labels.Label{Name: name, Value: text(v)})
+		value, err := text(v)
+		if err != nil {
+			w.lose(InvalidAttribute, 1, err.Error())
+			return false
+		}
+		w.pairs = append(w.pairs, labels.Label{Name: name, Value: value})
 	}
 	sortPairs(w.pairs)
 	switch {

@@ -25,6 +25,7 @@ const (
 const (
 	ExemplarWithoutValue     Reason = "exemplar_without_value"
 	ExemplarTooLong          Reason = "exemplar_too_long" // only its trace and span are kept
+	InvalidExemplarAttribute Reason = "invalid_exemplar_attribute"
 	InvalidResourceAttribute Reason = "invalid_resource_attribute"
 	InvalidScopeAttribute    Reason = "invalid_scope_attribute"
 )
@@ -45,7 +46,7 @@ func (l Losses) Points() int {
 	n := 0
 	for i := range l {
 		switch l[i].Reason {
-		case ExemplarWithoutValue, ExemplarTooLong, InvalidResourceAttribute, InvalidScopeAttribute, Refused:
+		case ExemplarWithoutValue, ExemplarTooLong, InvalidExemplarAttribute, InvalidResourceAttribute, InvalidScopeAttribute, Refused:
 		default:
 			n += l[i].Items
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
@@ -131,7 +132,9 @@ func TestBadPartsCostThemselves(t *testing.T) {
 			` ex {span_id="0200000000000000", "user.id"="7"} 3`,
 	}, got)
 	require.Zero(t, losses.Points())
-	require.True(t, losses.Has(ExemplarWithoutValue) && losses.Has(ExemplarTooLong), "%v", losses)
+	for _, want := range []Reason{ExemplarWithoutValue, ExemplarTooLong, InvalidExemplarAttribute} {
+		require.True(t, losses.Has(want), "%v", losses)
+	}
 
 	set := defaults()
 	set.PromoteAll = true
@@ -145,7 +148,7 @@ func TestBadPartsCostThemselves(t *testing.T) {
 	require.Contains(t, got, `{__name__="m", instance="i", job="j", k8s_pod_name="p", otel_scope_color="red", service_instance_id="i", service_name="j"} at 1700000000000 1`)
 	require.Equal(t, Losses{
 		{Reason: InvalidResourceAttribute, Items: 1, Detail: "label name is empty"},
-		{Reason: InvalidScopeAttribute, Items: 1, Detail: "the attribute has no name"},
+		{Reason: InvalidScopeAttribute, Items: 1, Detail: "an attribute has no name"},
 	}, losses)
 }
 
@@ -154,6 +157,39 @@ func TestRefusedSamplesCostThemselves(t *testing.T) {
 	got, losses := translatedTo(t, defaults(), md, &recorder{refuse: "m_count"})
 	require.Len(t, got, 2)
 	require.Equal(t, Losses{{Reason: Refused, Items: 1, Metric: "m", Detail: "m_count is refused"}}, losses)
+}
+
+// A request of some megabytes can nest attributes so deep that writing them ends
+// the process.
+func TestDeepAttributes(t *testing.T) {
+	nest := func(v pcommon.Value, depth int) {
+		for range depth {
+			v = v.SetEmptySlice().AppendEmpty()
+		}
+	}
+	fill := func(depth int) pmetric.Metrics {
+		md := one(func(m pmetric.Metric) {
+			nest(gauge(m, 1, "n", "first").Attributes().PutEmpty("deep"), depth)
+			dp := gauge(m, 2, "n", "last")
+			e := dp.Exemplars().AppendEmpty()
+			e.SetIntValue(1)
+			nest(e.FilteredAttributes().PutEmpty("deep"), depth)
+		})
+		rm := md.ResourceMetrics().At(0)
+		nest(rm.Resource().Attributes().PutEmpty("deep"), depth)
+		nest(rm.ScopeMetrics().At(0).Scope().Attributes().PutEmpty("deep"), depth)
+		return md
+	}
+	r := &recorder{}
+	losses, err := New(defaults()).Translate(context.Background(), fill(1_000_000), r, now)
+	require.NoError(t, err)
+	require.Equal(t, []string{`{__name__="m", instance="i", job="j", n="last"} at 1700000000000 2 ex {} 1`}, r.lines)
+	require.Equal(t, 1, losses.Points())
+	for _, want := range []Reason{InvalidAttribute, InvalidScopeAttribute, InvalidResourceAttribute, ExemplarTooLong} {
+		require.True(t, losses.Has(want), want)
+	}
+	_, losses = translated(t, defaults(), fill(maxDepth))
+	require.Zero(t, losses.Points())
 }
 
 // What a request can make of the losses is bounded.

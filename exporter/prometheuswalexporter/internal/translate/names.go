@@ -3,7 +3,6 @@ package translate
 import (
 	"errors"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/otlptranslator"
@@ -110,15 +109,6 @@ func (w *worker) labelName(attribute string) (string, error) {
 		w.labelNames[strings.Clone(attribute)] = name
 	}
 	return name, nil
-}
-
-// valid returns s with what is not UTF-8 replaced. A receiver refuses a whole
-// request for it.
-func valid(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	return strings.ToValidUTF8(s, "�")
 }
 
 func isLabelName(name string) bool { return model.LegacyValidation.IsValidLabelName(name) }

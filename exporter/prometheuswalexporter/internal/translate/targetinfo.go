@@ -81,8 +81,13 @@ func (w *worker) setInfoLabels() bool {
 		if w.scraped && receiverAttributes[name] || identifying && !w.set.KeepIdentifying || name == model.MetricNameLabel {
 			continue
 		}
+		value, err := text(v)
+		if err != nil {
+			w.loseInfo(err)
+			continue
+		}
 		told = told || !identifying
-		w.pairs = append(w.pairs, labels.Label{Name: name, Value: text(v)})
+		w.pairs = append(w.pairs, labels.Label{Name: name, Value: value})
 	}
 	if !told {
 		return false
@@ -93,9 +98,7 @@ func (w *worker) setInfoLabels() bool {
 		if w.escape || p.Name == "" || w.scraped {
 			name, err := nameOf(p.Name)
 			if err != nil {
-				if !w.set.PromoteAll { // else it is in the losses already
-					w.lose(InvalidResourceAttribute, 1, err.Error())
-				}
+				w.loseInfo(err)
 				continue
 			}
 			p.Name = name
@@ -117,6 +120,13 @@ func (w *worker) setInfoLabels() bool {
 	w.nameAt = w.makeRoom(model.MetricNameLabel)
 	w.pairs[w.nameAt].Value = w.infoName()
 	return true
+}
+
+// loseInfo counts an attribute as dropped, unless it has been.
+func (w *worker) loseInfo(err error) {
+	if !w.set.PromoteAll {
+		w.lose(InvalidResourceAttribute, 1, err.Error())
+	}
 }
 
 func (w *worker) hasValue(name string) bool {

@@ -79,6 +79,13 @@ func TestNastyAttributes(t *testing.T) {
 		gauge(m, 1, "9", "1", "_x", "2").Attributes().PutEmptyMap("map").PutInt("k", 1)
 	}, `{__name__="n", …, key_9="1", key_x="2", map="{\"k\":1}"} 1`)
 
+	// JSON has no such numbers; the label is not lost for it.
+	f(escaped, func(m pmetric.Metric) {
+		gauge(m, 1).Attributes().PutEmptyMap("map").PutDouble("k", math.NaN())
+		gauge(m, 2).Attributes().PutEmptySlice("list").AppendEmpty().SetDouble(math.Inf(1))
+	}, `{__name__="m", …, list="[+Inf]"} 2
+{__name__="m", …, map="map[k:NaN]"} 1`)
+
 	// Attributes that are called like what tells the parts apart.
 	f(escaped, func(m pmetric.Metric) {
 		dp := cumulativeHistogram(m, 3, []float64{1}, []uint64{1, 2})

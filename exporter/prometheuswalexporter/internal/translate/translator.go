@@ -98,10 +98,15 @@ func (t *Translator) Translate(ctx context.Context, md pmetric.Metrics, app Appe
 	w.app, w.latest = app, now.Add(MaxAhead).UnixMilli()
 	err := w.translate(ctx, md)
 	losses := w.losses
-	w.reset()
-	t.workers.Put(w)
+	if cap(w.pairs) <= maxKept && cap(w.exemplars) <= maxKept && cap(w.deltas) <= maxKept {
+		w.reset()
+		t.workers.Put(w)
+	}
 	return losses, err
 }
+
+// maxKept is the size of what a worker may keep for the next request.
+const maxKept = 1024
 
 // worker is one translation under way, and the memory it needs.
 type worker struct {
