@@ -58,10 +58,11 @@ func (w *worker) beginScraped() bool {
 		f = w.remember(key, newFamily(valid(key.name), scrapedUnit(m.Unit())))
 	}
 	m.family = f
-	m.opts = storage.AOptions{
-		MetricFamilyName: valid(declared),
-		Metadata:         metadata.Metadata{Type: typ, Unit: f.unit, Help: valid(m.Description())},
+	md := metadata.Metadata{Type: typ, Unit: f.unit, Help: valid(m.Description())}
+	if md == (metadata.Metadata{Type: model.MetricTypeUnknown}) {
+		return true // nothing was declared
 	}
+	m.opts = storage.AOptions{MetricFamilyName: valid(declared), Metadata: md}
 	return true
 }
 

@@ -3,6 +3,8 @@ package translate
 import (
 	"testing"
 
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -114,6 +116,40 @@ func TestScrapedMetricsWithMore(t *testing.T) {
 		m.Sum().DataPoints().At(1).SetTimestamp(pcommon.Timestamp(negative))
 	}, `{__name__="weird__requests", a__b="c", instance="i", job="j", "é"="d"} at -5 1`,
 		`{__name__="weird__requests", a__b="c", instance="i", job="j", "é"="d"} at 0 1`)
+}
+
+// The metadata is what the target declared, under the name that it declared.
+func TestScrapedMetadata(t *testing.T) {
+	f := func(name, typ, unit, family string, wantSeries, wantFamily string, want metadata.Metadata) {
+		t.Helper()
+		md := one(func(m pmetric.Metric) {
+			m.SetName(name)
+			m.SetUnit(unit)
+			m.Metadata().PutStr("prometheus.type", typ)
+			if family != "" {
+				m.Metadata().PutStr(promlane.MetadataFamily, family)
+			}
+			gauge(m, 1)
+		})
+		seen := false
+		_, losses := translatedTo(t, defaults(), md, &recorder{render: func(l *line) {
+			seen = true
+			require.Equal(t, wantSeries, l.name)
+			require.Equal(t, wantFamily, l.opts.MetricFamilyName)
+			require.Equal(t, want, l.opts.Metadata)
+		}})
+		require.Empty(t, losses)
+		require.True(t, seen)
+	}
+	f("a_total", "counter", "", "a", "a_total", "a", metadata.Metadata{Type: model.MetricTypeCounter})
+	f("a_total", "counter", "", "", "a_total", "a_total", metadata.Metadata{Type: model.MetricTypeCounter})
+	f("a", "info", "", "", "a_info", "a", metadata.Metadata{Type: model.MetricTypeInfo})
+	f("a_info", "info", "", "", "a_info", "a_info", metadata.Metadata{Type: model.MetricTypeInfo})
+	f("a", "gauge", "By", "", "a", "a", metadata.Metadata{Type: model.MetricTypeGauge, Unit: "bytes"})
+	f("a", "gauge", "m/s", "", "a", "a", metadata.Metadata{Type: model.MetricTypeGauge, Unit: "meters_per_second"})
+	f("a", "gauge", "1", "", "a", "a", metadata.Metadata{Type: model.MetricTypeGauge, Unit: "ratio"})
+	f("a", "gauge", "things", "", "a", "a", metadata.Metadata{Type: model.MetricTypeGauge, Unit: "things"})
+	f("a", "unknown", "", "", "a", "", metadata.Metadata{})
 }
 
 func TestScrapedLosses(t *testing.T) {
