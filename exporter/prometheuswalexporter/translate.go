@@ -131,6 +131,7 @@ var explanations = map[translate.Reason]string{
 	translate.InFuture:                 "the data point is more than 10 minutes ahead of the clock here; look at the clock of its sender",
 	translate.InvalidHistogram:         "the histogram contradicts itself",
 	translate.UnsupportedScale:         "the exponential histogram is too coarse for a native one",
+	translate.TooLarge:                 "the data point has too many attributes and buckets",
 	translate.Refused:                  "the sample cannot be a series",
 	translate.ExemplarWithoutValue:     "an exemplar has no value",
 	translate.ExemplarTooLong:          "the attributes of an exemplar are longer than the 128 characters that receivers take; its trace and span are kept",

@@ -33,7 +33,7 @@ func (w *worker) exponential(dp pmetric.ExponentialHistogramDataPoint) {
 
 // nativeMarker ends the series of a native histogram as a scraper does.
 func (w *worker) nativeMarker(dp dataPoint) {
-	if p, ok := beginPoint(w, dp, ""); ok {
+	if p, ok := beginPoint(w, dp, "", 1); ok {
 		w.append(&p, w.metric.family.name, "", stale)
 		w.appendCreated(&p)
 		w.took(&p)
@@ -41,7 +41,7 @@ func (w *worker) nativeMarker(dp dataPoint) {
 }
 
 func appendNative[P dataPoint](w *worker, dp P, exemplars pmetric.ExemplarSlice, h *histogram.Histogram) {
-	p, ok := beginPoint(w, dp, "")
+	p, ok := beginPoint(w, dp, "", 1)
 	if !ok {
 		return
 	}

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -52,11 +53,22 @@ func (c *commonLabels) reset() {
 	c.list, c.ready = c.list[:0], false
 }
 
-// set adds a label, or replaces the value it has.
-func (c *commonLabels) set(name, value string, p precedence) {
-	if value != "" {
-		c.list = append(c.list, commonLabel{labels.Label{Name: name, Value: value}, p})
+// maxCommon bounds the labels that each point of a scope gets from its resource
+// and its scope: a request with many of those and many points would ask for
+// their product.
+const maxCommon = 1024
+
+// set adds a label, or replaces the value it has. It reports false if there are
+// too many.
+func (c *commonLabels) set(name, value string, p precedence) bool {
+	if value == "" {
+		return true
 	}
+	if len(c.list) == maxCommon {
+		return false
+	}
+	c.list = append(c.list, commonLabel{labels.Label{Name: name, Value: value}, p})
+	return true
 }
 
 // sort ends the setting: of labels with one name the last one counts.
@@ -71,34 +83,21 @@ func (c *commonLabels) sort() {
 	c.list, c.ready = kept, true
 }
 
+// beginResource forgets what the last resource had.
+func (w *worker) beginResource(attributes pcommon.Map) {
+	w.attributes = attributes
+	for i := range w.resource {
+		w.resource[i].reset()
+	}
+}
+
 // prepareCommon makes the labels that all points of a scope share.
 func (w *worker) prepareCommon(kind int, sm pmetric.ScopeMetrics) {
-	c := &w.common[kind]
-	if w.set.PromoteAll || len(w.promoted) > 0 {
-		for name, v := range w.attributes.All() {
-			if w.promoted[name] == w.set.PromoteAll {
-				continue
-			}
-			label, err := w.labelName(name)
-			if err != nil {
-				w.lose(InvalidResourceAttribute, 1, err.Error())
-				continue
-			}
-			value, err := text(v)
-			if err != nil {
-				w.lose(InvalidResourceAttribute, 1, err.Error())
-				continue
-			}
-			c.set(label, value, loses)
-		}
+	c, resource := &w.common[kind], &w.resource[kind]
+	if !resource.ready {
+		w.resourceLabels(kind)
 	}
-	job, instance := w.identity(kind)
-	over := wins
-	if kind == ofScrape {
-		over = losesToAny // the series may have had neither
-	}
-	c.set(model.JobLabel, job, over)
-	c.set(model.InstanceLabel, instance, over)
+	c.list = append(c.list[:0], resource.list...)
 	if kind == ofScrape {
 		if !promlane.IsScrapeScope(sm.Scope().Name()) {
 			w.scopeLabels(c, sm, func(attribute string) (string, error) { return scopePrefix + valid(attribute), nil })
@@ -107,6 +106,57 @@ func (w *worker) prepareCommon(kind int, sm pmetric.ScopeMetrics) {
 		w.scopeLabels(c, sm, func(attribute string) (string, error) { return w.labelName(scopePrefix + attribute) })
 	}
 	c.sort()
+}
+
+// resourceLabels makes those of the resource.
+func (w *worker) resourceLabels(kind int) {
+	c := &w.resource[kind]
+	over := wins
+	if kind == ofScrape {
+		over = losesToAny // the series may have had neither
+	}
+	if w.set.PromoteAll || len(w.promoted) > 0 {
+		for name, v := range w.attributes.All() {
+			if w.promoted[name] == w.set.PromoteAll {
+				continue
+			}
+			if err := w.setCommon(c, name, v, w.labelName, loses); err != nil {
+				w.lose(InvalidResourceAttribute, 1, err.Error())
+			}
+		}
+	}
+	job, instance := w.identity(kind)
+	c.list = slices.DeleteFunc(c.list, func(l commonLabel) bool {
+		return l.Name == model.JobLabel && job != "" || l.Name == model.InstanceLabel && instance != ""
+	})
+	if job != "" {
+		c.list = append(c.list, commonLabel{labels.Label{Name: model.JobLabel, Value: job}, over})
+	}
+	if instance != "" {
+		c.list = append(c.list, commonLabel{labels.Label{Name: model.InstanceLabel, Value: instance}, over})
+	}
+	c.sort()
+}
+
+var errTooMany = errors.New("there are more than 1024 labels of the resource and the scope")
+
+// setCommon makes a label of an attribute.
+func (w *worker) setCommon(c *commonLabels, name string, v pcommon.Value, nameOf func(string) (string, error), p precedence) error {
+	if name == "" {
+		return errUnnamed
+	}
+	label, err := nameOf(name)
+	if err != nil {
+		return err
+	}
+	value, err := text(v)
+	if err != nil {
+		return err
+	}
+	if !c.set(label, value, p) {
+		return errTooMany
+	}
+	return nil
 }
 
 // identity returns job and instance. A scraped job is what it was, though a
@@ -132,25 +182,19 @@ func (w *worker) identity(kind int) (job, instance string) {
 func (w *worker) scopeLabels(c *commonLabels, sm pmetric.ScopeMetrics, nameOf func(string) (string, error)) {
 	scope := sm.Scope()
 	for name, v := range scope.Attributes().All() {
-		if name == "" {
-			w.lose(InvalidScopeAttribute, 1, errUnnamed.Error())
-			continue
-		}
-		label, err := nameOf(name)
-		if err != nil {
+		if err := w.setCommon(c, name, v, nameOf, wins); err != nil {
 			w.lose(InvalidScopeAttribute, 1, err.Error())
-			continue
 		}
-		value, err := text(v)
-		if err != nil {
-			w.lose(InvalidScopeAttribute, 1, err.Error())
-			continue
-		}
-		c.set(label, value, wins)
 	}
-	c.set(scopeName, valid(scope.Name()), wins)
-	c.set(scopeVersion, valid(scope.Version()), wins)
-	c.set(scopeSchemaURL, valid(sm.SchemaUrl()), wins)
+	for _, l := range []labels.Label{
+		{Name: scopeName, Value: valid(scope.Name())},
+		{Name: scopeVersion, Value: valid(scope.Version())},
+		{Name: scopeSchemaURL, Value: valid(sm.SchemaUrl())},
+	} {
+		if l.Value != "" {
+			c.list = append(c.list, commonLabel{l, wins})
+		}
+	}
 }
 
 // setLabels makes the labels of a point, all but the name and the boundary, for
@@ -192,27 +236,23 @@ func (w *worker) setAttributes(attributes pcommon.Map, boundary string) bool {
 		w.pairs = append(w.pairs, labels.Label{Name: name, Value: value})
 	}
 	sortPairs(w.pairs)
-	switch {
-	case w.metric.scraped:
-	case w.escape:
-		// Attributes of one translation are joined in the order of their names.
-		sorted := true
-		for i := range w.pairs {
-			name, err := w.labelName(w.pairs[i].Name)
-			if err != nil {
+	distinct := true // and in order
+	for i := range w.pairs {
+		name := w.pairs[i].Name
+		if w.metric.scraped || !w.escape {
+			name = valid(name)
+		} else {
+			var err error
+			if name, err = w.labelName(name); err != nil {
 				w.lose(InvalidAttribute, 1, err.Error())
 				return false
 			}
-			w.pairs[i].Name = name
-			sorted = sorted && (i == 0 || w.pairs[i-1].Name < name)
 		}
-		if !sorted {
-			w.join()
-		}
-	default:
-		for i := range w.pairs {
-			w.pairs[i].Name = valid(w.pairs[i].Name)
-		}
+		w.pairs[i].Name = name
+		distinct = distinct && (i == 0 || w.pairs[i-1].Name < name)
+	}
+	if !distinct {
+		w.join() // in the order of the attributes' names
 	}
 	if boundary != "" {
 		w.moveAside(boundary)

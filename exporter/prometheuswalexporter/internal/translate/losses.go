@@ -17,6 +17,7 @@ const (
 	InFuture               Reason = "in_future"         // later than MaxAhead
 	InvalidHistogram       Reason = "invalid_histogram" // counts, bounds or buckets that contradict each other
 	UnsupportedScale       Reason = "unsupported_scale" // coarser than any native histogram
+	TooLarge               Reason = "too_large"         // see maxWork
 	// Refused is a sample that the Appender did not take, and counts.
 	Refused Reason = "refused"
 )

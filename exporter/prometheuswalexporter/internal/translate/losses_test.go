@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/otlptranslator"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
@@ -147,7 +149,7 @@ func TestBadPartsCostThemselves(t *testing.T) {
 	got, losses = translated(t, set, md)
 	require.Contains(t, got, `{__name__="m", instance="i", job="j", k8s_pod_name="p", otel_scope_color="red", service_instance_id="i", service_name="j"} at 1700000000000 1`)
 	require.Equal(t, Losses{
-		{Reason: InvalidResourceAttribute, Items: 1, Detail: "label name is empty"},
+		{Reason: InvalidResourceAttribute, Items: 1, Detail: "an attribute has no name"},
 		{Reason: InvalidScopeAttribute, Items: 1, Detail: "an attribute has no name"},
 	}, losses)
 }
@@ -281,6 +283,68 @@ func (*counter) BeginMetric(bool) {}
 func (c *counter) Append(storage.SeriesRef, labels.Labels, int64, int64, float64, *histogram.Histogram, *histogram.FloatHistogram, storage.AOptions) (storage.SeriesRef, error) {
 	c.n++
 	return 1, nil
+}
+
+// Many labels of the scope and many points, many attributes and many buckets: the
+// product is not written.
+func TestProductsAreBounded(t *testing.T) {
+	md := one(func(m pmetric.Metric) { gauge(m, 1) })
+	scope := md.ResourceMetrics().At(0).ScopeMetrics().At(0).Scope()
+	for i := range maxCommon + 100 {
+		scope.Attributes().PutInt(fmt.Sprintf("a%d", i), 1)
+	}
+	got, losses := translated(t, defaults(), md)
+	require.Len(t, got, 1)
+	require.Equal(t, Losses{{Reason: InvalidScopeAttribute, Items: 102, Detail: errTooMany.Error()}}, losses, "with job and instance")
+
+	md = one(func(m pmetric.Metric) { gauge(m, 1) })
+	for i := range maxCommon + 100 {
+		md.ResourceMetrics().At(0).Resource().Attributes().PutInt(fmt.Sprintf("a%d", i), 1)
+	}
+	set := defaults()
+	set.PromoteAll, set.TargetInfo = true, false
+	got, losses = translated(t, set, md)
+	require.Len(t, got, 1)
+	require.Contains(t, got[0], `instance="i", job="j"`)
+	require.True(t, losses.Has(InvalidResourceAttribute), "%v", losses)
+
+	f := func(attributes, buckets int, want int) {
+		t.Helper()
+		md := one(func(m pmetric.Metric) {
+			bounds := make([]float64, buckets)
+			for i := range bounds {
+				bounds[i] = float64(i)
+			}
+			dp := cumulativeHistogram(m, 0, bounds, make([]uint64, buckets+1))
+			for i := range attributes {
+				dp.Attributes().PutInt(fmt.Sprintf("a%d", i), 1)
+			}
+		})
+		r := &counter{}
+		losses, err := New(defaults()).Translate(context.Background(), md, r, now)
+		require.NoError(t, err)
+		require.Equal(t, want, losses.Points())
+		require.Equal(t, want == 0, r.n > 0)
+	}
+	f(50, 1000, 0)
+	f(1000, 1000, 0)
+	f(1500, 1500, 1)
+}
+
+// A request may have an attribute twice.
+func TestRepeatedAttributes(t *testing.T) {
+	wire, err := (&pmetric.ProtoMarshaler{}).MarshalMetrics(one(func(m pmetric.Metric) { gauge(m, 1, "twice1", "v", "twice2", "w") }))
+	require.NoError(t, err)
+	wire = bytes.ReplaceAll(bytes.ReplaceAll(wire, []byte("twice1"), []byte("twice_")), []byte("twice2"), []byte("twice_"))
+	md, err := (&pmetric.ProtoUnmarshaler{}).UnmarshalMetrics(wire)
+	require.NoError(t, err)
+	for _, strategy := range []otlptranslator.TranslationStrategyOption{otlptranslator.NoTranslation, otlptranslator.UnderscoreEscapingWithSuffixes} {
+		set := defaults()
+		set.Strategy = strategy
+		got, losses := translated(t, set, md)
+		require.Empty(t, losses)
+		require.Equal(t, []string{`{__name__="m", instance="i", job="j", twice_="v;w"} at 1700000000000 1`}, got)
+	}
 }
 
 func TestCacheIsBounded(t *testing.T) {

@@ -58,11 +58,18 @@ type dataPoint interface {
 	Flags() pmetric.DataPointFlags
 }
 
+// maxWork bounds the labels times the samples of a point: a few kilobytes of
+// attributes and of buckets would ask for their product.
+const maxWork = 1 << 21
+
 // beginPoint prepares for the samples of a point. boundary is the label of its
 // parts, or empty. It reports false if the point has no translation.
-func beginPoint[P dataPoint](w *worker, dp P, boundary string) (point, bool) {
+func beginPoint[P dataPoint](w *worker, dp P, boundary string, samples int) (point, bool) {
 	p := point{at: millis(dp.Timestamp()), stale: dp.Flags().NoRecordedValue()}
 	switch {
+	case samples > 1 && samples*dp.Attributes().Len() > maxWork:
+		w.lose(TooLarge, 1, "")
+		return p, false
 	case w.metric.scraped:
 		// A target may well expose the beginning of time, or what was before.
 		if p.at > w.latest {
@@ -109,7 +116,7 @@ func (w *worker) number(dp pmetric.NumberDataPoint) {
 		w.lose(NoValue, 1, "")
 		return
 	}
-	p, ok := beginPoint(w, dp, "")
+	p, ok := beginPoint(w, dp, "", 1)
 	if !ok {
 		return
 	}
@@ -120,7 +127,7 @@ func (w *worker) number(dp pmetric.NumberDataPoint) {
 }
 
 func (w *worker) summary(dp pmetric.SummaryDataPoint) {
-	p, ok := beginPoint(w, dp, model.QuantileLabel)
+	p, ok := beginPoint(w, dp, model.QuantileLabel, dp.QuantileValues().Len()+2)
 	if !ok {
 		return
 	}
@@ -160,7 +167,7 @@ func (w *worker) histogram(dp pmetric.HistogramDataPoint) {
 		w.lose(InvalidHistogram, 1, err.Error())
 		return
 	}
-	p, ok := beginPoint(w, dp, model.BucketLabel)
+	p, ok := beginPoint(w, dp, model.BucketLabel, bounds+3)
 	if !ok {
 		return
 	}

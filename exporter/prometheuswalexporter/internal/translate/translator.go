@@ -117,7 +117,8 @@ type worker struct {
 
 	// Of the resource and scope at hand.
 	attributes pcommon.Map
-	common     [2]commonLabels // for metrics of OTLP, and for scraped ones
+	resource   [2]commonLabels // for metrics of OTLP, and for scraped ones
+	common     [2]commonLabels // with those of the scope
 	from, to   int64           // ms, of what was appended of the resource; to < from is nothing
 	scraped    bool            // some of it was scraped
 	info       []targetInfo
@@ -161,7 +162,7 @@ const (
 
 func (w *worker) reset() {
 	w.app, w.losses = nil, nil
-	w.attributes = pcommon.Map{}
+	w.beginResource(pcommon.Map{})
 	w.metric = metric{}
 	for i := range w.common {
 		w.common[i].reset()
@@ -174,7 +175,7 @@ func (w *worker) reset() {
 
 func (w *worker) translate(ctx context.Context, md pmetric.Metrics) error {
 	for _, rm := range md.ResourceMetrics().All() {
-		w.attributes = rm.Resource().Attributes()
+		w.beginResource(rm.Resource().Attributes())
 		w.from, w.to, w.scraped = math.MaxInt64, math.MinInt64, false
 		for _, sm := range rm.ScopeMetrics().All() {
 			if err := ctx.Err(); err != nil {
