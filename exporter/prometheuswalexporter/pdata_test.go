@@ -105,6 +105,15 @@ func TestUntranslatableIsPermanent(t *testing.T) {
 	require.True(t, consumererror.IsPermanent(err), "%v", err)
 	require.Equal(t, codes.InvalidArgument, status.Code(err))
 	require.ErrorContains(t, err, "put a deltatocumulative processor before this exporter")
+
+	err = e.ConsumeMetrics(context.Background(), otlp(func(ms pmetric.MetricSlice) {
+		addSum(ms, "x", pmetric.AggregationTemporalityCumulative, time.Now(), 1)
+		attributes := ms.At(0).Sum().DataPoints().At(0).Attributes()
+		for i := range maxLabels {
+			attributes.PutStr(fmt.Sprint("a", i), "x")
+		}
+	}))
+	require.True(t, consumererror.IsPermanent(err), "%v", err)
 }
 
 // What is dropped is counted by reason and said once, with the metric's name; what

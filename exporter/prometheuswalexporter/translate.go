@@ -84,7 +84,7 @@ func (e *walExporter) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) er
 		return nil
 	}
 	e.reportLosses(losses)
-	if got == 0 && losses.Points() > 0 {
+	if got == 0 && (losses.Points() > 0 || losses.Has(translate.Refused)) {
 		return consumererror.NewPermanent(status.Error(codes.InvalidArgument, "no data point has a Prometheus translation: "+explain(losses[0])))
 	}
 	return nil

@@ -36,7 +36,7 @@ func (w *worker) nativeMarker(dp dataPoint) {
 	if p, ok := beginPoint(w, dp, "", 1); ok {
 		w.append(&p, w.metric.family.name, "", stale)
 		w.appendCreated(&p)
-		w.took(&p)
+		w.end(&p)
 	}
 }
 
@@ -49,7 +49,7 @@ func appendNative[P dataPoint](w *worker, dp P, exemplars pmetric.ExemplarSlice,
 	w.appendSample(&p, w.metric.family.name, "", 0, h)
 	p.exemplars = nil
 	w.appendCreated(&p)
-	w.took(&p)
+	w.end(&p)
 }
 
 // resetHint is never that there was no reset: a receiver would not look.

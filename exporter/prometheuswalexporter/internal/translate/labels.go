@@ -363,7 +363,7 @@ func (w *worker) appendSample(p *point, name, boundary string, v float64, h *nat
 	opts := w.metric.opts
 	opts.Exemplars = p.exemplars
 	opts.RejectOutOfOrder = p.stale // the series may be alive again
-	w.send(p.start, p.at, v, h, opts)
+	p.taken = w.send(p.start, p.at, v, h, opts) || p.taken
 }
 
 // build makes w.labels of the pairs that have a value.
@@ -377,8 +377,11 @@ func (w *worker) build() {
 	w.builder.Overwrite(&w.labels)
 }
 
-func (w *worker) send(st, t int64, v float64, h *nativeHistogram, opts storage.AOptions) {
-	if _, err := w.app.Append(0, w.labels, st, t, v, h, nil, opts); err != nil {
+// send appends a sample of w.labels. It reports whether the sample was taken.
+func (w *worker) send(st, t int64, v float64, h *nativeHistogram, opts storage.AOptions) bool {
+	_, err := w.app.Append(0, w.labels, st, t, v, h, nil, opts)
+	if err != nil {
 		w.lose(Refused, 1, err.Error())
 	}
+	return err == nil
 }

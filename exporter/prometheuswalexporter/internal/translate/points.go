@@ -16,6 +16,7 @@ import (
 type point struct {
 	start, at int64 // ms; start is 0 if it is not known
 	stale     bool
+	taken     bool              // a sample of it
 	created   pcommon.Timestamp // of the _created series, or 0
 	exemplars []exemplar.Exemplar
 }
@@ -94,10 +95,10 @@ func beginPoint[P dataPoint](w *worker, dp P, boundary string, samples int) (poi
 	return p, true
 }
 
-// took notes that a point was translated. The end of what a target exposed tells
-// nothing of the target.
-func (w *worker) took(p *point) {
-	if p.stale && w.metric.scraped {
+// end notes when a point was that was taken. The end of what a target exposed
+// tells nothing of the target.
+func (w *worker) end(p *point) {
+	if !p.taken || p.stale && w.metric.scraped {
 		return
 	}
 	w.from, w.to = min(w.from, p.at), max(w.to, p.at)
@@ -123,7 +124,7 @@ func (w *worker) number(dp pmetric.NumberDataPoint) {
 	p.exemplars = w.exemplarsOf(dp.Exemplars(), p.at)
 	w.append(&p, w.metric.nameOf(dp.Attributes()), "", v)
 	w.appendCreated(&p)
-	w.took(&p)
+	w.end(&p)
 }
 
 func (w *worker) summary(dp pmetric.SummaryDataPoint) {
@@ -137,7 +138,7 @@ func (w *worker) summary(dp pmetric.SummaryDataPoint) {
 		w.append(&p, w.metric.family.name, w.boundary(q.Quantile()), p.or(q.Value()))
 	}
 	w.appendCreated(&p)
-	w.took(&p)
+	w.end(&p)
 }
 
 // or returns v, or a staleness marker if the point is one.
@@ -193,7 +194,7 @@ func (w *worker) histogram(dp pmetric.HistogramDataPoint) {
 	w.append(&p, w.metric.bucket, "+Inf", p.or(float64(dp.Count())))
 	p.exemplars = nil
 	w.appendCreated(&p)
-	w.took(&p)
+	w.end(&p)
 }
 
 // boundsOf returns how many buckets of a histogram have a bound, without the

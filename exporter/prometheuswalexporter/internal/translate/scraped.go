@@ -49,6 +49,9 @@ func (w *worker) beginScraped() bool {
 			m.nhcb = v.Str() == promlane.HistogramNHCB
 		}
 	}
+	if m.delta {
+		typ = model.MetricTypeUnknown // a processor changed what it was
+	}
 	key := familyKey{name: m.name, unit: m.Unit(), scraped: true}
 	if typ == model.MetricTypeInfo && !strings.HasSuffix(m.name, infoSuffix) {
 		key.name += infoSuffix

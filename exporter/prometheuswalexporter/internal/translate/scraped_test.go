@@ -152,6 +152,21 @@ func TestScrapedMetadata(t *testing.T) {
 	f("a", "unknown", "", "", "a", "", metadata.Metadata{})
 }
 
+// Made a delta by a processor, it is no counter any more.
+func TestScrapedDelta(t *testing.T) {
+	md := scrapedMetric(ourScope, "counter", func(_ pmetric.ResourceMetrics, m pmetric.Metric) {
+		m.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityDelta)
+	})
+	_, losses := translated(t, defaults(), md)
+	require.True(t, losses.Has(DeltaTemporality))
+	set := defaults()
+	set.AllowDelta = true
+	_, losses = translatedTo(t, set, md, &recorder{render: func(l *line) {
+		require.Equal(t, model.MetricTypeUnknown, l.opts.Metadata.Type)
+	}})
+	require.Empty(t, losses)
+}
+
 func TestScrapedLosses(t *testing.T) {
 	md := scrapedMetric(ourScope, "counter", func(_ pmetric.ResourceMetrics, m pmetric.Metric) {
 		m.Sum().DataPoints().At(0).SetTimestamp(ts(MaxAhead.Milliseconds() + 1))
