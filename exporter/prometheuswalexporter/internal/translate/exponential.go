@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -209,5 +210,5 @@ func (w *worker) spans(c counts, offset int64, merge uint64, shift int64) (spans
 	if spans == nil {
 		return nil, nil, nil
 	}
-	return spans, append(make([]int64, 0, len(w.deltas)), w.deltas...), nil
+	return spans, slices.Clone(w.deltas), nil
 }

@@ -336,7 +336,8 @@ func (w *worker) mergeCommon(common []commonLabel) {
 		}
 		merged = append(merged, l)
 	}
-	w.pairs, w.spare = append(merged, own...), w.pairs
+	merged = append(merged, own...)
+	w.pairs, w.spare = merged, w.pairs
 }
 
 // makeRoom returns the place of a label whose value is set for each sample.
