@@ -3,12 +3,14 @@ package prometheuswalexporter
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/metadata"
+	"github.com/prometheus/prometheus/model/value"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 	"github.com/prometheus/prometheus/storage"
 
@@ -24,6 +26,10 @@ type appender struct {
 	e     *walExporter
 	clock uint32
 	batch *batch
+	// ordered refuses samples older than their series' newest, as scrapes want
+	// it. Without, late ones are for the endpoint to judge, which may have a
+	// window for them.
+	ordered bool
 
 	// The family of the last sample with metadata. Samples of a family follow
 	// each other, with the same strings.
@@ -38,13 +44,20 @@ var batches = sync.Pool{New: func() any { return new(batch) }}
 const maxPooled = 64 << 10
 
 // AppenderV2 implements storage.AppendableV2: the native lane.
-func (e *walExporter) AppenderV2(context.Context) storage.AppenderV2 { return e.newAppender() }
+func (e *walExporter) AppenderV2(context.Context) storage.AppenderV2 {
+	a := e.newAppender()
+	a.ordered = true
+	return a
+}
 
 func (e *walExporter) newAppender() *appender {
 	return &appender{e: e, clock: e.table.Clock(e.now()), batch: batches.Get().(*batch)}
 }
 
-// Append implements storage.AppenderV2.
+// Append implements storage.AppenderV2. It returns no error for a sample that
+// Prometheus' appenders would refuse: one that is late, repeated, or an invalid
+// histogram. Such a one is dropped, counted and logged, and costs its neighbours
+// nothing.
 func (a *appender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
 	slot, ok := a.e.table.Use(series.Ref(ref), a.clock)
 	if !ok {
@@ -60,16 +73,21 @@ func (a *appender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, 
 	if a.e.relabels && a.e.table.Dropped(slot) {
 		return ref, nil
 	}
-	p := pending{slot: slot, t: t, v: v, reject: opts.RejectOutOfOrder}
+	p := pending{slot: slot, t: t, v: v, strict: opts.RejectOutOfOrder, ordered: a.ordered}
 	if opts.Metadata != (metadata.Metadata{}) || opts.MetricFamilyName != "" {
 		p.family = a.familyOf(&opts)
 	}
 	if st != 0 || h != nil || fh != nil || len(opts.Exemplars) > 0 {
-		x, send, err := a.extra(st, t, h, fh, opts.Exemplars)
-		if err != nil || !send {
+		x, ok, err := a.extra(slot, st, t, h, fh)
+		if err != nil || !ok {
 			return ref, err
 		}
-		if x != nil {
+		if isStaleSample(v, h, fh) {
+			p.stale = true
+		} else if a.e.cfg.SendExemplars {
+			a.addExemplars(x, opts.Exemplars)
+		}
+		if !x.IsEmpty() {
 			a.batch.extras = append(a.batch.extras, *x)
 			p.extra = uint32(len(a.batch.extras))
 		}
@@ -92,39 +110,71 @@ func (a *appender) familyOf(opts *storage.AOptions) uint32 {
 	return a.family
 }
 
-// extra encodes what few samples have. send is false for a native histogram
-// that is not to be sent.
-func (a *appender) extra(st, t int64, h *histogram.Histogram, fh *histogram.FloatHistogram, exemplars []exemplar.Exemplar) (_ *remotewrite.Extra, send bool, err error) {
-	x := &remotewrite.Extra{Start: st}
-	if h != nil || fh != nil {
-		if !a.e.cfg.SendNativeHistograms {
-			a.e.tel.dropped(dropHistogram, 1)
-			return nil, false, nil
-		}
-		var m writev2.Histogram
-		if h != nil {
-			m = writev2.FromIntHistogram(t, h)
-		} else {
-			m = writev2.FromFloatHistogram(t, fh)
-		}
-		m.StartTimestamp = st
-		if x.Histogram, err = m.Marshal(); err != nil {
-			return nil, false, fmt.Errorf("encode histogram: %w", err)
-		}
+// extra encodes what few samples have. ok is false for a native histogram that
+// is not to be sent.
+func (a *appender) extra(slot series.Slot, st, t int64, h *histogram.Histogram, fh *histogram.FloatHistogram) (_ *pendingExtra, ok bool, err error) {
+	x := &pendingExtra{Extra: remotewrite.Extra{Start: st}}
+	if h == nil && fh == nil {
+		return x, true, nil
 	}
-	if a.e.cfg.SendExemplars {
-		for _, ex := range exemplars {
-			we := walrecord.Exemplar{T: ex.Ts, V: ex.Value}
-			ex.Labels.Range(func(l labels.Label) {
-				we.Labels = append(we.Labels, walrecord.Label(l))
-			})
-			x.Exemplars = append(x.Exemplars, we)
-		}
+	if !a.e.cfg.SendNativeHistograms {
+		a.e.tel.histogramOff()
+		return nil, false, nil
 	}
-	if x.Start == 0 && x.Histogram == nil && x.Exemplars == nil {
-		return nil, true, nil
+	if h != nil {
+		err = h.Validate()
+	} else {
+		err = fh.Validate()
+	}
+	if err != nil {
+		a.e.tel.invalidHistogram(err, func() string {
+			view := a.e.table.View()
+			defer view.Close()
+			return view.Name(slot)
+		})
+		return nil, false, nil
+	}
+	var m writev2.Histogram
+	if h != nil {
+		m = writev2.FromIntHistogram(t, h)
+	} else {
+		m = writev2.FromFloatHistogram(t, fh)
+	}
+	m.StartTimestamp = st
+	if x.Histogram, err = m.Marshal(); err != nil {
+		return nil, false, fmt.Errorf("encode histogram: %w", err)
 	}
 	return x, true, nil
+}
+
+func isStaleSample(v float64, h *histogram.Histogram, fh *histogram.FloatHistogram) bool {
+	switch {
+	case h != nil:
+		return value.IsStaleNaN(h.Sum)
+	case fh != nil:
+		return value.IsStaleNaN(fh.Sum)
+	}
+	return value.IsStaleNaN(v)
+}
+
+// addExemplars takes those that Prometheus' appenders would, in order of time.
+func (a *appender) addExemplars(x *pendingExtra, exemplars []exemplar.Exemplar) {
+	if !slices.IsSortedFunc(exemplars, exemplar.Compare) {
+		exemplars = slices.SortedFunc(slices.Values(exemplars), exemplar.Compare)
+	}
+	invalid := 0
+	for _, ex := range exemplars {
+		ls := ex.Labels.WithoutEmpty()
+		if !isValidExemplar(ls) {
+			invalid++
+			continue
+		}
+		we := walrecord.Exemplar{T: ex.Ts, V: ex.Value}
+		ls.Range(func(l labels.Label) { we.Labels = append(we.Labels, walrecord.Label(l)) })
+		x.Exemplars = append(x.Exemplars, we)
+		x.exemplars = append(x.exemplars, exemplarID{labels: ls.Hash(), hasTs: ex.HasTs})
+	}
+	a.e.tel.droppedExemplars(dropInvalidExemplar, invalid)
 }
 
 // Commit implements storage.AppenderTransaction.

@@ -3,10 +3,11 @@ package prometheuswalexporter
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/otlptranslator"
@@ -38,6 +39,11 @@ type Config struct {
 	// that refuse them.
 	SendExemplars        bool `mapstructure:"send_exemplars"`
 	SendNativeHistograms bool `mapstructure:"send_native_histograms"`
+
+	// OutOfOrderTimeWindow is for how long before the newest sample of a series
+	// older ones of the native lane are taken, as storage::tsdb has it in
+	// Prometheus. What comes as OTLP is the endpoint's to judge.
+	OutOfOrderTimeWindow time.Duration `mapstructure:"out_of_order_time_window"`
 
 	WAL         WALConfig         `mapstructure:"wal"`
 	Queue       QueueConfig       `mapstructure:"queue"`
@@ -164,17 +170,34 @@ func (c *Config) Validate() error {
 		fail("protobuf_message", fmt.Sprintf("%q", c.ProtobufMessage),
 			fmt.Sprintf("is not known; use %s, %s or %s", messageAuto, remotewrite.V2, remotewrite.V1))
 	}
-	for name := range c.ExternalLabels {
-		if !model.LegacyValidation.IsValidLabelName(name) || strings.HasPrefix(name, "__") {
-			fail("external_labels", fmt.Sprintf("%q", name), "is not a label name; use letters, digits and underscores, like cluster")
-		}
+	if c.OutOfOrderTimeWindow < 0 {
+		fail("out_of_order_time_window", c.OutOfOrderTimeWindow, "is negative; use like 30m, or 0s to take samples in order only")
 	}
+	errs = append(errs, c.validateExternalLabels())
 	if _, err := c.relabelConfigs(); err != nil {
 		errs = append(errs, err)
 	}
 	errs = append(errs, c.validateWAL(), c.validateQueue())
 	if _, err := c.translation(); err != nil {
 		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// validateExternalLabels takes what Prometheus does, names with two underscores
+// included: Mimir's HA tracker looks for __replica__. But a metric's name cannot
+// be added, since every series has one.
+func (c *Config) validateExternalLabels() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(c.ExternalLabels)) {
+		switch {
+		case !model.UTF8Validation.IsValidLabelName(name):
+			errs = append(errs, fmt.Errorf("external_labels: %q is not a label name; it has to be UTF-8 and not empty, like cluster", name))
+		case name == model.MetricNameLabel:
+			errs = append(errs, fmt.Errorf("external_labels: %q would have no effect, as every series has it; use write_relabel_configs", name))
+		case !utf8.ValidString(c.ExternalLabels[name]):
+			errs = append(errs, fmt.Errorf("external_labels::%s: %q is not UTF-8", name, c.ExternalLabels[name]))
+		}
 	}
 	return errors.Join(errs...)
 }

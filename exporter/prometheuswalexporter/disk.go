@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/exporter"
@@ -31,9 +32,13 @@ type disk struct {
 	now    func() time.Time
 	w      *writer
 
+	mu    sync.Mutex // guards what follows
 	lock  *os.File
 	pos   *walposition.File
 	saved seglog.Position
+	acked seglog.Position // from where on the log is needed, saved or not
+	// saveErr is why saved is behind acked.
+	saveErr error
 }
 
 const (
@@ -45,6 +50,8 @@ const (
 // open takes the directory and gives the writer its log. The writer is not
 // live afterwards: what the log holds comes first.
 func (d *disk) open() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	dir, err := filepath.Abs(d.dir)
 	if err != nil {
 		return err
@@ -63,10 +70,19 @@ func (d *disk) open() error {
 	if err != nil {
 		return errors.Join(err, pos.Close(), lock.Close())
 	}
-	log.SkipTo(saved.Segment + 1)
-	d.lock, d.pos, d.saved = lock, pos, saved
-
+	log.SkipTo(saved)
 	stats := log.Stats()
+	if pos.Damaged {
+		d.logger.Warn("The file that says what has been sent is damaged; what the write-ahead log still holds is sent again")
+	}
+	d.lock, d.pos, d.saved = lock, pos, saved
+	if saved.Segment > 0 && saved.Segment < stats.First {
+		// A segment is deleted when all of it was acknowledged, even if that
+		// could not be saved.
+		saved = seglog.Position{Segment: stats.First}
+	}
+	d.acked = saved
+
 	d.logger.Info("Opened the write-ahead log", zap.String("directory", dir),
 		zap.Int("segments", stats.Segments), zap.Int64("bytes", stats.Bytes), zap.Stringer("unsent_from", saved))
 
@@ -92,18 +108,10 @@ func (d *disk) run(ctx context.Context) {
 	defer reopen.Stop()
 	sweep := time.NewTicker(sweepInterval)
 	defer sweep.Stop()
-	fsync := make(<-chan time.Time)
-	if d.cfg.FsyncInterval > 0 {
-		t := time.NewTicker(d.cfg.FsyncInterval)
-		defer t.Stop()
-		fsync = t.C
-	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-fsync:
-			d.sync()
 		case <-save.C:
 			d.savePosition()
 			d.trim()
@@ -116,12 +124,25 @@ func (d *disk) run(ctx context.Context) {
 	}
 }
 
-func (d *disk) sync() {
-	if d.lock == nil {
-		return
+// runSync syncs the log regularly until the context ends. It has a goroutine of
+// its own, since a disk may take long.
+func (d *disk) runSync(ctx context.Context) {
+	if d.cfg.FsyncInterval <= 0 {
+		return // each append syncs
 	}
-	if err := d.log().Sync(); err != nil {
-		d.tel.appendFailed(err)
+	tick := time.NewTicker(d.cfg.FsyncInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if log := d.log(); log != nil {
+			if err := log.Sync(); err != nil {
+				d.tel.appendFailed(err)
+			}
+		}
 	}
 }
 
@@ -132,7 +153,10 @@ func (d *disk) log() *seglog.Log {
 
 // reopenNow tries a directory that could not be used at the start.
 func (d *disk) reopenNow() {
-	if d.lock != nil {
+	d.mu.Lock()
+	isOpen := d.lock != nil
+	d.mu.Unlock()
+	if isOpen {
 		return
 	}
 	if err := d.open(); err != nil {
@@ -144,25 +168,36 @@ func (d *disk) reopenNow() {
 }
 
 func (d *disk) savePosition() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.save()
+}
+
+func (d *disk) save() {
 	if d.pos == nil {
 		return
 	}
-	pos, _ := d.w.position()
-	if pos == d.saved {
+	d.acked, _ = d.w.position()
+	if d.acked == d.saved {
 		return
 	}
-	if err := d.pos.Save(pos); err != nil {
-		d.tel.appendFailed(err)
+	if d.saveErr = d.pos.Save(d.acked); d.saveErr != nil {
+		d.tel.saveFailed(d.saveErr)
 		return
 	}
-	d.saved = pos
+	d.saved = d.acked
 }
 
-// reportStatus turns the outcome of the last append into status.
+// reportStatus turns the outcome of the last append and Save into status.
 func (d *disk) reportStatus() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.w.mu.Lock()
 	err := d.w.logErr
 	d.w.mu.Unlock()
+	if err == nil {
+		err = d.saveErr
+	}
 	if err != nil {
 		d.status.Failing(reasonLog, err)
 	} else {
@@ -171,28 +206,33 @@ func (d *disk) reportStatus() {
 }
 
 // trim deletes segments that are acknowledged, then unsent ones beyond the
-// limits.
+// limits. It does not ask whether the position could be saved: on a full disk
+// that may take the room that it makes, and a segment that is gone needs no
+// position to say that it has been sent.
 func (d *disk) trim() {
 	log := d.log()
 	if log == nil {
 		return
 	}
-	err := log.Trim(func(segment uint64, s seglog.Stats) bool {
-		if segment < d.saved.Segment {
+	d.mu.Lock()
+	acked := d.acked
+	d.mu.Unlock()
+	err := log.Trim(func(oldest seglog.Segment, s seglog.Stats) bool {
+		switch end := (seglog.Position{Segment: oldest.Number, Offset: oldest.Bytes}); {
+		case !acked.Less(end):
+			d.w.pass(oldest.Number)
 			return true
-		}
-		switch {
 		case s.Bytes > int64(d.cfg.MaxSize):
-			d.w.evict(d.dir, segment, dropMaxSize)
+			d.w.evict(d.dir, oldest.Number, dropMaxSize)
 			return true
 		case d.now().Sub(s.Oldest) > d.cfg.MaxAge:
-			d.w.evict(d.dir, segment, dropMaxAge)
+			d.w.evict(d.dir, oldest.Number, dropMaxAge)
 			return true
 		}
 		return false
 	})
 	if err != nil {
-		d.logger.Error("Cannot delete from the write-ahead log", zap.Error(err))
+		d.tel.deleteFailed(err)
 	}
 }
 
@@ -212,10 +252,12 @@ func (d *disk) stats() (seglog.Stats, time.Time) {
 
 // close saves the position and ends the log.
 func (d *disk) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.lock == nil {
 		return nil
 	}
-	d.savePosition()
+	d.save()
 	return errors.Join(d.log().Close(), d.pos.Close(), d.lock.Close())
 }
 
@@ -224,6 +266,15 @@ func (w *writer) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
+}
+
+// pass moves the cursor from the end of a segment that is deleted to the next.
+func (w *writer) pass(segment uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cursor.Segment == segment {
+		w.cursor = seglog.Position{Segment: segment + 1}
+	}
 }
 
 // evict gives up what of a segment has not been handed to the shards, and

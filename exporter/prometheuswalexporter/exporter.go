@@ -87,7 +87,7 @@ func newExporter(set exporter.Settings, cfg *Config) (*walExporter, error) {
 	}
 	labels.FromMap(cfg.ExternalLabels).Range(func(l labels.Label) { e.external = append(e.external, l) })
 	e.relabels = len(relabelConfigs) > 0
-	if e.tel, err = newTelemetry(set.TelemetrySettings, set.ID, e.observe); err != nil {
+	if e.tel, err = newTelemetry(set.TelemetrySettings, set.ID); err != nil {
 		return nil, fmt.Errorf("make own metrics: %w", err)
 	}
 	e.disk = &disk{
@@ -132,7 +132,10 @@ func (e *walExporter) Start(ctx context.Context, host component.Host) error {
 	}
 	e.delivery = d
 
-	w := &writer{table: e.table, tel: e.tel, behind: make(chan struct{}, 1)}
+	w := &writer{
+		table: e.table, tel: e.tel, behind: make(chan struct{}, 1),
+		lateness: e.cfg.OutOfOrderTimeWindow.Milliseconds(),
+	}
 	e.disk.w = w
 	if err := e.disk.open(); err != nil {
 		var held *lockedError
@@ -154,6 +157,9 @@ func (e *walExporter) Start(ctx context.Context, host component.Host) error {
 	notify(w.behind) // unsent samples of the last run come first
 	e.writer = w
 	e.run()
+	if err := e.tel.observeWith(e.observe); err != nil {
+		return errors.Join(fmt.Errorf("make own metrics: %w", err), e.Shutdown(ctx))
+	}
 	return nil
 }
 
@@ -172,7 +178,7 @@ func (e *walExporter) run() {
 	}
 	e.stopSend = start(&e.send, senders...)
 	e.stopReplay = start(&e.replay, e.writer.replaying.run)
-	e.stopKeep = start(&e.keep, e.disk.run, e.delivery.runMetadata)
+	e.stopKeep = start(&e.keep, e.disk.run, e.disk.runSync, e.delivery.runMetadata)
 }
 
 // drainTimeout bounds how long Shutdown waits for the endpoint. What it has
@@ -248,11 +254,9 @@ func (e *walExporter) checkLabels(ls labels.Labels) error {
 	return err
 }
 
+// observe is asked between Start and the end of Shutdown.
 func (e *walExporter) observe() observed {
 	v := observed{series: e.table.Len(), shards: e.cfg.Queue.Shards, queueCapacity: 2 * e.cfg.Queue.Shards * e.cfg.Queue.MaxSamplesPerSend}
-	if e.writer == nil {
-		return v
-	}
 	for _, s := range e.writer.shards {
 		v.queueSize += s.length()
 	}

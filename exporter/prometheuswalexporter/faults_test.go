@@ -16,8 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/storage"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
@@ -402,23 +400,4 @@ func TestMaxSize(t *testing.T) {
 			last = p.t
 		}
 	}
-}
-
-// Samples for a time a series already has are dropped; older ones are the
-// endpoint's to judge, unless the scraper asked for order.
-func TestTimeStepsBack(t *testing.T) {
-	sink := newSink(t)
-	e, _ := startExporter(t, testConfig(t, sink.url))
-	app := e.AppenderV2(context.Background())
-	ls := labels.FromStrings("__name__", "x")
-	for _, c := range []struct {
-		t      int64
-		reject bool
-	}{{1000, false}, {2000, false}, {2000, false}, {1500, false}, {1200, true}, {3000, true}} {
-		_, err := app.Append(0, ls, 0, c.t, float64(c.t), nil, nil, storage.AOptions{RejectOutOfOrder: c.reject})
-		require.NoError(t, err)
-	}
-	require.NoError(t, app.Commit())
-	sink.waitFor(t, 4)
-	require.Equal(t, []sample{{1000, 1000}, {2000, 2000}, {1500, 1500}, {3000, 3000}}, sink.series()[ls.String()].samples)
 }

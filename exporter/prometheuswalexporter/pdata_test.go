@@ -256,7 +256,8 @@ func TestOwnMetrics(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, e.Start(context.Background(), componenttest.NewNopHost()))
 	appendN(t, e, 100, 1000, 1)
-	appendN(t, e, 100, 1000, 1) // all duplicates
+	appendN(t, e, 100, 1000, 1) // all repeated
+	appendN(t, e, 100, 1000, 3) // all duplicates
 	appendN(t, e, 100, 2000, 2)
 	sink.waitFor(t, 200)
 

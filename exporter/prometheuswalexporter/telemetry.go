@@ -18,26 +18,32 @@ import (
 
 // Why samples are dropped, the values of the attribute reason.
 const (
-	dropDuplicate   = "duplicate"       // same series and time as the sample before
-	dropOutOfOrder  = "out_of_order"    // older, and the scraper asked for order
-	dropHistogram   = "histograms_off"  // send_native_histograms: false
+	dropDuplicate   = "duplicate"      // another value for the time of the series' newest
+	dropOutOfOrder  = "out_of_order"   // older than the series' newest, see door
+	dropHistogram   = "histograms_off" // send_native_histograms: false
+	dropInvalid     = "invalid_histogram"
+	dropUnwritten   = "not_written"     // the endpoint accepted the request, but says it wrote less
 	dropNotLogged   = "wal_unavailable" // the log cannot be written and the endpoint is behind
 	dropDamaged     = "damaged"         // its series' definition was damaged
 	dropMaxSize     = "max_size"        // unsent, and the log was full
 	dropMaxAge      = "max_age"         // unsent for too long
 	dropNoSeries    = "invalid_labels"  // see checkLabels
 	dropRefusedBase = "refused_"        // by the endpoint, with the HTTP status
+
+	dropInvalidExemplar = "invalid" // of exemplars: see isValidExemplar
 )
 
 // telemetry is what the exporter says of itself. Names without prefix are
 // those exporterhelper uses.
 type telemetry struct {
 	logger *zap.Logger
+	meter  metric.Meter
 	self   metric.MeasurementOption // the attribute exporter
 	id     attribute.KeyValue
 
 	sent, failed             metric.Int64Counter
 	droppedSamples           metric.Int64Counter
+	droppedExemplarCount     metric.Int64Counter
 	replayedSamples          metric.Int64Counter
 	damagedRecords           metric.Int64Counter
 	appendFailures           metric.Int64Counter
@@ -45,6 +51,7 @@ type telemetry struct {
 	untranslatedBatches      metric.Int64Counter
 	untranslatedItems        metric.Int64Counter
 	retries                  metric.Int64Counter
+	divided                  metric.Int64Counter
 	requestDuration          metric.Float64Histogram
 	requestBytes             metric.Int64Counter
 	walBytes, walSegments    metric.Int64ObservableGauge
@@ -53,9 +60,8 @@ type telemetry struct {
 	queueSize, queueCapacity metric.Int64ObservableGauge
 	registration             metric.Registration
 
-	mu         sync.Mutex
-	logFailed  time.Time // when the log's last failure was logged
-	failedText string
+	mu   sync.Mutex
+	said map[string]*said // by text; the texts are few
 }
 
 const prefix = "otelcol_exporter_prometheus_wal_"
@@ -71,10 +77,10 @@ type observed struct {
 	shards        int
 }
 
-func newTelemetry(set component.TelemetrySettings, id component.ID, observe func() observed) (*telemetry, error) {
+func newTelemetry(set component.TelemetrySettings, id component.ID) (*telemetry, error) {
 	m := set.MeterProvider.Meter(metadata.ScopeName)
 	kv := attribute.String("exporter", id.String())
-	t := &telemetry{logger: set.Logger, id: kv, self: metric.WithAttributeSet(attribute.NewSet(kv))}
+	t := &telemetry{logger: set.Logger, meter: m, id: kv, self: metric.WithAttributeSet(attribute.NewSet(kv)), said: make(map[string]*said)}
 	var errs []error
 	counter := func(name, unit, text string) metric.Int64Counter {
 		c, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(text))
@@ -89,6 +95,7 @@ func newTelemetry(set component.TelemetrySettings, id component.ID, observe func
 	t.sent = counter("otelcol_exporter_sent_metric_points", "{datapoints}", "Number of metric points successfully sent to destination.")
 	t.failed = counter("otelcol_exporter_send_failed_metric_points", "{datapoints}", "Number of metric points in failed attempts to send to destination.")
 	t.droppedSamples = counter(prefix+"dropped_samples", "{samples}", "Samples that will not be delivered, by reason.")
+	t.droppedExemplarCount = counter(prefix+"dropped_exemplars", "{exemplars}", "Exemplars that will not be delivered, by reason.")
 	t.replayedSamples = counter(prefix+"replayed_samples", "{samples}", "Samples read back from the log.")
 	t.damagedRecords = counter(prefix+"damaged_records", "{records}", "Parts of the log that could not be read.")
 	t.appendFailures = counter(prefix+"append_failures", "{records}", "Writes to the log that failed.")
@@ -96,6 +103,7 @@ func newTelemetry(set component.TelemetrySettings, id component.ID, observe func
 	t.untranslatedBatches = counter(prefix+"untranslated_batches", "{batches}", "OTLP batches of which a part has no Prometheus translation.")
 	t.untranslatedItems = counter(prefix+"untranslated_items", "{items}", "Data points, exemplars and attributes of OTLP metrics that have no Prometheus translation, by reason.")
 	t.retries = counter(prefix+"retries", "{requests}", "Requests that were sent again.")
+	t.divided = counter(prefix+"divided_requests", "{requests}", "Parts of refused requests sent to find the samples at fault.")
 	t.requestBytes = counter(prefix+"request_bytes", "By", "Compressed bytes of the requests that were answered.")
 	var err error
 	t.requestDuration, err = m.Float64Histogram(prefix+"request_duration", metric.WithUnit("s"),
@@ -111,10 +119,13 @@ func newTelemetry(set component.TelemetrySettings, id component.ID, observe func
 	t.seriesCount = gauge(prefix+"series", "{series}", "Series the exporter knows.")
 	t.queueSize = gauge("otelcol_exporter_queue_size", "{items}", "Current size of the retry queue.")
 	t.queueCapacity = gauge("otelcol_exporter_queue_capacity", "{items}", "Fixed capacity of the retry queue.")
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	t.registration, err = m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	return t, errors.Join(errs...)
+}
+
+// observeWith makes the gauges ask observe from now on, until close.
+func (t *telemetry) observeWith(observe func() observed) error {
+	var err error
+	t.registration, err = t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		v := observe()
 		o.ObserveInt64(t.walBytes, v.walBytes, t.self)
 		o.ObserveInt64(t.walSegments, int64(v.walSegments), t.self)
@@ -125,10 +136,15 @@ func newTelemetry(set component.TelemetrySettings, id component.ID, observe func
 		o.ObserveInt64(t.queueCapacity, int64(v.queueCapacity), t.self)
 		return nil
 	}, t.walBytes, t.walSegments, t.oldestUnsent, t.shardCount, t.seriesCount, t.queueSize, t.queueCapacity)
-	return t, err
+	return err
 }
 
-func (t *telemetry) close() error { return t.registration.Unregister() }
+func (t *telemetry) close() error {
+	if t.registration == nil {
+		return nil
+	}
+	return t.registration.Unregister()
+}
 
 func (t *telemetry) add(c metric.Int64Counter, n int) {
 	if n > 0 {
@@ -142,10 +158,17 @@ func (t *telemetry) dropped(reason string, n int) {
 	}
 }
 
+func (t *telemetry) droppedExemplars(reason string, n int) {
+	if n > 0 {
+		t.droppedExemplarCount.Add(context.Background(), int64(n), t.self, metric.WithAttributes(attribute.String("reason", reason)))
+	}
+}
+
 func (t *telemetry) replayed(n int)  { t.add(t.replayedSamples, n) }
 func (t *telemetry) damaged(n int)   { t.add(t.damagedRecords, n) }
 func (t *telemetry) notLogged(n int) { t.add(t.notLoggedSamples, n) }
 func (t *telemetry) retried()        { t.add(t.retries, 1) }
+func (t *telemetry) dividedRequest() { t.add(t.divided, 1) }
 
 // untranslated counts a batch of which a part was lost. Samples that the
 // appender refused are in droppedSamples.
@@ -166,15 +189,4 @@ func (t *telemetry) answered(took time.Duration, bytes int, status int) {
 	t.requestDuration.Record(context.Background(), took.Seconds(), t.self,
 		metric.WithAttributes(attribute.Int("http.response.status_code", status)))
 	t.add(t.requestBytes, bytes)
-}
-
-// appendFailed counts a failed write and logs it, the same one once a minute.
-func (t *telemetry) appendFailed(err error) {
-	t.add(t.appendFailures, 1)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if now := time.Now(); err.Error() != t.failedText || now.Sub(t.logFailed) > time.Minute {
-		t.logFailed, t.failedText = now, err.Error()
-		t.logger.Error("Cannot write to the write-ahead log; samples are sent without it while the endpoint keeps up", zap.Error(err))
-	}
 }

@@ -41,6 +41,10 @@ type writer struct {
 	tel    *telemetry
 	shards []*shard
 
+	// lateness is for how many ms before a series' newest sample scraped ones
+	// are taken.
+	lateness int64
+
 	// mu orders everything: the log, the hand-over to the shards, and the
 	// marks in the series table.
 	mu      sync.Mutex
@@ -52,7 +56,10 @@ type writer struct {
 	enc     walrecord.Encoder
 	segment uint64
 	numbers walrecord.Numbers
+	epoch   uint32 // what was marked in another one is not defined in the segment
 	stage   stage
+	// exemplars are the last ones of the series that have some.
+	exemplars map[series.Slot]lastExemplar
 
 	behind    chan struct{} // to the replayer: not live any more
 	replaying *replayer
@@ -60,18 +67,29 @@ type writer struct {
 
 // pending is a sample between Append and Commit.
 type pending struct {
-	slot   series.Slot
-	family uint32
-	extra  uint32 // number in batch.extras, from 1 on; 0 is none
-	reject bool   // if not newer than the series' last
-	t      int64
-	v      float64
+	slot    series.Slot
+	family  uint32
+	extra   uint32 // number in batch.extras, from 1 on; 0 is none
+	strict  bool   // not to be taken if it is older than the series' newest
+	ordered bool   // nor if it is older than that by the lateness
+	stale   bool   // a histogram that is a staleness marker
+	t       int64
+	v       float64
 }
+
+// pendingExtra is what few samples have, with what tells the exemplars apart.
+type pendingExtra struct {
+	remotewrite.Extra
+	exemplars []exemplarID
+}
+
+// isFloat reports whether the sample is none of a histogram. x may be nil.
+func (x *pendingExtra) isFloat() bool { return x == nil || x.Histogram == nil }
 
 // batch is what one Commit brings.
 type batch struct {
 	samples []pending
-	extras  []remotewrite.Extra
+	extras  []pendingExtra
 }
 
 // commit writes a batch to the log and hands it on. The samples are accepted
@@ -95,7 +113,7 @@ func (w *writer) commit(b *batch) error {
 }
 
 // record handles as many of the samples as fit one record.
-func (w *writer) record(samples []pending, extras []remotewrite.Extra) (int, error) {
+func (w *writer) record(samples []pending, extras []pendingExtra) (int, error) {
 	logged := w.prepare()
 	base := samples[0].t
 	n := w.encode(samples, extras, base, logged)
@@ -104,7 +122,7 @@ func (w *writer) record(samples []pending, extras []remotewrite.Extra) (int, err
 		notify(w.behind)
 	}
 	if w.enc.Samples() == 0 {
-		return n, nil // all duplicates
+		return n, nil // nothing that is new
 	}
 	end := w.cursor
 	if logged {
@@ -118,6 +136,7 @@ func (w *writer) record(samples []pending, extras []remotewrite.Extra) (int, err
 	}
 	if !logged {
 		if !w.live {
+			w.forgetTimes(samples[:n])
 			return 0, fmt.Errorf("the write-ahead log cannot take samples and the endpoint is behind: %w", w.logErr)
 		}
 		w.tel.notLogged(w.enc.Samples())
@@ -128,6 +147,16 @@ func (w *writer) record(samples []pending, extras []remotewrite.Extra) (int, err
 		w.cursor = end
 	}
 	return n, nil
+}
+
+// forgetTimes makes samples that were refused for want of room be taken when
+// they come again.
+func (w *writer) forgetTimes(samples []pending) {
+	for i := range samples {
+		if e := w.table.Entry(samples[i].slot); e.LastT == samples[i].t && e.LastT != series.NoSample {
+			e.LastT, e.LastV = e.LastT-1, 0
+		}
+	}
 }
 
 // prepare begins a new segment's numbering if the log begins a segment. It
@@ -143,24 +172,25 @@ func (w *writer) prepare() bool {
 	}
 	if segment != w.segment {
 		w.segment, w.numbers = segment, walrecord.Numbers{}
+		w.epoch++
 	}
 	return true
 }
 
 func (w *writer) failed(err error) {
-	w.segment = 0 // what was defined in it may not be there
+	w.epoch++ // what the record defined is not there
 	w.logErr = err
 	w.tel.appendFailed(err)
 }
 
 // encode fills the encoder and the stage with the first samples and returns
 // how many it dealt with.
-func (w *writer) encode(samples []pending, extras []remotewrite.Extra, base int64, logged bool) int {
+func (w *writer) encode(samples []pending, extras []pendingExtra, base int64, logged bool) int {
 	view := w.table.View()
 	defer view.Close()
 	w.enc.Begin(base, w.numbers)
 	w.stage.begin(len(w.shards))
-	duplicates, outOfOrder := 0, 0
+	door := newDoor(w, view)
 	for i := range samples {
 		if i == recordSamples || w.enc.Size() > recordBytes {
 			samples = samples[:i]
@@ -168,15 +198,13 @@ func (w *writer) encode(samples []pending, extras []remotewrite.Extra, base int6
 		}
 		p := &samples[i]
 		e := view.Entry(p.slot)
-		if p.t == e.LastT {
-			duplicates++
+		var x *pendingExtra
+		if p.extra != 0 {
+			x = &extras[p.extra-1]
+		}
+		if !door.admit(p, e, x) {
 			continue
 		}
-		if p.t < e.LastT && p.reject {
-			outOfOrder++
-			continue
-		}
-		e.LastT = p.t
 		if p.family != 0 && p.family != e.Family {
 			e.Family, e.Mark = p.family, series.Mark{}
 		}
@@ -184,36 +212,34 @@ func (w *writer) encode(samples []pending, extras []remotewrite.Extra, base int6
 		if logged {
 			number = w.define(view, p.slot, e)
 		}
-		if p.extra == 0 {
+		if x == nil || x.IsEmpty() {
 			w.enc.Value(number, p.t, p.v)
 			w.stage.add(p.slot, p.t, p.v)
 			continue
 		}
-		x := &extras[p.extra-1]
 		w.enc.Sample(&walrecord.Sample{
 			Series: number, T: p.t, Start: x.Start, V: p.v, Histogram: x.Histogram, Exemplars: x.Exemplars,
 		})
-		w.stage.addExtra(p.slot, p.t, p.v, x)
+		w.stage.addExtra(p.slot, p.t, p.v, &x.Extra)
 	}
-	w.tel.dropped(dropDuplicate, duplicates)
-	w.tel.dropped(dropOutOfOrder, outOfOrder)
+	door.account()
 	return len(samples)
 }
 
 // define returns the number of a series in the current segment, defining it
 // and what it consists of on first use there.
 func (w *writer) define(view series.View, slot series.Slot, e *series.Entry) uint64 {
-	here := uint32(w.segment)
-	if e.Mark.Segment == here {
+	here := w.epoch
+	if e.Mark.Epoch == here {
 		return uint64(e.Mark.Number)
 	}
 	family := uint64(walrecord.NoFamily)
 	if e.Family != 0 {
 		m := view.FamilyMark(e.Family)
-		if m.Segment != here {
+		if m.Epoch != here {
 			typ, name, help, unit := view.Family(e.Family)
 			n := w.enc.Family(typ, w.symbol(view, name), w.symbol(view, help), w.symbol(view, unit))
-			*m = series.Mark{Segment: here, Number: uint32(n)}
+			*m = series.Mark{Epoch: here, Number: uint32(n)}
 		}
 		family = uint64(m.Number)
 	}
@@ -221,21 +247,21 @@ func (w *writer) define(view series.View, slot series.Slot, e *series.Entry) uin
 	number := w.enc.BeginSeries(family, len(pairs))
 	for _, p := range pairs {
 		m := view.PairMark(p)
-		if m.Segment != here {
+		if m.Epoch != here {
 			name, value := view.Pair(p)
 			n := w.enc.Pair(w.symbol(view, name), w.symbol(view, value))
-			*m = series.Mark{Segment: here, Number: uint32(n)}
+			*m = series.Mark{Epoch: here, Number: uint32(n)}
 		}
 		w.enc.SeriesPair(uint64(m.Number))
 	}
-	e.Mark = series.Mark{Segment: here, Number: uint32(number)}
+	e.Mark = series.Mark{Epoch: here, Number: uint32(number)}
 	return number
 }
 
 func (w *writer) symbol(view series.View, n uint32) uint64 {
 	m := view.SymbolMark(n)
-	if here := uint32(w.segment); m.Segment != here {
-		*m = series.Mark{Segment: here, Number: uint32(w.enc.Symbol(view.Symbol(n)))}
+	if here := w.epoch; m.Epoch != here {
+		*m = series.Mark{Epoch: here, Number: uint32(w.enc.Symbol(view.Symbol(n)))}
 	}
 	return uint64(m.Number)
 }
@@ -282,7 +308,9 @@ func (w *writer) sweep(now time.Time) int {
 	}
 	w.replaying.keep(w.table, clock)
 	before := w.table.Clock(now.Add(-sweepAfter))
-	return w.table.Sweep(before)
+	freed := w.table.Sweep(before)
+	w.forgetExemplars()
+	return freed
 }
 
 // stage splits a record's samples by shard.

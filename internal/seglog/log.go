@@ -3,6 +3,7 @@ package seglog
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,15 +35,26 @@ type Segment struct {
 type Log struct {
 	set Settings
 
+	// write and fsync are those of os.File, but in tests of what can fail.
+	write func(*os.File, []byte) (int, error)
+	fsync func(*os.File) error
+	// syncing is held by the one Sync under way, which holds mu only to look.
+	syncing sync.Mutex
+
 	mu       sync.Mutex
 	segments []Segment // ascending; the last is the one written to, if file is not nil
 	next     uint64    // number of the next segment
 	file     *os.File  // nil until the first Append, and after an error that closed it
 	offset   int64
-	dirty    bool // written since the last sync
+	dirty    bool       // written since the last sync
+	ended    []*os.File // segments that are complete but neither synced nor closed
 	frame    []byte
 	closed   bool
 }
+
+// maxEnded bounds the segments that wait for Sync. With more, beginning another
+// waits for the disk.
+const maxEnded = 4
 
 // Open lists the segments in the directory, which it makes if need be. It
 // writes nothing else: the first Append begins a segment.
@@ -57,20 +69,23 @@ func Open(set Settings) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{set: set, segments: segments, next: 1}
+	l := &Log{set: set, write: (*os.File).Write, fsync: (*os.File).Sync, segments: segments, next: 1}
 	if n := len(segments); n > 0 {
 		l.next = segments[n-1].Number + 1
 	}
 	return l, nil
 }
 
-// SkipTo makes the next segment's number at least n. A caller that remembers
-// a position of this directory calls it before the first Append, so that
-// numbers of deleted segments are not used again.
-func (l *Log) SkipTo(n uint64) {
+// SkipTo makes the next record be appended after p. A caller that remembers a
+// position of this directory calls it before the first Append, so that numbers
+// of deleted segments are not used again.
+func (l *Log) SkipTo(p Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.next = max(l.next, n)
+	if p.Offset > 0 {
+		p.Segment++
+	}
+	l.next = max(l.next, p.Segment)
 }
 
 // List returns the segments in a directory, ascending. It may be called while
@@ -132,7 +147,7 @@ func (l *Log) prepare() (uint64, error) {
 	if err := l.endSegment(); err != nil {
 		return 0, err
 	}
-	f, err := os.OpenFile(segmentPath(l.set.Dir, l.next), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := l.create(l.next)
 	if errors.Is(err, os.ErrExist) {
 		l.next++ // a leftover of a start that failed; its number is not reused
 		return 0, fmt.Errorf("begin segment: %w", err)
@@ -140,7 +155,7 @@ func (l *Log) prepare() (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("begin segment: %w", err)
 	}
-	if _, err := f.Write(appendHeader(nil, l.next)); err != nil {
+	if _, err := l.write(f, appendHeader(nil, l.next)); err != nil {
 		err = errors.Join(fmt.Errorf("begin segment %d: %w", l.next, err), f.Close(), os.Remove(f.Name()))
 		return 0, err
 	}
@@ -150,17 +165,50 @@ func (l *Log) prepare() (uint64, error) {
 	return l.next - 1, nil
 }
 
-// endSegment syncs and closes the current segment.
+// create makes a segment's file, and the directory if somebody deleted it.
+func (l *Log) create(n uint64) (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	f, err := os.OpenFile(segmentPath(l.set.Dir, n), flags, 0o600)
+	if errors.Is(err, os.ErrNotExist) && os.MkdirAll(l.set.Dir, 0o700) == nil {
+		f, err = os.OpenFile(segmentPath(l.set.Dir, n), flags, 0o600)
+	}
+	return f, err
+}
+
+// endSegment leaves the current segment to the next Sync, so that whoever
+// appends does not wait for the disk.
 func (l *Log) endSegment() error {
 	if l.file == nil {
 		return nil
 	}
-	err := errors.Join(l.file.Sync(), l.file.Close())
+	return l.leave()
+}
+
+// leave ends the current segment, which is open.
+func (l *Log) leave() error {
+	l.ended = append(l.ended, l.file)
 	l.file, l.dirty = nil, false
-	if err != nil {
-		return fmt.Errorf("end segment %d: %w", l.next-1, err)
+	if l.set.FsyncInterval > 0 && len(l.ended) <= maxEnded {
+		return nil
 	}
-	return nil
+	return l.closeEnded(l.takeEnded())
+}
+
+func (l *Log) takeEnded() []*os.File {
+	ended := l.ended
+	l.ended = nil
+	return ended
+}
+
+// closeEnded syncs and closes segments that are complete.
+func (l *Log) closeEnded(ended []*os.File) error {
+	var errs []error
+	for _, f := range ended {
+		if err := errors.Join(l.fsync(f), f.Close()); err != nil {
+			errs = append(errs, fmt.Errorf("end segment %s: %w", filepath.Base(f.Name()), err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Append writes one record and returns the position after it. When it returns
@@ -180,7 +228,7 @@ func (l *Log) Append(payload []byte) (Position, error) {
 	l.frame = slices.Grow(l.frame[:0], frameSize+len(payload))[:frameSize]
 	l.frame = append(l.frame, payload...)
 	putFrame(l.frame, payload)
-	if _, err := l.file.Write(l.frame); err != nil {
+	if _, err := l.write(l.file, l.frame); err != nil {
 		return Position{}, l.undo(fmt.Errorf("append to segment %d: %w", segment, err))
 	}
 	l.offset += int64(len(l.frame))
@@ -198,35 +246,53 @@ func (l *Log) Append(payload []byte) (Position, error) {
 	return Position{Segment: segment, Offset: l.offset}, nil
 }
 
-// undo removes what a failed Append left behind and ends the segment: a reader
-// would take the rest for a torn tail, and the caller, who cannot know what
-// reached the disk, begins anew.
+// undo removes what a failed Append left behind, which a reader would take for
+// a torn tail, and ends the segment, so that Trim can delete it once it is not
+// needed any more. A segment without a record goes on: if each failure began
+// another, they would take what room is left on a full disk.
 func (l *Log) undo(cause error) error {
 	last := &l.segments[len(l.segments)-1]
-	errs := []error{cause}
-	if err := l.file.Truncate(l.offset); err != nil {
-		errs = append(errs, err)
-	}
 	last.Bytes = l.offset
-	if err := l.file.Close(); err != nil {
-		errs = append(errs, err)
+	errs := []error{cause}
+	err := l.file.Truncate(l.offset)
+	if err == nil && l.offset == headerSize {
+		if _, err = l.file.Seek(l.offset, io.SeekStart); err == nil {
+			return cause
+		}
 	}
-	l.file, l.dirty = nil, false
-	return errors.Join(errs...)
+	return errors.Join(append(errs, err, l.leave())...)
 }
 
-// Sync makes what was appended survive the death of the machine.
+// Sync makes what was appended before it survive the death of the machine.
+// Append does not wait for it.
 func (l *Log) Sync() error {
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.sync()
+	ended, file, segment := l.takeEnded(), l.file, l.next-1
+	if !l.dirty {
+		file = nil
+	}
+	l.dirty = false
+	l.mu.Unlock()
+
+	err := l.closeEnded(ended)
+	if file == nil {
+		return err
+	}
+	// Where the segment has been closed meanwhile, it was synced before.
+	if serr := l.fsync(file); serr != nil && !errors.Is(serr, os.ErrClosed) {
+		l.mu.Lock()
+		l.dirty = l.dirty || l.file == file
+		l.mu.Unlock()
+		err = errors.Join(err, fmt.Errorf("sync segment %d: %w", segment, serr))
+	}
+	return err
 }
 
+// sync is for an Append that is to survive the death of the machine.
 func (l *Log) sync() error {
-	if l.file == nil || !l.dirty {
-		return nil
-	}
-	if err := l.file.Sync(); err != nil {
+	if err := l.fsync(l.file); err != nil {
 		return fmt.Errorf("sync segment %d: %w", l.next-1, err)
 	}
 	l.dirty = false
@@ -235,10 +301,12 @@ func (l *Log) sync() error {
 
 // Close syncs and ends the log.
 func (l *Log) Close() error {
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	return l.endSegment()
+	return errors.Join(l.endSegment(), l.closeEnded(l.takeEnded()))
 }
 
 // End is the position after the last record.
@@ -275,7 +343,7 @@ func (l *Log) Stats() Stats {
 
 // Trim deletes segments, oldest first, as long as drop says so for the oldest.
 // It never deletes the segment being written.
-func (l *Log) Trim(drop func(segment uint64, s Stats) bool) error {
+func (l *Log) Trim(drop func(oldest Segment, s Stats) bool) error {
 	for {
 		s := l.Stats()
 		l.mu.Lock()
@@ -283,18 +351,50 @@ func (l *Log) Trim(drop func(segment uint64, s Stats) bool) error {
 			l.mu.Unlock()
 			return nil
 		}
-		oldest := l.segments[0].Number
+		oldest := l.segments[0]
 		l.mu.Unlock()
 		if !drop(oldest, s) {
 			return nil
 		}
-		if err := os.Remove(segmentPath(l.set.Dir, oldest)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("delete segment: %w", err)
+		if err := remove(segmentPath(l.set.Dir, oldest.Number)); err != nil {
+			return fmt.Errorf("delete segment %d: %w", oldest.Number, err)
 		}
 		l.mu.Lock()
-		if len(l.segments) > 0 && l.segments[0].Number == oldest {
+		if len(l.segments) > 0 && l.segments[0].Number == oldest.Number {
 			l.segments = l.segments[1:]
 		}
+		err := l.closeDeleted(oldest.Number)
 		l.mu.Unlock()
+		if err != nil {
+			return fmt.Errorf("close deleted segment %d: %w", oldest.Number, err)
+		}
 	}
+}
+
+// closeDeleted closes a deleted segment that has not been synced yet: as long
+// as it is open, the disk has no more room.
+func (l *Log) closeDeleted(number uint64) error {
+	path := segmentPath(l.set.Dir, number)
+	i := slices.IndexFunc(l.ended, func(f *os.File) bool { return f.Name() == path })
+	if i < 0 {
+		return nil
+	}
+	f := l.ended[i]
+	l.ended = slices.Delete(l.ended, i, i+1)
+	return f.Close()
+}
+
+// remove deletes a file, also from a full disk whose file system needs room to
+// do so: such a one can still cut the file.
+func remove(path string) error {
+	err := os.Remove(path)
+	if isNoSpace(err) {
+		if err = os.Truncate(path, 0); err == nil {
+			err = os.Remove(path)
+		}
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }

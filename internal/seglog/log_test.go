@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -90,10 +91,15 @@ func TestAppendAndRead(t *testing.T) {
 }
 
 func TestSkipTo(t *testing.T) {
-	l := openLog(t, t.TempDir(), 500)
-	l.SkipTo(7)
-	fill(t, l, 0, 1)
-	require.Equal(t, uint64(7), l.End().Segment)
+	for _, c := range []struct {
+		p    Position
+		want uint64
+	}{{Position{}, 1}, {Position{Segment: 7}, 7}, {Position{Segment: 7, Offset: 30}, 8}} {
+		l := openLog(t, t.TempDir(), 500)
+		l.SkipTo(c.p)
+		fill(t, l, 0, 1)
+		require.Equal(t, c.want, l.End().Segment)
+	}
 }
 
 func TestTrim(t *testing.T) {
@@ -101,13 +107,13 @@ func TestTrim(t *testing.T) {
 	l := openLog(t, dir, 300)
 	fill(t, l, 0, 50)
 	before := l.Stats()
-	require.NoError(t, l.Trim(func(segment uint64, s Stats) bool {
-		require.Equal(t, s.First, segment)
-		return segment < 4
+	require.NoError(t, l.Trim(func(oldest Segment, s Stats) bool {
+		require.Equal(t, s.First, oldest.Number)
+		return oldest.Number < 4
 	}))
 	require.Equal(t, uint64(4), l.Stats().First)
 	require.Less(t, l.Stats().Bytes, before.Bytes)
-	require.NoError(t, l.Trim(func(uint64, Stats) bool { return true }))
+	require.NoError(t, l.Trim(func(Segment, Stats) bool { return true }))
 	require.Equal(t, 1, l.Stats().Segments, "the segment being written stays")
 	fill(t, l, 50, 51)
 	got, _, _ := readAll(t, dir, l.End())
@@ -205,6 +211,95 @@ func TestUndoAfterFailedWrite(t *testing.T) {
 	require.Empty(t, damage)
 }
 
+// Writes that fail on a full disk leave no files behind that take the room of
+// what is to be written once there is some.
+func TestFailedWritesLeaveNoSegments(t *testing.T) {
+	dir := t.TempDir()
+	l := openLog(t, dir, 1<<20)
+	fill(t, l, 0, 3)
+	room := int64(headerSize + 5)
+	l.write = func(f *os.File, b []byte) (int, error) {
+		info, err := f.Stat()
+		require.NoError(t, err)
+		if left := room - info.Size(); int64(len(b)) > left {
+			n, _ := f.Write(b[:max(0, left)])
+			return n, syscall.ENOSPC
+		}
+		return f.Write(b)
+	}
+	for range 5 {
+		_, err := l.Append(record(3))
+		require.ErrorIs(t, err, syscall.ENOSPC)
+	}
+	require.Equal(t, 2, l.Stats().Segments)
+	room = 1 << 20
+	fill(t, l, 4, 6)
+	require.Equal(t, uint64(2), l.End().Segment)
+	got, damage, missing := readAll(t, dir, l.End())
+	require.Equal(t, [][]byte{record(0), record(1), record(2), record(4), record(5)}, got)
+	require.Empty(t, damage)
+	require.Empty(t, missing)
+	require.NoError(t, l.Trim(func(Segment, Stats) bool { return true }))
+	require.Equal(t, uint64(2), l.Stats().First, "the segment in which a write failed can be deleted")
+}
+
+// A disk that does not answer stalls neither Append nor the change of segments.
+func TestAppendDoesNotWaitForSync(t *testing.T) {
+	dir := t.TempDir()
+	l := openLog(t, dir, 300)
+	entered, answer := make(chan string, 100), make(chan struct{})
+	l.fsync = func(f *os.File) error {
+		entered <- filepath.Base(f.Name())
+		<-answer
+		return f.Sync()
+	}
+	fill(t, l, 0, 1)
+	done := make(chan error)
+	go func() { done <- l.Sync() }()
+	require.Equal(t, "00000001.seg", <-entered)
+	for i := 1; l.Stats().Segments < 4; i++ {
+		fill(t, l, i, i+1)
+	}
+	require.NoError(t, l.Trim(func(oldest Segment, _ Stats) bool { return oldest.Number < 2 }))
+	close(answer)
+	require.NoError(t, <-done)
+	require.NoError(t, l.Sync())
+	require.Equal(t, "00000002.seg", <-entered, "a segment that ended is synced, a deleted one is not")
+	require.Equal(t, "00000003.seg", <-entered)
+	require.Equal(t, "00000004.seg", <-entered)
+	require.NoError(t, l.Sync())
+	require.Empty(t, entered, "nothing was written since")
+	require.NoError(t, l.Close())
+	require.Empty(t, l.ended)
+}
+
+// What a failed sync leaves unsynced is synced by the next.
+func TestSyncIsRepeated(t *testing.T) {
+	l := openLog(t, t.TempDir(), 1<<20)
+	fill(t, l, 0, 1)
+	broken := errors.New("broken")
+	l.fsync = func(*os.File) error { return broken }
+	require.ErrorIs(t, l.Sync(), broken)
+	require.ErrorIs(t, l.Sync(), broken)
+	n := 0
+	l.fsync = func(*os.File) error { n++; return nil }
+	require.NoError(t, l.Sync())
+	require.NoError(t, l.Sync())
+	require.Equal(t, 1, n)
+}
+
+// Files of segments that ended are closed, also without Sync.
+func TestEndedSegmentsAreBounded(t *testing.T) {
+	for _, interval := range []time.Duration{0, time.Hour} {
+		l, err := Open(Settings{Dir: t.TempDir(), SegmentSize: 200, FsyncInterval: interval})
+		require.NoError(t, err)
+		fill(t, l, 0, 100)
+		require.Greater(t, l.Stats().Segments, 10)
+		require.LessOrEqual(t, len(l.ended), maxEnded)
+		require.NoError(t, l.Close())
+	}
+}
+
 func TestRecordTooLarge(t *testing.T) {
 	l := openLog(t, t.TempDir(), 1<<20)
 	_, err := l.Append(make([]byte, MaxRecord+1))
@@ -275,7 +370,7 @@ func BenchmarkAppend(b *testing.B) {
 			b.Fatal(err)
 		}
 		if l.Stats().Segments > 4 {
-			if err := l.Trim(func(uint64, Stats) bool { return true }); err != nil {
+			if err := l.Trim(func(Segment, Stats) bool { return true }); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -1,6 +1,7 @@
 package walposition
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ const (
 	version    = 1
 	slotSize   = 4 + 4 + 8 + 8 + 8 + 4
 	slotStride = 512 // a disk sector, so that one torn write hits one slot
+	fileSize   = slotStride + slotSize
 )
 
 var (
@@ -28,21 +30,32 @@ var (
 // File is the position's file, open for writing. It is for one goroutine.
 type File struct {
 	f       *os.File
-	counter uint64
+	counter uint64 // of the newest valid slot
+	// Damaged reports that the file holds something, but no valid position.
+	Damaged bool
 }
 
 // Open opens or makes the file in dir and returns the newest position in it.
 // Without a valid one the position is zero: the start of the log.
+//
+// It gives the file its full size at once, as far as the disk has room: the
+// log beside it may fill the disk, and what makes room again is that a position
+// is saved, which then only overwrites.
 func Open(dir string) (*File, seglog.Position, error) {
 	f, err := os.OpenFile(filepath.Join(dir, fileName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, seglog.Position{}, fmt.Errorf("open the position: %w", err)
 	}
-	pos, counter, err := read(f)
+	b, err := read(f)
 	if err != nil {
 		return nil, seglog.Position{}, errors.Join(err, f.Close())
 	}
-	return &File{f: f, counter: counter}, pos, nil
+	pos, counter := decode(b)
+	if size := int64(len(b)); size < fileSize {
+		_, _ = f.WriteAt(make([]byte, fileSize-size), size) // without room, Save tries again
+	}
+	blank := len(bytes.Trim(b, "\x00")) == 0
+	return &File{f: f, counter: counter, Damaged: counter == 0 && !blank}, pos, nil
 }
 
 // Read returns the newest position in dir's file and changes nothing. It
@@ -56,18 +69,19 @@ func Read(dir string) (seglog.Position, bool, error) {
 		return seglog.Position{}, false, fmt.Errorf("open the position: %w", err)
 	}
 	defer f.Close()
-	pos, counter, err := read(f)
+	b, err := read(f)
+	pos, counter := decode(b)
 	return pos, counter > 0, err
 }
 
-func read(f *os.File) (seglog.Position, uint64, error) {
-	b := make([]byte, slotStride+slotSize)
+// read returns what there is of the bytes that matter.
+func read(f *os.File) ([]byte, error) {
+	b := make([]byte, fileSize)
 	n, err := f.ReadAt(b, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return seglog.Position{}, 0, fmt.Errorf("read the position: %w", err)
+		return nil, fmt.Errorf("read the position: %w", err)
 	}
-	pos, counter := decode(b[:n])
-	return pos, counter, nil
+	return b[:n], nil
 }
 
 // decode returns the valid slot with the highest counter; counters begin at 1.
@@ -99,11 +113,15 @@ func encode(pos seglog.Position, counter uint64) []byte {
 
 // Save writes the position; it survives the death of the process. That of the
 // machine may bring back an older one, which costs sending a tail again.
+//
+// A Save that fails may spoil the older of the two slots; the next one writes
+// to the same slot again, so that there is always a valid one.
 func (p *File) Save(pos seglog.Position) error {
-	p.counter++
-	if _, err := p.f.WriteAt(encode(pos, p.counter), int64(p.counter%2)*slotStride); err != nil {
+	next := p.counter + 1
+	if _, err := p.f.WriteAt(encode(pos, next), int64(next%2)*slotStride); err != nil {
 		return fmt.Errorf("save the position: %w", err)
 	}
+	p.counter = next
 	return nil
 }
 

@@ -30,6 +30,59 @@ func TestSaveAndOpen(t *testing.T) {
 	require.Equal(t, seglog.Position{Segment: 5, Offset: 50}, pos)
 }
 
+// The file has its size from the start on: a disk that is full later has room
+// for what is saved.
+func TestOpenReservesTheFile(t *testing.T) {
+	for _, size := range []int64{-1, 0, 1, slotSize, slotStride, fileSize - 1, fileSize, 4096} {
+		dir := t.TempDir()
+		name := filepath.Join(dir, fileName)
+		saved := seglog.Position{Segment: 2, Offset: 5}
+		if size >= 0 {
+			b := append(make([]byte, 0, 4096), make([]byte, slotStride)...)
+			b = append(b, encode(saved, 1)...)
+			b = append(b, make([]byte, 4096-len(b))...)
+			require.NoError(t, os.WriteFile(name, b[:size], 0o600))
+		}
+		f, pos, err := Open(dir)
+		require.NoError(t, err)
+		if size >= fileSize {
+			require.Equal(t, saved, pos)
+		} else {
+			require.Zero(t, pos)
+		}
+		require.Equal(t, size > slotStride && size < fileSize, f.Damaged, "size %d", size)
+		info, err := os.Stat(name)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, info.Size(), int64(fileSize))
+		require.NoError(t, f.Save(seglog.Position{Segment: 3}))
+		require.NoError(t, f.Close())
+		pos, _, err = Read(dir)
+		require.NoError(t, err)
+		require.Equal(t, seglog.Position{Segment: 3}, pos)
+	}
+}
+
+// Saves that fail never touch the slot with the newest position.
+func TestFailedSaveKeepsThePosition(t *testing.T) {
+	dir := t.TempDir()
+	f, _, err := Open(dir)
+	require.NoError(t, err)
+	kept := seglog.Position{Segment: 1, Offset: 2}
+	require.NoError(t, f.Save(kept))
+	whole := f.f
+	f.f, err = os.Open(filepath.Join(dir, fileName)) // cannot be written
+	require.NoError(t, err)
+	require.Error(t, f.Save(seglog.Position{Segment: 9}))
+	require.NoError(t, f.Close())
+	f.f = whole
+	require.NoError(t, f.Save(seglog.Position{Segment: 3}))
+	b, err := os.ReadFile(filepath.Join(dir, fileName))
+	require.NoError(t, err)
+	pos, _ := decode(b[slotStride:])
+	require.Equal(t, kept, pos, "the slot that was newest before")
+	require.NoError(t, f.Close())
+}
+
 func TestReadChangesNothing(t *testing.T) {
 	dir := t.TempDir()
 	pos, ok, err := Read(dir)

@@ -42,6 +42,11 @@ type Extra struct {
 	Exemplars []walrecord.Exemplar
 }
 
+// IsEmpty reports whether it says nothing.
+func (x *Extra) IsEmpty() bool {
+	return x.Start == 0 && x.Histogram == nil && len(x.Exemplars) == 0
+}
+
 // Counts are what a request holds.
 type Counts struct{ Samples, Histograms, Exemplars int }
 

@@ -34,10 +34,10 @@ func makeRef(slot Slot, generation uint32) Ref {
 	return Ref(generation)<<32 | Ref(slot)
 }
 
-// Mark is where, in the log, something was last defined: a segment and the
-// number it has there. Marks belong to the log writer and are guarded by its
-// lock.
+// Mark is where, in the log, something was last defined: the writer's epoch,
+// which is a part of a segment, and the number it has there. Marks belong to
+// the log writer and are guarded by its lock.
 type Mark struct {
-	Segment uint32 // low bits of the segment's number; 0 is nowhere
-	Number  uint32
+	Epoch  uint32 // 0 is nowhere
+	Number uint32
 }

@@ -1,6 +1,7 @@
 package series
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,13 +19,21 @@ const (
 type Entry struct {
 	state  atomic.Uint64 // generation<<32 | last use in seconds since the table's start
 	hash   uint64
-	LastT  int64 // of the newest sample, in ms; 0 before the first
+	LastT  int64 // time of the newest sample, in ms; NoSample before the first
 	Mark   Mark
 	Family uint32 // see Families; 0 is none
 	pairs  arenaRef
+	LastV  uint32 // checksum of the value at LastT, to tell a repeated sample
 	count  uint16
 	flags  uint8
 }
+
+// NoSample is Entry.LastT before the first sample: before every time there is,
+// of which 0 is one.
+const NoSample = math.MinInt64
+
+// Generation tells the series from those that had the slot before it.
+func (e *Entry) Generation() uint32 { return uint32(e.state.Load() >> 32) }
 
 const (
 	flagUsed    = 1 << iota
@@ -178,7 +187,7 @@ func (t *Table) create(hash uint64, ls labels.Labels, dropped bool, clock uint32
 
 	e := t.Entry(slot)
 	generation := uint32(e.state.Load() >> 32)
-	e.hash, e.LastT, e.Mark, e.Family = hash, 0, Mark{}, 0
+	e.hash, e.LastT, e.LastV, e.Mark, e.Family = hash, NoSample, 0, Mark{}, 0
 	e.pairs, e.count = t.arena.put(t.buf), uint16(len(t.buf))
 	e.flags = flagUsed
 	if dropped {

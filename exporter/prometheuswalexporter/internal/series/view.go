@@ -1,5 +1,7 @@
 package series
 
+import "github.com/prometheus/prometheus/model/labels"
+
 // View reads the table. While it is open, no series is made or freed; it is
 // for bounded work such as building a request.
 type View struct{ t *Table }
@@ -17,6 +19,16 @@ func (v View) Close() { v.t.mu.RUnlock() }
 func (v View) Pairs(s Slot) []uint32 {
 	e := v.t.Entry(s)
 	return v.t.arena.get(e.pairs, e.count)
+}
+
+// Name returns the labels of a series as a person reads them.
+func (v View) Name(s Slot) string {
+	var b labels.ScratchBuilder
+	for _, p := range v.Pairs(s) {
+		name, value := v.Pair(p)
+		b.Add(v.Symbol(name), v.Symbol(value))
+	}
+	return b.Labels().String()
 }
 
 // Entry is Table.Entry.
