@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
@@ -18,10 +17,10 @@ import (
 
 // delivery sends requests for all shards of an exporter.
 //
-// Which message it sends is negotiated: 2.0 until the endpoint answers that it
-// does not know it, then 1.0 for as long as the exporter lives. An endpoint
-// that predates 2.0 may also take such a request for an empty one of 1.0 and
-// accept it; so the first answer has to carry the headers that 2.0 requires.
+//	2xx                       acknowledged
+//	400, 409, 413, 422 …      divided, until what the endpoint refuses is alone
+//	401, 403, 404, 405, 3xx … repeated slowly: somebody has to mend the set-up
+//	429, 5xx, no answer       repeated
 type delivery struct {
 	cfg      *Config
 	table    *series.Table
@@ -30,36 +29,28 @@ type delivery struct {
 	status   *healthstatus.Reporter
 	logger   *zap.Logger
 	builders chan *remotewrite.Builder // as many as can work at a time
+	*negotiation
 
-	auto      bool          // the message may change
-	fellBack  atomic.Bool   // to 1.0
-	confirmed atomic.Bool   // the endpoint knows 2.0
+	fruitless atomic.Bool   // the last division found nothing that the endpoint takes
 	drain     chan struct{} // closed by Shutdown: one attempt, then leave it to the log
 }
 
-func (d *delivery) message() remotewrite.Message {
-	switch {
-	case !d.auto:
-		return remotewrite.Message(d.cfg.ProtobufMessage)
-	case d.fellBack.Load():
-		return remotewrite.V1
-	}
-	return remotewrite.V2
-}
-
-func (d *delivery) newBackOff() *backoff.ExponentialBackOff {
-	r := &d.cfg.Retry
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = r.InitialInterval, r.MaxInterval
-	b.Multiplier, b.RandomizationFactor = r.Multiplier, r.RandomizationFactor
-	b.Reset()
-	return b
-}
-
-// deliver sends the items until the endpoint accepts or refuses them. It
+// deliver sends the items until the endpoint has accepted or refused each. It
 // reports false if the exporter shuts down before.
 func (d *delivery) deliver(ctx context.Context, s *shard, items [2][]remotewrite.Item) bool {
-	var pause *backoff.ExponentialBackOff
+	out, ok := d.send(ctx, s, items)
+	if ok && out.Verdict == remotewrite.Refused {
+		return d.divide(ctx, s, items, out)
+	}
+	return ok
+}
+
+// send repeats one request until the endpoint has accepted or refused it. It
+// accounts for an accepted one; one of 2.0 that was written in part is accepted,
+// as the others will never be. It reports false if the exporter shuts down
+// before.
+func (d *delivery) send(ctx context.Context, s *shard, items [2][]remotewrite.Item) (remotewrite.Outcome, bool) {
+	pause := newPauses(&d.cfg.Retry)
 	var body []byte
 	var counts remotewrite.Counts
 	var built remotewrite.Message
@@ -68,36 +59,65 @@ func (d *delivery) deliver(ctx context.Context, s *shard, items [2][]remotewrite
 			body, counts = d.build(s, m, items)
 			built, attempt = m, 0
 		}
-		started := time.Now()
-		out := d.client.Send(ctx, built, body, attempt)
-		d.tel.answered(time.Since(started), len(body), out.Status)
-		if d.unsupported(built, &out, counts) {
+		out := d.post(ctx, built, body, attempt)
+		if d.learn(built, &out, counts) {
 			continue
+		}
+		if built == remotewrite.V2 && d.mayMisunderstand(&out) {
+			built = "" // the shard has one buffer
+			out, counts = d.tryV1(ctx, s, items, out)
 		}
 		switch out.Verdict {
 		case remotewrite.Accepted:
-			d.accepted(counts)
-			return true
-		case remotewrite.Refused, remotewrite.Unsupported:
-			d.refused(out, counts)
-			return true
+			d.accepted(out, counts)
+			return out, true
+		case remotewrite.Refused:
+			if out.Written != nil && out.Written.Of(counts, false).Points() > 0 {
+				d.accepted(out, counts)
+				out.Verdict = remotewrite.Accepted
+			}
+			return out, true
 		}
 		if ctx.Err() != nil {
-			return false
+			break
 		}
 		d.tel.failedPoints(counts)
-		if d.status.Failing(reasonEndpoint, out.Err) {
-			d.logger.Warn("The endpoint does not take samples now; they wait in the write-ahead log", zap.Error(out.Err))
+		d.failing(&out)
+		wait := pause.next
+		if out.Verdict != remotewrite.Retry {
+			wait = pause.nextSlow
 		}
-		if attempt == 0 {
-			pause = d.newBackOff()
-		}
-		if !d.sleep(ctx, max(pause.NextBackOff(), out.After)) {
-			return false
+		if !d.sleep(ctx, max(wait(), out.After)) {
+			break
 		}
 		d.tel.retried()
 	}
-	return false
+	return remotewrite.Outcome{}, false
+}
+
+func (d *delivery) post(ctx context.Context, m remotewrite.Message, body []byte, attempt int) remotewrite.Outcome {
+	started := time.Now()
+	out := d.client.Send(ctx, m, body, attempt)
+	d.tel.answered(time.Since(started), len(body), out.Status)
+	return out
+}
+
+// tryV1 sends as 1.0 what an endpoint refused as 2.0 that has not shown yet
+// whether it knows that. It returns the outcome that counts.
+func (d *delivery) tryV1(ctx context.Context, s *shard, items [2][]remotewrite.Item, refused remotewrite.Outcome) (remotewrite.Outcome, remotewrite.Counts) {
+	body, counts := d.build(s, remotewrite.V1, items)
+	out := d.post(ctx, remotewrite.V1, body, 0)
+	switch out.Verdict {
+	case remotewrite.Unsupported:
+		return refused, counts
+	case remotewrite.Accepted:
+		d.fallBack(refused.Status)
+	case remotewrite.Refused:
+		if refused.Verdict != remotewrite.Refused {
+			d.fallBack(refused.Status) // now it speaks of the data
+		}
+	}
+	return out, counts
 }
 
 func (d *delivery) build(s *shard, m remotewrite.Message, items [2][]remotewrite.Item) ([]byte, remotewrite.Counts) {
@@ -110,98 +130,75 @@ func (d *delivery) build(s *shard, m remotewrite.Message, items [2][]remotewrite
 	return s.body, counts
 }
 
-// unsupported falls back to 1.0 if the answer says that the endpoint does not
-// know 2.0. It reports true if the items have to be sent anew.
-func (d *delivery) unsupported(m remotewrite.Message, out *remotewrite.Outcome, counts remotewrite.Counts) bool {
-	if !d.auto || m != remotewrite.V2 {
-		return false
+// accepted accounts for a request that is dealt with. The endpoint may say that
+// it wrote less.
+func (d *delivery) accepted(out remotewrite.Outcome, sent remotewrite.Counts) {
+	d.recovered()
+	if out.Written == nil {
+		d.tel.sentPoints(sent)
+		return
 	}
-	silent := out.Verdict == remotewrite.Accepted && out.Written == nil &&
-		counts.Samples+counts.Histograms > 0 && !d.confirmed.Load()
-	if out.Written != nil {
-		d.confirmed.Store(true)
+	written := out.Written.Of(sent, out.Verdict == remotewrite.Accepted)
+	d.tel.sentPoints(written)
+	lost, reason := sent.Minus(written), dropUnwritten
+	if out.Verdict != remotewrite.Accepted {
+		reason = dropRefusedBase + strconv.Itoa(out.Status)
 	}
-	if !silent && out.Verdict != remotewrite.Unsupported {
-		return false
-	}
-	if d.fellBack.CompareAndSwap(false, true) {
-		d.logger.Info("The endpoint does not speak remote write 2.0; using 1.0", zap.Int("status", out.Status))
-	}
-	return true
+	d.tel.failedPoints(lost)
+	d.tel.droppedExemplars(reason, lost.Exemplars)
+	d.tel.lost(reason, lost.Points(), out.Err)
 }
 
-func (d *delivery) accepted(counts remotewrite.Counts) {
-	d.tel.sentPoints(counts)
-	d.back()
+// refused drops what the endpoint will never take.
+func (d *delivery) refused(items []remotewrite.Item, out remotewrite.Outcome) {
+	d.recovered() // it is there, and what follows is tried
+	d.tel.failedPoints(remotewrite.Counts{Samples: len(items)})
+	err := out.Err
+	if len(items) == 1 {
+		view := d.table.View()
+		err = fmt.Errorf("sample of %s at %s: %w", view.Name(items[0].Slot), time.UnixMilli(items[0].T).UTC().Format(time.RFC3339Nano), err)
+		view.Close()
+	}
+	d.tel.lost(dropRefusedBase+strconv.Itoa(out.Status), len(items), err)
 }
 
-// back notes that the endpoint answers as it should.
-func (d *delivery) back() {
-	if d.status.Healthy(reasonEndpoint) {
+// failing tells that samples wait, and what to do if a person has to.
+func (d *delivery) failing(out *remotewrite.Outcome) {
+	if out.Verdict == remotewrite.Retry {
+		if d.status.Failing(reasonEndpoint, out.Err) {
+			d.logger.Warn("The endpoint does not take samples now; they wait in the write-ahead log", zap.Error(out.Err))
+		}
+		return
+	}
+	err := fmt.Errorf("%w; %s", out.Err, advice(out.Status))
+	if d.status.Failing(reasonSetup, err) {
+		d.logger.Error("The endpoint does not take samples as it is set up; they wait in the write-ahead log", zap.Error(err))
+	}
+}
+
+// recovered notes that the endpoint answers as it should.
+func (d *delivery) recovered() {
+	wasAway, wasWrong := d.status.Healthy(reasonEndpoint), d.status.Healthy(reasonSetup)
+	if wasAway || wasWrong {
 		d.logger.Info("The endpoint takes samples again")
 	}
 }
 
-// refused drops what the endpoint will never take, all or the part that it
-// says it has not written.
-func (d *delivery) refused(out remotewrite.Outcome, counts remotewrite.Counts) {
-	lost := counts
-	if w := out.Written; w != nil {
-		lost.Samples = max(0, lost.Samples-w.Samples)
-		lost.Histograms = max(0, lost.Histograms-w.Histograms)
-		d.tel.sentPoints(*w)
+// advice says what may be wrong when an endpoint answers with the status.
+func advice(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return "check auth and headers"
+	case http.StatusForbidden:
+		return "check auth and headers: these credentials may not write there"
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return "check the path of endpoint; Prometheus takes remote write if started with --web.enable-remote-write-receiver"
+	case http.StatusNotAcceptable, http.StatusUnsupportedMediaType:
+		return "check protobuf_message and the path of endpoint"
+	case http.StatusProxyAuthRequired:
+		return "check proxy_url and its credentials"
 	}
-	d.tel.failedPoints(lost)
-	d.tel.dropped(dropRefusedBase+strconv.Itoa(out.Status), lost.Samples+lost.Histograms)
-	d.logger.Error("The endpoint refused samples for good; they are dropped",
-		zap.Int("samples", lost.Samples+lost.Histograms), zap.Error(out.Err))
-	switch out.Status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
-		d.status.Permanent(fmt.Errorf("%w; check endpoint, auth and headers", out.Err))
-	default:
-		d.back() // it is there, and what follows is tried
-	}
-}
-
-// metadataInterval is how often a 1.0 endpoint is told metadata, as Prometheus
-// does by default.
-const metadataInterval = time.Minute
-
-// metadataBatch is the most families in a request.
-const metadataBatch = 2000
-
-// runMetadata sends metadata while the message is 1.0. It is not retried: the
-// next round brings it again.
-func (d *delivery) runMetadata(ctx context.Context) {
-	tick := time.NewTicker(metadataInterval)
-	defer tick.Stop()
-	early := time.NewTimer(10 * time.Second) // the first targets have been scraped
-	defer early.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-early.C:
-		case <-tick.C:
-		}
-		if d.message() == remotewrite.V1 {
-			d.sendMetadata(ctx)
-		}
-	}
-}
-
-func (d *delivery) sendMetadata(ctx context.Context) {
-	b := <-d.builders
-	view := d.table.View()
-	bodies := b.MetadataV1(view, metadataBatch)
-	view.Close()
-	d.builders <- b
-	for _, body := range bodies {
-		if out := d.client.Send(ctx, remotewrite.V1, body, 0); out.Verdict != remotewrite.Accepted {
-			d.logger.Debug("Metadata was not accepted", zap.Error(out.Err))
-			return
-		}
-	}
+	return "check endpoint, auth and headers"
 }
 
 // sleep waits before another attempt. It reports false if there shall be none.

@@ -56,6 +56,7 @@ type walExporter struct {
 // What can be wrong, each by itself.
 const (
 	reasonEndpoint    healthstatus.Reason = "endpoint"
+	reasonSetup       healthstatus.Reason = "setup"
 	reasonLog         healthstatus.Reason = "log"
 	reasonTranslation healthstatus.Reason = "translation"
 )
@@ -122,10 +123,10 @@ func (e *walExporter) Start(ctx context.Context, host component.Host) error {
 	e.status.Start(host)
 	d := &delivery{
 		cfg: e.cfg, table: e.table, tel: e.tel, status: e.status, logger: e.logger,
-		client:   remotewrite.NewClient(client, e.cfg.Endpoint, e.set.BuildInfo.Command+"/"+e.set.BuildInfo.Version),
-		builders: make(chan *remotewrite.Builder, e.cfg.Queue.Shards),
-		auto:     e.cfg.ProtobufMessage == messageAuto,
-		drain:    make(chan struct{}),
+		client:      remotewrite.NewClient(client, e.cfg.Endpoint, e.set.BuildInfo.Command+"/"+e.set.BuildInfo.Version),
+		builders:    make(chan *remotewrite.Builder, e.cfg.Queue.Shards),
+		negotiation: newNegotiation(e.cfg.ProtobufMessage, e.logger),
+		drain:       make(chan struct{}),
 	}
 	for range min(e.cfg.Queue.Shards, runtime.GOMAXPROCS(0)) {
 		d.builders <- remotewrite.NewBuilder()
@@ -209,7 +210,25 @@ func (e *walExporter) Shutdown(ctx context.Context) error {
 	e.stopKeep()
 	e.keep.Wait()
 	e.delivery.client.CloseIdle()
+	e.tellUnsent()
 	return errors.Join(e.disk.close(), e.tel.close())
+}
+
+// tellUnsent says what becomes of samples that the endpoint has not taken.
+func (e *walExporter) tellUnsent() {
+	waiting := 0
+	for _, s := range e.writer.shards {
+		waiting += s.length()
+	}
+	from, _ := e.writer.position()
+	switch _, log := e.writer.cursorAndLog(); {
+	case log == nil && waiting > 0:
+		e.tel.dropped(dropNotLogged, waiting)
+		e.logger.Error("Dropped unsent samples: the write-ahead log cannot be used", zap.Int("samples", waiting))
+	case log != nil && from.Less(log.End()):
+		e.logger.Info("The write-ahead log keeps samples that have not been sent; they are after the next start",
+			zap.Stringer("from", from), zap.Stringer("to", log.End()))
+	}
 }
 
 // resolve finds or makes the series for labels as they come in.

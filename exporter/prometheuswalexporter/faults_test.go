@@ -3,7 +3,6 @@ package prometheuswalexporter
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -23,7 +22,6 @@ import (
 	"go.opentelemetry.io/collector/exporter/exportertest"
 
 	ownmetadata "github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
-	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 )
 
 // statusHost keeps the statuses a component reports.
@@ -166,72 +164,6 @@ func TestHonoursRetryAfter(t *testing.T) {
 	sink.waitFor(t, 1)
 	stop()
 	require.GreaterOrEqual(t, second.Sub(first), time.Second)
-}
-
-// A request the endpoint will never take is dropped, and what follows arrives.
-func TestPoisonRequest(t *testing.T) {
-	for status, want := range map[int][]componentstatus.Status{
-		400: nil, 413: nil, 422: nil,
-		401: {componentstatus.StatusPermanentError},
-		403: {componentstatus.StatusPermanentError},
-		404: {componentstatus.StatusPermanentError},
-	} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			t.Parallel()
-			sink := newSink(t)
-			n := 0
-			sink.setAnswer(func(*http.Request) int {
-				if n++; n == 2 {
-					return status
-				}
-				return 204
-			})
-			cfg := testConfig(t, sink.url)
-			cfg.Queue.Shards, cfg.Queue.MaxSamplesPerSend = 1, 10
-			host := newStatusHost()
-			e := startOn(t, host, cfg)
-			appendN(t, e, 30, 1000, 1)
-			sink.waitFor(t, 20)
-			if want != nil {
-				errs := host.waitFor(t, want...)
-				require.ErrorContains(t, errs[0], "not now; check endpoint, auth and headers")
-			}
-			require.Len(t, sink.series(), 20)
-			require.Contains(t, sink.series(), seriesLabels(29).String())
-		})
-	}
-}
-
-func TestNegotiation(t *testing.T) {
-	t.Run("415", func(t *testing.T) {
-		sink := newSink(t)
-		sink.setAnswer(func(r *http.Request) int {
-			if r.Header.Get("X-Prometheus-Remote-Write-Version") == "2.0.0" {
-				return http.StatusUnsupportedMediaType
-			}
-			return 204
-		})
-		e, _ := startExporter(t, testConfig(t, sink.url))
-		appendN(t, e, 10, 1000, 1)
-		appendN(t, e, 10, 2000, 2)
-		sink.waitFor(t, 20)
-		require.Equal(t, remotewrite.V1, e.delivery.message())
-	})
-	t.Run("an endpoint that takes 2.0 for an empty 1.0", func(t *testing.T) {
-		sink := newSink(t)
-		sink.silent = true
-		e, _ := startExporter(t, testConfig(t, sink.url))
-		appendN(t, e, 10, 1000, 1)
-		sink.waitFor(t, 10)
-		require.Equal(t, remotewrite.V1, e.delivery.message())
-	})
-	t.Run("2.0 stays", func(t *testing.T) {
-		sink := newSink(t)
-		e, _ := startExporter(t, testConfig(t, sink.url))
-		appendN(t, e, 10, 1000, 1)
-		sink.waitFor(t, 10)
-		require.Equal(t, remotewrite.V2, e.delivery.message())
-	})
 }
 
 // fillLog commits rounds while the endpoint is away, and stops.

@@ -244,6 +244,36 @@ func TestLifecycleWithoutStart(t *testing.T) {
 	require.NoError(t, e.Shutdown(context.Background()))
 }
 
+// Own metrics may be asked for at any time.
+func TestOwnMetricsWhileStarting(t *testing.T) {
+	sink := newSink(t)
+	tel := componenttest.NewTelemetry()
+	defer func() { require.NoError(t, tel.Shutdown(context.Background())) }()
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = tel.GetMetric(prefix + "series") // none before the start
+			}
+		}
+	}()
+	for range 5 {
+		set := exportertest.NewNopSettings(ownmetadata.Type)
+		set.TelemetrySettings = tel.NewTelemetrySettings()
+		e, err := newExporter(set, testConfig(t, sink.url))
+		require.NoError(t, err)
+		require.NoError(t, e.Start(context.Background(), componenttest.NewNopHost()))
+		appendN(t, e, 10, 1000, 1)
+		require.NoError(t, e.Shutdown(context.Background()))
+	}
+	close(stop)
+	<-done
+}
+
 func TestOwnMetrics(t *testing.T) {
 	sink := newSink(t)
 	cfg := testConfig(t, sink.url)

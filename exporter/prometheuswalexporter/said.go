@@ -90,3 +90,18 @@ func (t *telemetry) deleteFailed(err error) {
 		t.logger.Error(text, zap.Error(err))
 	}
 }
+
+// lost counts and logs samples that the endpoint will not have.
+func (t *telemetry) lost(reason string, n int, why error) {
+	if n == 0 {
+		return
+	}
+	t.dropped(reason, n)
+	text := "The endpoint refused samples for good; they are dropped"
+	if reason == dropUnwritten {
+		text = "The endpoint accepted samples, but says that it has not written all of them"
+	}
+	if n, ok := t.due(reason, n); ok {
+		t.logger.Error(text, zap.String("reason", reason), zap.Int("samples", n), zap.Error(why))
+	}
+}

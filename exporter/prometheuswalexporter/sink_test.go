@@ -41,12 +41,18 @@ type testSink struct {
 	url    string
 	silent bool // it predates 2.0: no headers in the answer
 
-	mu       sync.Mutex
-	answer   func(*http.Request) int // nil accepts
-	all      map[string]*received
-	points   int
-	requests int
-	meta     map[string]metadata.Metadata
+	mu     sync.Mutex
+	answer func(*http.Request) int // nil accepts
+	// judge and judgeSamples refuse a whole request of 1.0 for its series or
+	// samples if not 0; accepted is called for what was not.
+	judge        func(series []string) int
+	judgeSamples func(series string, t int64) int
+	accepted     func(series string, t int64)
+	onMetadata   func(name, help string)
+	all          map[string]*received
+	points       int
+	requests     int
+	meta         map[string]metadata.Metadata
 }
 
 func newSink(t testing.TB) *testSink {
@@ -118,13 +124,17 @@ func (s *testSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	plain, err := s2.Decode(nil, body)
 	if err == nil {
 		if r.Header.Get("Content-Type") == "application/x-protobuf" || s.silent {
-			err = s.takeV1(plain)
+			var code int
+			if code, err = s.takeV1(plain); code != 0 {
+				http.Error(w, "rolled back", code)
+				return
+			}
 		} else {
-			var samples, histograms int
-			samples, histograms, err = s.takeV2(plain)
+			var samples, histograms, exemplars int
+			samples, histograms, exemplars, err = s.takeV2(plain)
 			w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(samples))
 			w.Header().Set("X-Prometheus-Remote-Write-Histograms-Written", strconv.Itoa(histograms))
-			w.Header().Set("X-Prometheus-Remote-Write-Exemplars-Written", "0")
+			w.Header().Set("X-Prometheus-Remote-Write-Exemplars-Written", strconv.Itoa(exemplars))
 		}
 	}
 	if err != nil {
@@ -143,10 +153,34 @@ func (s *testSink) of(ls labels.Labels) *received {
 	return s.all[name]
 }
 
-func (s *testSink) takeV1(plain []byte) error {
+// refuses judges a whole request of 1.0.
+func (s *testSink) refuses(req *prompb.WriteRequest) int {
+	var b labels.ScratchBuilder
+	var names []string
+	for _, ts := range req.Timeseries {
+		name := ts.ToLabels(&b, nil).String()
+		names = append(names, name)
+		for _, p := range ts.Samples {
+			if s.judgeSamples != nil {
+				if code := s.judgeSamples(name, p.Timestamp); code != 0 {
+					return code
+				}
+			}
+		}
+	}
+	if s.judge != nil {
+		return s.judge(names)
+	}
+	return 0
+}
+
+func (s *testSink) takeV1(plain []byte) (refused int, err error) {
 	var req prompb.WriteRequest
 	if err := req.Unmarshal(plain); err != nil {
-		return err
+		return 0, err
+	}
+	if code := s.refuses(&req); code != 0 {
+		return code, nil
 	}
 	var b labels.ScratchBuilder
 	for _, ts := range req.Timeseries {
@@ -154,15 +188,18 @@ func (s *testSink) takeV1(plain []byte) error {
 		for _, p := range ts.Samples {
 			r.samples = append(r.samples, sample{p.Timestamp, p.Value})
 			s.points++
+			if s.accepted != nil {
+				s.accepted(ts.ToLabels(&b, nil).String(), p.Timestamp)
+			}
 		}
 		for _, h := range ts.Histograms {
 			raw, err := h.Marshal()
 			if err != nil {
-				return err
+				return 0, err
 			}
 			var v2 writev2.Histogram
 			if err := v2.Unmarshal(raw); err != nil {
-				return err
+				return 0, err
 			}
 			r.histograms = append(r.histograms, v2)
 			s.points++
@@ -175,25 +212,28 @@ func (s *testSink) takeV1(plain []byte) error {
 		typ := map[prompb.MetricMetadata_MetricType]model.MetricType{
 			prompb.MetricMetadata_COUNTER: model.MetricTypeCounter, prompb.MetricMetadata_GAUGE: model.MetricTypeGauge,
 		}[m.Type]
+		if s.onMetadata != nil {
+			s.onMetadata(m.MetricFamilyName, m.Help)
+		}
 		s.meta[m.MetricFamilyName] = metadata.Metadata{Type: typ, Help: m.Help, Unit: m.Unit}
 	}
-	return nil
+	return 0, nil
 }
 
-func (s *testSink) takeV2(plain []byte) (samples, histograms int, err error) {
+func (s *testSink) takeV2(plain []byte) (samples, histograms, exemplars int, err error) {
 	var req writev2.Request
 	if err := req.Unmarshal(plain); err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	b := labels.NewScratchBuilder(0)
 	for _, ts := range req.Timeseries {
 		ls, err := ts.ToLabels(&b, req.Symbols)
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
 		r := s.of(ls)
 		if r.metadata, err = ts.ToMetadata(req.Symbols); err != nil {
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
 		for _, p := range ts.Samples {
 			r.samples = append(r.samples, sample{p.Timestamp, p.Value})
@@ -208,11 +248,12 @@ func (s *testSink) takeV2(plain []byte) (samples, histograms int, err error) {
 		for _, e := range ts.Exemplars {
 			x, err := e.ToExemplar(&b, req.Symbols)
 			if err != nil {
-				return 0, 0, err
+				return 0, 0, 0, err
 			}
 			r.exemplars = append(r.exemplars, x)
+			exemplars++
 		}
 	}
 	s.points += samples + histograms
-	return samples, histograms, nil
+	return samples, histograms, exemplars, nil
 }

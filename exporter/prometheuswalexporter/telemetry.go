@@ -182,8 +182,8 @@ func (t *telemetry) untranslated(losses translate.Losses) {
 	}
 }
 
-func (t *telemetry) sentPoints(c remotewrite.Counts)   { t.add(t.sent, c.Samples+c.Histograms) }
-func (t *telemetry) failedPoints(c remotewrite.Counts) { t.add(t.failed, c.Samples+c.Histograms) }
+func (t *telemetry) sentPoints(c remotewrite.Counts)   { t.add(t.sent, c.Points()) }
+func (t *telemetry) failedPoints(c remotewrite.Counts) { t.add(t.failed, c.Points()) }
 
 func (t *telemetry) answered(took time.Duration, bytes int, status int) {
 	t.requestDuration.Record(context.Background(), took.Seconds(), t.self,

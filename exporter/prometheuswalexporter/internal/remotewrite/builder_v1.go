@@ -65,7 +65,7 @@ func (b *Builder) exemplarV1(one []byte, x *walrecord.Exemplar) []byte {
 }
 
 // MetadataV1 returns the compressed requests that tell a 1.0 endpoint the
-// metadata of all families, at most limit in each. In 2.0 metadata travels
+// newest metadata of each family, by name, at most limit in each. In 2.0 metadata travels
 // with the series.
 func (b *Builder) MetadataV1(view series.View, limit int) [][]byte {
 	var bodies [][]byte
@@ -77,10 +77,10 @@ func (b *Builder) MetadataV1(view series.View, limit int) [][]byte {
 		}
 		b.body, n = b.body[:0], 0
 	}
-	view.Families(func(f uint32) {
+	for _, f := range view.Families() {
 		typ, name, help, unit := view.Family(f)
 		if view.Symbol(name) == "" {
-			return
+			continue
 		}
 		one := b.one[:0]
 		one = append(one, v1MetadataType, typ)
@@ -92,7 +92,7 @@ func (b *Builder) MetadataV1(view series.View, limit int) [][]byte {
 		if n++; n == limit {
 			flush()
 		}
-	})
+	}
 	flush()
 	return bodies
 }

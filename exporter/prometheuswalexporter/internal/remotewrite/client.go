@@ -18,10 +18,13 @@ const (
 	Accepted Verdict = iota
 	// Retry means that it may accept the same request later.
 	Retry
-	// Refused means that it will never accept this request.
+	// Refused means that it will never accept this request, for what is in it.
 	Refused
 	// Unsupported means that it does not speak this message.
 	Unsupported
+	// Misconfigured means that something else than the data is wrong, the
+	// address or the credentials: it may be put right at either end.
+	Misconfigured
 )
 
 // Outcome is the judgement of one attempt.
@@ -30,7 +33,34 @@ type Outcome struct {
 	Status  int           // 0 if there was no answer
 	After   time.Duration // how long the endpoint asked to wait, 0 if it did not
 	Err     error         // why it was not accepted, with the endpoint's words
-	Written *Counts       // what a 2.0 endpoint says it wrote, nil if it says nothing
+	Written *Written      // what a 2.0 endpoint says it wrote, nil if it says nothing
+}
+
+// Written is what an endpoint says it wrote of a 2.0 request. A kind it does not
+// speak of is NotStated.
+type Written Counts
+
+// NotStated is a count that the endpoint does not give.
+const NotStated = -1
+
+// Of returns how much of what was sent has been written. What an endpoint does
+// not state it wrote all or nothing of, depending on whether it accepted the
+// request.
+func (w *Written) Of(sent Counts, accepted bool) Counts {
+	count := func(stated, sent int) int {
+		switch {
+		case stated != NotStated:
+			return min(stated, sent)
+		case accepted:
+			return sent
+		}
+		return 0
+	}
+	return Counts{
+		Samples:    count(w.Samples, sent.Samples),
+		Histograms: count(w.Histograms, sent.Histograms),
+		Exemplars:  count(w.Exemplars, sent.Exemplars),
+	}
 }
 
 // Client sends request bodies to an endpoint. It is safe for concurrent use.
@@ -87,34 +117,48 @@ func judge(resp *http.Response, m Message, now time.Time) Outcome {
 		return o
 	}
 	o.Err = httpanswer.Error(resp)
-	switch code := resp.StatusCode; {
-	case code == http.StatusUnsupportedMediaType:
-		o.Verdict = Unsupported
-	case code == http.StatusTooManyRequests, code/100 == 5:
-		o.Verdict = Retry
-		o.After = httpanswer.RetryAfter(resp, now)
-	case code/100 == 4:
-		o.Verdict = Refused
-		if m == V2 {
-			o.Written = written(resp.Header)
-		}
-	default:
-		o.Verdict = Retry // 1xx and 3xx are no answer to a write
+	o.After = httpanswer.RetryAfter(resp, now)
+	o.Verdict = verdict(resp.StatusCode)
+	if m == V2 {
+		o.Written = written(resp.Header)
 	}
 	return o
 }
 
-func written(h http.Header) *Counts {
-	v := h.Get("X-Prometheus-Remote-Write-Samples-Written")
-	if v == "" && h.Get("X-Prometheus-Remote-Write-Histograms-Written") == "" {
+// verdict judges a status that is not 2xx. 4xx is about the data unless the
+// status says otherwise.
+func verdict(status int) Verdict {
+	switch status {
+	case http.StatusUnsupportedMediaType:
+		return Unsupported
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return Retry
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusNotFound,
+		http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusProxyAuthRequired, http.StatusGone,
+		http.StatusMisdirectedRequest, http.StatusLocked, http.StatusUpgradeRequired,
+		http.StatusRequestHeaderFieldsTooLarge, http.StatusUnavailableForLegalReasons:
+		return Misconfigured
+	}
+	switch status / 100 {
+	case 3: // would turn the POST into a GET
+		return Misconfigured
+	case 4:
+		return Refused
+	}
+	return Retry // 5xx; 1xx is no answer to a write
+}
+
+func written(h http.Header) *Written {
+	count := func(kind string) int {
+		n, err := strconv.Atoi(h.Get("X-Prometheus-Remote-Write-" + kind + "-Written"))
+		if err != nil || n < 0 {
+			return NotStated
+		}
+		return n
+	}
+	w := Written{Samples: count("Samples"), Histograms: count("Histograms"), Exemplars: count("Exemplars")}
+	if w.Samples == NotStated && w.Histograms == NotStated {
 		return nil
 	}
-	var c Counts
-	for _, f := range []struct {
-		to   *int
-		name string
-	}{{&c.Samples, "Samples"}, {&c.Histograms, "Histograms"}, {&c.Exemplars, "Exemplars"}} {
-		*f.to, _ = strconv.Atoi(h.Get("X-Prometheus-Remote-Write-" + f.name + "-Written"))
-	}
-	return &c
+	return &w
 }

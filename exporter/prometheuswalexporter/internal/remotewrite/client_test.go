@@ -33,18 +33,27 @@ func TestJudgement(t *testing.T) {
 		"204":               {answer(204, nil, ""), V1, Outcome{Verdict: Accepted, Status: 204}, ""},
 		"200 with body":     {answer(200, nil, "ok"), V1, Outcome{Verdict: Accepted, Status: 200}, ""},
 		"v2 silent":         {answer(204, nil, ""), V2, Outcome{Verdict: Accepted, Status: 204}, ""},
-		"v2 written":        {answer(204, map[string]string{"X-Prometheus-Remote-Write-Samples-Written": "3"}, ""), V2, Outcome{Verdict: Accepted, Status: 204, Written: &Counts{Samples: 3}}, ""},
+		"v2 written":        {answer(204, map[string]string{"X-Prometheus-Remote-Write-Samples-Written": "3"}, ""), V2, Outcome{Verdict: Accepted, Status: 204, Written: &Written{3, NotStated, NotStated}}, ""},
 		"400":               {answer(400, nil, "out of order\nmore"), V1, Outcome{Verdict: Refused, Status: 400}, "400 Bad Request: out of order"},
-		"400 partly":        {answer(400, map[string]string{"X-Prometheus-Remote-Write-Samples-Written": "2"}, "x"), V2, Outcome{Verdict: Refused, Status: 400, Written: &Counts{Samples: 2}}, "400 Bad Request: x"},
-		"401":               {answer(401, nil, ""), V1, Outcome{Verdict: Refused, Status: 401}, "401 Unauthorized"},
-		"404":               {answer(404, nil, ""), V1, Outcome{Verdict: Refused, Status: 404}, "404 Not Found"},
+		"400 partly":        {answer(400, map[string]string{"X-Prometheus-Remote-Write-Samples-Written": "2"}, "x"), V2, Outcome{Verdict: Refused, Status: 400, Written: &Written{2, NotStated, NotStated}}, "400 Bad Request: x"},
+		"401":               {answer(401, nil, ""), V1, Outcome{Verdict: Misconfigured, Status: 401}, "401 Unauthorized"},
+		"404":               {answer(404, nil, ""), V1, Outcome{Verdict: Misconfigured, Status: 404}, "404 Not Found"},
+		"408":               {answer(408, nil, ""), V1, Outcome{Verdict: Retry, Status: 408}, "408"},
+		"409":               {answer(409, nil, "conflict"), V1, Outcome{Verdict: Refused, Status: 409}, "409 Conflict: conflict"},
+		"413":               {answer(413, nil, ""), V1, Outcome{Verdict: Refused, Status: 413}, "413"},
+		"422":               {answer(422, nil, ""), V1, Outcome{Verdict: Refused, Status: 422}, "422"},
+		"403 with a time":   {answer(403, map[string]string{"Retry-After": "7"}, ""), V1, Outcome{Verdict: Misconfigured, Status: 403, After: 7 * time.Second}, "403 Forbidden"},
+		"405":               {answer(405, nil, ""), V1, Outcome{Verdict: Misconfigured, Status: 405}, "405"},
+		"406":               {answer(406, nil, ""), V2, Outcome{Verdict: Misconfigured, Status: 406}, "406"},
+		"407":               {answer(407, nil, ""), V1, Outcome{Verdict: Misconfigured, Status: 407}, "407"},
+		"written nonsense":  {answer(204, map[string]string{"X-Prometheus-Remote-Write-Samples-Written": "-3", "X-Prometheus-Remote-Write-Histograms-Written": "all"}, ""), V2, Outcome{Verdict: Accepted, Status: 204}, ""},
 		"415":               {answer(415, nil, ""), V2, Outcome{Verdict: Unsupported, Status: 415}, "415"},
 		"429 seconds":       {answer(429, map[string]string{"Retry-After": "7"}, "slow down"), V1, Outcome{Verdict: Retry, Status: 429, After: 7 * time.Second}, "429 Too Many Requests: slow down"},
 		"503 nonsense":      {answer(503, map[string]string{"Retry-After": "soon"}, ""), V1, Outcome{Verdict: Retry, Status: 503}, "503"},
 		"503 negative":      {answer(503, map[string]string{"Retry-After": "-5"}, ""), V1, Outcome{Verdict: Retry, Status: 503}, "503"},
 		"500":               {answer(500, nil, ""), V1, Outcome{Verdict: Retry, Status: 500}, "500"},
-		"302 is no answer":  {answer(302, map[string]string{"Location": "/there"}, ""), V1, Outcome{Verdict: Retry, Status: 302}, "configure the new address"},
-		"304 has no target": {answer(304, nil, ""), V1, Outcome{Verdict: Retry, Status: 304}, "304"},
+		"302 is no answer":  {answer(302, map[string]string{"Location": "/there"}, ""), V1, Outcome{Verdict: Misconfigured, Status: 302}, "configure the new address"},
+		"304 has no target": {answer(304, nil, ""), V1, Outcome{Verdict: Misconfigured, Status: 304}, "304"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(c.handler)
@@ -105,4 +114,21 @@ func TestNoAnswerIsRetried(t *testing.T) {
 	got := client.Send(context.Background(), V1, nil, 0)
 	require.Equal(t, Retry, got.Verdict)
 	require.Error(t, got.Err)
+}
+
+func TestWrittenOf(t *testing.T) {
+	sent := Counts{Samples: 5, Histograms: 2, Exemplars: 1}
+	for _, c := range []struct {
+		w        Written
+		accepted bool
+		want     Counts
+	}{
+		{Written{5, 2, 1}, true, sent},
+		{Written{0, 2, 0}, true, Counts{0, 2, 0}},
+		{Written{9, 9, 9}, true, sent}, // more than was sent
+		{Written{3, NotStated, NotStated}, true, Counts{3, 2, 1}},
+		{Written{3, NotStated, NotStated}, false, Counts{3, 0, 0}},
+	} {
+		require.Equal(t, c.want, c.w.Of(sent, c.accepted), "%v", c)
+	}
 }

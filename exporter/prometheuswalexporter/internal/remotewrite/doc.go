@@ -50,6 +50,14 @@ func (x *Extra) IsEmpty() bool {
 // Counts are what a request holds.
 type Counts struct{ Samples, Histograms, Exemplars int }
 
+// Points are the samples and histograms.
+func (c Counts) Points() int { return c.Samples + c.Histograms }
+
+// Minus returns what is in c and not in d.
+func (c Counts) Minus(d Counts) Counts {
+	return Counts{c.Samples - d.Samples, c.Histograms - d.Histograms, c.Exemplars - d.Exemplars}
+}
+
 // Add adds.
 func (c *Counts) Add(d Counts) {
 	c.Samples += d.Samples

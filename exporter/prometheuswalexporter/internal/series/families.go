@@ -14,6 +14,7 @@ type familyEntry struct {
 	typ              uint8
 	name, help, unit uint32
 	mark             Mark
+	made             uint64        // families made before it
 	asked            atomic.Uint32 // clock of the last InternFamily
 }
 
@@ -21,6 +22,7 @@ type familyEntry struct {
 type familyTable struct {
 	entries []*familyEntry
 	free    []uint32
+	made    uint64
 	byValue map[Family]uint32
 }
 
@@ -45,7 +47,8 @@ func (t *Table) InternFamily(f Family, clock uint32) uint32 {
 	if n, ok := t.fams.byValue[f]; ok {
 		return n
 	}
-	e := &familyEntry{typ: f.Type}
+	e := &familyEntry{typ: f.Type, made: t.fams.made}
+	t.fams.made++
 	e.asked.Store(clock)
 	for _, s := range []struct {
 		to   *uint32

@@ -1,6 +1,12 @@
 package series
 
-import "github.com/prometheus/prometheus/model/labels"
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
 
 // View reads the table. While it is open, no series is made or freed; it is
 // for bounded work such as building a request.
@@ -60,11 +66,26 @@ func (v View) Family(n uint32) (typ uint8, name, help, unit uint32) {
 	return e.typ, e.name, e.help, e.unit
 }
 
-// Families calls f with the number of every family there is.
-func (v View) Families(f func(n uint32)) {
+// Families returns the number of the newest family of each name, sorted by name:
+// the one that was asked for last, or was made last of those.
+func (v View) Families() []uint32 {
+	newest := make(map[uint32]uint32) // by symbol of the name
 	for _, n := range v.t.fams.byValue {
-		f(n)
+		e := v.t.fams.entries[n]
+		if other, ok := newest[e.name]; !ok || e.isNewer(v.t.fams.entries[other]) {
+			newest[e.name] = n
+		}
 	}
+	return slices.SortedFunc(maps.Values(newest), func(a, b uint32) int {
+		return strings.Compare(v.Symbol(v.t.fams.entries[a].name), v.Symbol(v.t.fams.entries[b].name))
+	})
+}
+
+func (e *familyEntry) isNewer(other *familyEntry) bool {
+	if a, b := e.asked.Load(), other.asked.Load(); a != b {
+		return a > b
+	}
+	return e.made > other.made
 }
 
 // PairMark is a pair's mark, for the log writer under its lock.

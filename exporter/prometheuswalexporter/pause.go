@@ -1,0 +1,43 @@
+package prometheuswalexporter
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.opentelemetry.io/collector/config/configretry"
+)
+
+// pauses are those between the attempts of one request. None is shorter than
+// the one before it.
+type pauses struct {
+	cfg   *configretry.BackOffConfig
+	grows *backoff.ExponentialBackOff
+	last  time.Duration
+	slow  time.Duration // of next for what a person has to mend
+}
+
+func newPauses(cfg *configretry.BackOffConfig) *pauses {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = cfg.InitialInterval, cfg.MaxInterval
+	b.Multiplier, b.RandomizationFactor = cfg.Multiplier, cfg.RandomizationFactor
+	b.Reset()
+	return &pauses{cfg: cfg, grows: b, slow: cfg.MaxInterval}
+}
+
+// next returns the next pause.
+func (p *pauses) next() time.Duration {
+	p.last = max(p.last, min(p.grows.NextBackOff(), p.cfg.MaxInterval))
+	return p.last
+}
+
+// slowest is how many times the longest pause the slow ones become.
+const slowest = 6
+
+// nextSlow returns the next pause where repeating is of use only after somebody
+// has done something.
+func (p *pauses) nextSlow() time.Duration {
+	this := p.slow
+	p.slow = min(2*p.slow, slowest*p.cfg.MaxInterval)
+	return this + time.Duration(rand.Float64()*float64(this)/10)
+}
