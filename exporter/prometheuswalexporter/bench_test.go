@@ -16,9 +16,16 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 )
 
-// benchPath is an exporter from Append to the queues, without requests: what
-// reaches a queue is acknowledged at once. stop waits for the queues.
+// benchPath is startPath for what takes all.
 func benchPath(b *testing.B, cfg *Config) (e *walExporter, stop func()) {
+	b.Helper()
+	return startPath(b, cfg, nil)
+}
+
+// startPath is an exporter from Append to the queues, without requests: what
+// reaches a queue is given to take, if there is one, and acknowledged at once.
+// stop waits for the queues.
+func startPath(b testing.TB, cfg *Config, take func(s *shard, it *remotewrite.Item, name string)) (e *walExporter, stop func()) {
 	b.Helper()
 	e, err := newExporter(exportertest.NewNopSettings(ownmetadata.Type), cfg)
 	require.NoError(b, err)
@@ -30,8 +37,20 @@ func benchPath(b *testing.B, cfg *Config) (e *walExporter, stop func()) {
 	for range cfg.Queue.Shards {
 		s := newShard(shardSettings{
 			capacity: 2 * cfg.Queue.MaxSamplesPerSend, batch: cfg.Queue.MaxSamplesPerSend, deadline: cfg.Queue.BatchSendDeadline,
-			deliver: func(context.Context, *shard, [2][]remotewrite.Item) bool { return true },
-			now:     e.now, roomFreed: room,
+			deliver: func(_ context.Context, s *shard, items [2][]remotewrite.Item) bool {
+				if take == nil {
+					return true
+				}
+				view := e.table.View()
+				defer view.Close()
+				for _, part := range items {
+					for i := range part {
+						take(s, &part[i], view.Name(part[i].Slot))
+					}
+				}
+				return true
+			},
+			now: e.now, roomFreed: room,
 		}, w.cursor)
 		w.shards = append(w.shards, s)
 		wg.Go(func() { s.run(context.Background()) })

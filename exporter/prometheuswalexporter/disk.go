@@ -220,7 +220,9 @@ func (d *disk) trim() {
 	err := log.Trim(func(oldest seglog.Segment, s seglog.Stats) bool {
 		switch end := (seglog.Position{Segment: oldest.Number, Offset: oldest.Bytes}); {
 		case !acked.Less(end):
-			d.w.pass(oldest.Number)
+			if d.w.pass(oldest.Number) {
+				d.savePosition() // so that nobody takes the segment for a missing one
+			}
 			return true
 		case s.Bytes > int64(d.cfg.MaxSize):
 			d.w.evict(d.dir, oldest.Number, dropMaxSize)
@@ -269,12 +271,15 @@ func (w *writer) close() {
 }
 
 // pass moves the cursor from the end of a segment that is deleted to the next.
-func (w *writer) pass(segment uint64) {
+// It reports whether it was there.
+func (w *writer) pass(segment uint64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.cursor.Segment == segment {
-		w.cursor = seglog.Position{Segment: segment + 1}
+	if w.cursor.Segment != segment {
+		return false
 	}
+	w.cursor = seglog.Position{Segment: segment + 1}
+	return true
 }
 
 // evict gives up what of a segment has not been handed to the shards, and

@@ -112,8 +112,10 @@ func checksum(v float64, x *pendingExtra) uint32 {
 	if !x.isFloat() {
 		return crc32.ChecksumIEEE(x.Histogram)
 	}
-	return uint32((math.Float64bits(v) * 0x9E3779B97F4A7C15) >> 32)
+	return floatSum(v)
 }
+
+func floatSum(v float64) uint32 { return uint32((math.Float64bits(v) * 0x9E3779B97F4A7C15) >> 32) }
 
 // exemplarID is what tells an exemplar from others, besides its time and value.
 type exemplarID struct {

@@ -257,3 +257,9 @@ func (s *testSink) takeV2(plain []byte) (samples, histograms, exemplars int, err
 	s.points += samples + histograms
 	return samples, histograms, exemplars, nil
 }
+
+func decodeHistogram(t testing.TB, encoded []byte) *writev2.Histogram {
+	var h writev2.Histogram
+	require.NoError(t, h.Unmarshal(encoded))
+	return &h
+}

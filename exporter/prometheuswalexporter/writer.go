@@ -16,6 +16,7 @@ import (
 const (
 	recordSamples = 8192
 	recordBytes   = 4 << 20
+	sizeEvery     = 8 // samples, after which the bytes are looked at
 )
 
 // errClosed is returned for what comes after Shutdown.
@@ -192,7 +193,7 @@ func (w *writer) encode(samples []pending, extras []pendingExtra, base int64, lo
 	w.stage.begin(len(w.shards))
 	door := newDoor(w, view)
 	for i := range samples {
-		if i == recordSamples || w.enc.Size() > recordBytes {
+		if i == recordSamples || i%sizeEvery == 0 && w.enc.Size() > recordBytes {
 			samples = samples[:i]
 			break
 		}
@@ -202,7 +203,9 @@ func (w *writer) encode(samples []pending, extras []pendingExtra, base int64, lo
 		if p.extra != 0 {
 			x = &extras[p.extra-1]
 		}
-		if !door.admit(p, e, x) {
+		if x == nil && p.t > e.LastT && p.t <= door.latest { // nearly every sample is
+			e.LastT, e.LastV = p.t, floatSum(p.v)
+		} else if !door.admit(p, e, x) {
 			continue
 		}
 		if p.family != 0 && p.family != e.Family {
@@ -317,12 +320,17 @@ func (w *writer) sweep(now time.Time) int {
 type stage struct {
 	items  [][]remotewrite.Item
 	extras [][]remotewrite.Extra
+
+	// The last block of slots and its shard.
+	block series.Slot
+	at    int
 }
 
 func (g *stage) begin(shards int) {
 	if len(g.items) != shards {
 		g.items = make([][]remotewrite.Item, shards)
 		g.extras = make([][]remotewrite.Extra, shards)
+		g.block, g.at = 0, 0
 	}
 	for i := range g.items {
 		g.items[i] = g.items[i][:0]
@@ -336,7 +344,12 @@ func (g *stage) begin(shards int) {
 // symbols.
 const shardBlock = 512
 
-func (g *stage) shard(slot series.Slot) int { return int(slot/shardBlock) % len(g.items) }
+func (g *stage) shard(slot series.Slot) int {
+	if b := slot / shardBlock; b != g.block {
+		g.block, g.at = b, int(b)%len(g.items)
+	}
+	return g.at
+}
 
 func (g *stage) add(slot series.Slot, t int64, v float64) {
 	i := g.shard(slot)
