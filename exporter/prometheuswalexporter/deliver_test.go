@@ -480,6 +480,22 @@ func TestMetadataIsTheNewest(t *testing.T) {
 		}
 		require.Equal(t, strings.Join(want, "\n"), strings.Join(bodies, "\n"))
 	}
+	// A family that the endpoint refuses costs no others.
+	sink.mu.Lock()
+	sink.judgeFamily = func(name string) int {
+		if name == "f07" {
+			return http.StatusBadRequest
+		}
+		return 0
+	}
+	sink.mu.Unlock()
+	bodies = nil
+	e.delivery.sendMetadata(context.Background())
+	require.Len(t, bodies, 19)
+	sink.mu.Lock()
+	sink.judgeFamily = nil
+	sink.mu.Unlock()
+
 	// What came back is the newest again.
 	e.now = func() time.Time { return time.Now().Add(time.Minute) }
 	tell("old", 20)

@@ -7,13 +7,13 @@
 //	    └──────▶ appender ◀─────┘      collects one transaction
 //	                │ Commit
 //	                ▼
-//	             writer ──────▶ seglog    on disk when Commit returns
+//	           writer, door ──▶ seglog    on disk when Commit returns
 //	                │ live         │
 //	                ▼              ▼ replayer, when not live
 //	             shards (bounded queues, a series always in the same)
 //	                │ Builder: slots ─▶ 2.0 or 1.0 request
 //	                ▼
-//	             delivery ─▶ endpoint
+//	             delivery ─▶ endpoint     division, of what it refuses
 //	                │ acknowledged
 //	                ▼
 //	             disk: position file, deletion of what was sent

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
 	"go.opentelemetry.io/collector/component"
@@ -264,6 +265,8 @@ func (e *walExporter) checkLabels(ls labels.Labels) error {
 		err = errEmptyLabels
 	} else if name, dup := ls.HasDuplicateLabelNames(); dup {
 		err = fmt.Errorf("label name %q is not unique in %s", name, ls)
+	} else if !ls.IsValid(model.UTF8Validation) {
+		err = fmt.Errorf("labels of %q are not valid: names and values have to be UTF-8, and names not empty", ls.String())
 	} else if n := ls.Len(); n > maxLabels {
 		err = fmt.Errorf("series has %d labels; the limit is %d", n, maxLabels)
 	}

@@ -2,6 +2,7 @@ package prometheuswalexporter
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -36,14 +37,30 @@ func (d *delivery) runMetadata(ctx context.Context) {
 	}
 }
 
+// maxMetadataRequests bounds those of a round.
+const maxMetadataRequests = 200
+
+// sendMetadata tells the endpoint all there is, in parts: what it refuses costs
+// the families of other parts nothing, and is divided.
 func (d *delivery) sendMetadata(ctx context.Context) {
-	b := <-d.builders
 	view := d.table.View()
-	bodies := b.MetadataV1(view, metadataBatch)
+	all := view.Families()
 	view.Close()
-	d.builders <- b
-	for _, body := range bodies {
-		if out := d.client.Send(ctx, remotewrite.V1, body, 0); out.Verdict != remotewrite.Accepted {
+	parts := slices.Collect(slices.Chunk(all, metadataBatch))
+	for n := 0; len(parts) > 0 && n < maxMetadataRequests; n++ {
+		part := parts[0]
+		parts = parts[1:]
+		b := <-d.builders
+		body := b.MetadataV1(part)
+		d.builders <- b
+		out := d.client.Send(ctx, remotewrite.V1, body, 0)
+		switch {
+		case out.Verdict == remotewrite.Accepted:
+		case out.Verdict == remotewrite.Refused && len(part) > 1:
+			parts = append(parts, part[:len(part)/2], part[len(part)/2:])
+		case out.Verdict == remotewrite.Refused:
+			d.logger.Debug("Metadata was refused", zap.String("family", part[0].Name), zap.Error(out.Err))
+		default:
 			d.logger.Debug("Metadata was not accepted", zap.Error(out.Err))
 			return
 		}

@@ -48,6 +48,7 @@ type testSink struct {
 	judge        func(series []string) int
 	judgeSamples func(series string, t int64) int
 	accepted     func(series string, t int64)
+	judgeFamily  func(name string) int
 	onMetadata   func(name, help string)
 	all          map[string]*received
 	points       int
@@ -165,6 +166,13 @@ func (s *testSink) refuses(req *prompb.WriteRequest) int {
 				if code := s.judgeSamples(name, p.Timestamp); code != 0 {
 					return code
 				}
+			}
+		}
+	}
+	for _, m := range req.Metadata {
+		if s.judgeFamily != nil {
+			if code := s.judgeFamily(m.MetricFamilyName); code != 0 {
+				return code
 			}
 		}
 	}

@@ -20,7 +20,8 @@
 //
 // Append returns when the data is with the operating system, so it survives
 // the death of the process. It survives the death of the machine once synced,
-// at most Settings.FsyncInterval later.
+// at most Settings.FsyncInterval later if the caller calls Sync as often. Append
+// does not wait for a Sync under way, nor for the sync of a segment that ended.
 package seglog
 
 import (

@@ -240,18 +240,14 @@ func TestMetadataV1(t *testing.T) {
 	table.InternFamily(series.Family{Type: 1, Help: "no name"}, 1)
 	view := table.View()
 	defer view.Close()
-	bodies := NewBuilder().MetadataV1(view, 2)
-	require.Len(t, bodies, 3)
+	plain, err := s2.Decode(nil, NewBuilder().MetadataV1(view.Families()))
+	require.NoError(t, err)
+	var req prompb.WriteRequest
+	require.NoError(t, req.Unmarshal(plain))
 	got := map[string]string{}
-	for _, body := range bodies {
-		plain, err := s2.Decode(nil, body)
-		require.NoError(t, err)
-		var req prompb.WriteRequest
-		require.NoError(t, req.Unmarshal(plain))
-		for _, m := range req.Metadata {
-			require.Equal(t, prompb.MetricMetadata_GAUGE, m.Type)
-			got[m.MetricFamilyName] = m.Help
-		}
+	for _, m := range req.Metadata {
+		require.Equal(t, prompb.MetricMetadata_GAUGE, m.Type)
+		got[m.MetricFamilyName] = m.Help
 	}
 	require.Len(t, got, 5)
 	require.Equal(t, "help", got["f3"])

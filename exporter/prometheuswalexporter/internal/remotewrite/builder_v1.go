@@ -64,35 +64,17 @@ func (b *Builder) exemplarV1(one []byte, x *walrecord.Exemplar) []byte {
 	return append(binary.AppendUvarint(append(one, v1SeriesExemplar), uint64(len(m))), m...)
 }
 
-// MetadataV1 returns the compressed requests that tell a 1.0 endpoint the
-// newest metadata of each family, by name, at most limit in each. In 2.0 metadata travels
-// with the series.
-func (b *Builder) MetadataV1(view series.View, limit int) [][]byte {
-	var bodies [][]byte
-	n := 0
+// MetadataV1 returns a compressed request that tells a 1.0 endpoint the metadata
+// of families. In 2.0 metadata travels with the series.
+func (b *Builder) MetadataV1(families []series.Family) []byte {
 	b.body = b.body[:0]
-	flush := func() {
-		if n > 0 {
-			bodies = append(bodies, compress(nil, b.body))
-		}
-		b.body, n = b.body[:0], 0
-	}
-	for _, f := range view.Families() {
-		typ, name, help, unit := view.Family(f)
-		if view.Symbol(name) == "" {
-			continue
-		}
-		one := b.one[:0]
-		one = append(one, v1MetadataType, typ)
-		one = appendString(one, v1MetadataName, view.Symbol(name))
-		one = appendString(one, v1MetadataHelp, view.Symbol(help))
-		one = appendString(one, v1MetadataUnit, view.Symbol(unit))
+	for _, f := range families {
+		one := append(b.one[:0], v1MetadataType, f.Type)
+		one = appendString(one, v1MetadataName, f.Name)
+		one = appendString(one, v1MetadataHelp, f.Help)
+		one = appendString(one, v1MetadataUnit, f.Unit)
 		b.one = one
 		b.body = append(binary.AppendUvarint(append(b.body, v1Metadata), uint64(len(one))), one...)
-		if n++; n == limit {
-			flush()
-		}
 	}
-	flush()
-	return bodies
+	return compress(nil, b.body)
 }

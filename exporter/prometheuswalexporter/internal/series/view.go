@@ -1,7 +1,6 @@
 package series
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -66,19 +65,22 @@ func (v View) Family(n uint32) (typ uint8, name, help, unit uint32) {
 	return e.typ, e.name, e.help, e.unit
 }
 
-// Families returns the number of the newest family of each name, sorted by name:
-// the one that was asked for last, or was made last of those.
-func (v View) Families() []uint32 {
-	newest := make(map[uint32]uint32) // by symbol of the name
-	for _, n := range v.t.fams.byValue {
+// Families returns the newest family of each name, sorted by name: the one that
+// was asked for last, or was made last of those. It leaves out what has no name.
+func (v View) Families() []Family {
+	newest := make(map[uint32]*familyEntry) // by symbol of the name
+	for f, n := range v.t.fams.byValue {
 		e := v.t.fams.entries[n]
-		if other, ok := newest[e.name]; !ok || e.isNewer(v.t.fams.entries[other]) {
-			newest[e.name] = n
+		if other := newest[e.name]; f.Name != "" && (other == nil || e.isNewer(other)) {
+			newest[e.name] = e
 		}
 	}
-	return slices.SortedFunc(maps.Values(newest), func(a, b uint32) int {
-		return strings.Compare(v.Symbol(v.t.fams.entries[a].name), v.Symbol(v.t.fams.entries[b].name))
-	})
+	families := make([]Family, 0, len(newest))
+	for _, e := range newest {
+		families = append(families, Family{e.typ, v.Symbol(e.name), v.Symbol(e.help), v.Symbol(e.unit)})
+	}
+	slices.SortFunc(families, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })
+	return families
 }
 
 func (e *familyEntry) isNewer(other *familyEntry) bool {
