@@ -31,7 +31,7 @@ type delivery struct {
 	builders chan *remotewrite.Builder // as many as can work at a time
 	*negotiation
 
-	fruitless atomic.Bool   // the last division found nothing that the endpoint takes
+	fruitless atomic.Bool   // the last long division found nothing that the endpoint takes
 	drain     chan struct{} // closed by Shutdown: one attempt, then leave it to the log
 }
 

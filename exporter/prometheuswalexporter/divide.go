@@ -15,9 +15,8 @@ const (
 	// with one. What is left when they are used up is dropped.
 	maxDivisions = 1000
 	// fewDivisions is the bound as long as the endpoint takes none of the parts,
-	// if it did not of the last request either. It is enough to find one sample
-	// among the most that a request has.
-	fewDivisions = 40
+	// if it has not of a request before either, on which as many were spent.
+	fewDivisions = 100
 )
 
 // division finds the samples of a refused request that are at fault, drops
@@ -32,7 +31,8 @@ type division struct {
 	ctx   context.Context //nolint:containedctx // it is the call's own
 	s     *shard
 	why   remotewrite.Outcome // the last refusal
-	left  int                 // requests, of those that are spent at first
+	spent int                 // requests
+	left  int                 // requests that may be spent
 	more  int                 // that are added when the endpoint takes a part
 	taken bool                // the endpoint took a part
 }
@@ -64,7 +64,11 @@ func (d *delivery) divide(ctx context.Context, s *shard, items [2][]remotewrite.
 	default:
 		ok = v.search(usual) && v.search(suspects)
 	}
-	d.fruitless.Store(!v.taken)
+	if v.taken {
+		d.fruitless.Store(false)
+	} else if v.spent >= fewDivisions {
+		d.fruitless.Store(true)
+	}
 	return ok
 }
 
@@ -133,6 +137,7 @@ func (v *division) halve(part []remotewrite.Item) bool {
 }
 
 func (v *division) send(part []remotewrite.Item) (refused, ok bool) {
+	v.spent++
 	v.left--
 	v.d.tel.dividedRequest()
 	out, ok := v.d.send(v.ctx, v.s, [2][]remotewrite.Item{part, nil})

@@ -69,7 +69,8 @@ func (b *Builder) exemplarV1(one []byte, x *walrecord.Exemplar) []byte {
 func (b *Builder) MetadataV1(families []series.Family) []byte {
 	b.body = b.body[:0]
 	for _, f := range families {
-		one := append(b.one[:0], v1MetadataType, f.Type)
+		one := b.one[:0]
+		one = append(one, v1MetadataType, f.Type)
 		one = appendString(one, v1MetadataName, f.Name)
 		one = appendString(one, v1MetadataHelp, f.Help)
 		one = appendString(one, v1MetadataUnit, f.Unit)
