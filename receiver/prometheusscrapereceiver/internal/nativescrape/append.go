@@ -37,10 +37,10 @@ type scrape struct {
 
 	limitErr error // a limit was exceeded; the rest is only counted
 	refused  map[error]int
-	meta     maphash.Hash
-	family   family
+	families families
 
 	newMetadata bool // append it with every sample, not only with new series
+	comments    int  // that the parser has found
 
 	untracked []line // had staleness markers to expect until this scrape
 
@@ -53,33 +53,29 @@ var stale = math.Float64frombits(value.StaleNaN)
 
 // append gives the samples of an exposition to the appender, and staleness
 // markers for the series that are gone. An empty exposition, or an error, is a
-// scrape that failed: see fail.
+// scrape that failed: see fail. The body is the scrape's, which writes into it.
 func (s *scrape) append(body []byte, contentType string) error {
 	s.lines.begin()
-	s.meta.SetSeed(seed)
-	metadata := s.metadataSum(body, contentType)
+	comments := s.readComments(body, contentType)
 	// With other comments than last time all of it is parsed: they may be
 	// wrong, and each sample brings its new metadata.
-	s.newMetadata = metadata != s.metadata
+	s.newMetadata = comments.sum != s.lastComments.sum
 	rest := body
-	if s.isPlainText(contentType) && !s.newMetadata {
-		left, comments, err := s.appendKnown(rest)
+	if s.isPlainText(contentType) && !s.newMetadata && comments.plain && s.lastComments.plain {
+		left, err := s.appendKnown(body)
 		if err != nil {
 			return err
 		}
-		if rest = left; len(rest) > 0 && len(comments) > 0 {
-			// What follows may be of the family declared last.
-			// The parser appends to what it is given: the clip keeps it off the
-			// line behind.
-			if err := s.appendParsed(slices.Clip(comments), contentType); err != nil {
-				return err
-			}
+		rest = nil
+		if len(left) > 0 {
+			rest = handOver(body, len(body)-len(left))
 		}
 	}
 	if len(rest) > 0 {
 		if err := s.appendParsed(rest, contentType); err != nil {
 			return err
 		}
+		comments.plain = comments.plain && s.comments == comments.n
 	}
 	if s.limitErr != nil {
 		return s.limitErr
@@ -90,7 +86,7 @@ func (s *scrape) append(body []byte, contentType string) error {
 	}
 	s.lines.end()
 	s.allStale = false
-	s.metadata = metadata
+	s.lastComments = comments
 	return nil
 }
 
@@ -115,48 +111,41 @@ func (s *scrape) markStale(x line) {
 }
 
 // appendKnown appends lines of the text format as long as they are those of
-// the last scrape. It returns what is left from the first that is not, and the
-// comments last seen before it.
-func (s *scrape) appendKnown(b []byte) (left, comments []byte, err error) {
-	inComments := false
+// the last scrape. It returns what is left from the first that is not.
+func (s *scrape) appendKnown(b []byte) (left []byte, err error) {
 	for len(b) > 0 {
 		if b[0] == '#' || b[0] == '\n' {
 			end := bytes.IndexByte(b, '\n')
 			if end < 0 {
-				return b, comments, nil
+				return b, nil
 			}
-			if !inComments {
-				inComments, comments = true, b[:0]
-			}
-			comments = comments[:len(comments)+end+1]
 			b = b[end+1:]
 			continue
 		}
-		inComments = false
 		x := s.lines.at()
 		if x == nil || x.flags&^lineDropped != 0 || len(b) <= int(x.length) || b[x.length] != ' ' {
-			return b, comments, nil
+			return b, nil
 		}
 		end := bytes.IndexByte(b[x.length+1:], '\n')
 		if end < 0 || maphash.Bytes(seed, b[:x.length]) != x.hash {
-			return b, comments, nil
+			return b, nil
 		}
 		v, ok := parseValue(b[int(x.length)+1 : int(x.length)+1+end])
 		if !ok {
-			return b, comments, nil // it has a timestamp, or is wrong: the parser tells
+			return b, nil // it has a timestamp, or is wrong: the parser tells
 		}
 		if x.flags == 0 {
 			if !s.limit.admit(x.ref, v) {
-				return b, comments, nil
+				return b, nil
 			}
 			ref, err := s.app.Append(x.ref, labels.EmptyLabels(), 0, s.time, v, nil, nil, storage.AOptions{})
 			switch {
 			case errors.Is(err, promlane.ErrUnknownRef):
 				s.limit.n--
-				return b, comments, nil // the parser knows the labels
+				return b, nil // the parser knows the labels
 			case err != nil:
 				if err := s.refuse(err); err != nil {
-					return nil, nil, err
+					return nil, err
 				}
 			case ref != x.ref:
 				x.ref = ref
@@ -167,7 +156,7 @@ func (s *scrape) appendKnown(b []byte) (left, comments []byte, err error) {
 		s.lines.hit()
 		b = b[int(x.length)+end+2:]
 	}
-	return nil, nil, nil
+	return nil, nil
 }
 
 // appendParsed appends what Prometheus' parsers find.
@@ -188,13 +177,18 @@ func (s *scrape) appendParsed(b []byte, contentType string) error {
 		switch entry {
 		case textparse.EntryType:
 			name, typ := p.Type()
-			s.family.declare(name).Type = typ
+			s.families.declare(name).Type = typ
+			s.comments++
 		case textparse.EntryHelp:
 			name, help := p.Help()
-			s.family.declare(name).Help = string(help)
+			s.families.declare(name).Help = string(help)
+			s.comments++
 		case textparse.EntryUnit:
 			name, unit := p.Unit()
-			s.family.declare(name).Unit = string(unit)
+			s.families.declare(name).Unit = string(unit)
+			s.comments++
+		case textparse.EntryComment:
+			s.comments++
 		case textparse.EntrySeries, textparse.EntryHistogram:
 			if err := s.appendEntry(entry == textparse.EntryHistogram); err != nil {
 				return err
@@ -278,7 +272,13 @@ func (s *scrape) resolve() (drop bool, err error) {
 	case !s.labels.IsValid(s.cfg.MetricNameValidationScheme):
 		return false, fmt.Errorf("invalid metric name or label names: %s", s.labels)
 	}
-	return false, checkLabelLimits(s.cfg, s.labels)
+	if err := checkLabelLimits(s.cfg, s.labels); err != nil {
+		return false, err
+	}
+	if len(s.external) > 0 {
+		s.labels = s.addExternal()
+	}
+	return false, nil
 }
 
 // send appends the sample at hand and writes its line down.
@@ -287,8 +287,8 @@ func (s *scrape) send(e *entry, x line, known bool) error {
 	if s.parsing.OpenMetricsSkipSTSeries {
 		e.start = s.parser.StartTimestamp()
 	}
-	if !s.labels.IsEmpty() && s.family.name != "" && s.family.has(s.labels.Get(model.MetricNameLabel)) {
-		opts.MetricFamilyName, opts.Metadata = s.family.name, s.family.Metadata
+	if f := s.families.last; f != nil && !s.labels.IsEmpty() && f.has(s.labels.Get(model.MetricNameLabel)) {
+		opts.MetricFamilyName, opts.Metadata = f.name, f.Metadata
 	}
 	ref, err := s.admit(e, x.ref, opts)
 	if errors.Is(err, promlane.ErrUnknownRef) {
@@ -370,23 +370,4 @@ func (s *scrape) refuse(err error) error {
 		return nil // the sample was taken, an exemplar was not
 	}
 	return err
-}
-
-// metadataSum tells the metadata of one exposition from another's.
-func (s *scrape) metadataSum(body []byte, contentType string) uint64 {
-	if !s.isPlainText(contentType) && !s.isOpenMetrics(contentType) {
-		return 1 // protobuf: known series keep the metadata of their first scrape
-	}
-	s.meta.Reset()
-	for len(body) > 0 {
-		end := bytes.IndexByte(body, '\n')
-		if end < 0 {
-			end = len(body) - 1
-		}
-		if body[0] == '#' {
-			_, _ = s.meta.Write(body[:end+1])
-		}
-		body = body[end+1:]
-	}
-	return s.meta.Sum64() | 1 // 0 is none
 }

@@ -6,22 +6,26 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/textparse"
 	promscrape "github.com/prometheus/prometheus/scrape"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzAppend scrapes two expositions one after the other. The second must give
-// the samples, and the error, that it gives to a target that has not seen the
-// first and so leaves it all to Prometheus' parser; and no series both a
-// sample and a staleness marker.
+// FuzzAppend scrapes two expositions one after the other. Wherever in the second
+// the shortcut leaves off and Prometheus' parser takes over, the samples,
+// exemplars, start timestamps and the error must be those that the parser finds
+// when it reads all of it, and so must the labels and the metadata of the series
+// that are new; and no series has both a sample and a staleness marker.
 func FuzzAppend(f *testing.F) {
 	for _, s := range [][2]string{
 		{"a 1\nb 2\n", "a 2\nb 3\n"},
@@ -33,55 +37,199 @@ func FuzzAppend(f *testing.F) {
 		{"a 1\n", "a 0x1p4\n"}, {"a 1\n", "a 1"}, {"a 1\n", "a  1\n"}, {"a 1\n", ""}, {"a 1\n", "a{\n"},
 		{"a{b=\"c\\n\"} 1\n", "a{b=\"c\\n\"} NaN\n"},
 		{"{\"a.b\",c=\"d\"} 1\n", "{\"a.b\",c=\"d\"} 1e3\n\n# x\n{\"a.b\",c=\"d\"} 1e3\n"},
+		// Labels that depend on the type, in families that grow.
+		{
+			"# HELP h H.\n# TYPE h histogram\nh_bucket{route=\"/a\",le=\"1\"} 1\nh_bucket{route=\"/a\",le=\"+Inf\"} 1\nh_sum{route=\"/a\"} 1\nh_count{route=\"/a\"} 1\n",
+			"# HELP h H.\n# TYPE h histogram\nh_bucket{route=\"/a\",le=\"1\"} 1\nh_bucket{route=\"/a\",le=\"+Inf\"} 1\nh_bucket{route=\"/b\",le=\"1\"} 1\nh_bucket{route=\"/b\",le=\"1e3\"} 1\nh_sum{route=\"/a\"} 1\n",
+		},
+		{
+			"# TYPE s summary\ns{quantile=\"1\"} 1\ns_sum 1\n# HELP s S.\n", "# TYPE s summary\ns{quantile=\"1\"} 1\ns_sum 1\n# HELP s S.\ns{x=\"y\",quantile=\"0\"} 1\n",
+		},
+		{
+			"# TYPE h histogram\n# HELP g G.\nh_bucket{le=\"1\"} 1\n# some words\n\ng 1\n", "# TYPE h histogram\n# HELP g G.\nh_bucket{le=\"1\"} 1\n# some words\n\nh_bucket{le=\"2\"} 1\ng 1\n",
+		},
+		{
+			"# HELP a A.\n# HELP b B.\n# TYPE a counter\na 1\n# TYPE b gauge\nb 1\n# HELP a A.\na{x=\"1\"} 1\n", "# HELP a A.\n# HELP b B.\n# TYPE a counter\na 1\n# TYPE b gauge\nb 1\n# HELP a A.\na{x=\"1\"} 1\na{x=\"2\"} 1\nb 1\n",
+		},
+		{"# TYPE a_total counter\na_total 1\na_total_total 1\n# TYPE b_bucket histogram\nb_bucket 1\n", "a_total 1\na_total_total 1\nb_bucket 1\n"},
+		// Lines that begin with # and are not comments, and comments that go on.
+		{"a 1\nb{x=\"\n# TYPE a nonsense\n\"} 1\n", "a 1\n# TYPE a nonsense\n"},
+		{"#x\x00\na 1\n", "#x\x00\na 1\nb 1\n"}, {"a 1\n#x\x00\nb 1\n", "#x\x00\na 1\nc 1\n"},
+		{"# HELP \"a\n\" x\nfoo 1\n", "# HELP \"a\nfoo 1\n\" x\n"}, {"a 1\n# HELP \"a\nb\" x\nc 1\n", "a 1\n# HELP \"a\nb\" x\nd 1\n"},
 	} {
-		f.Add(s[0], s[1])
+		f.Add(s[0], s[1], false)
 	}
-	at := time.UnixMilli(20_000_000) // see recording.Append
-	scrape := func(t *target, body string) (string, bool) {
-		if body == "" {
-			return "", false // target.scrape does not append it
-		}
-		r := t.sink.(*recorder)
-		r.txs = nil
-		s := t.newScrape(context.Background(), at)
-		err := s.append([]byte(body), "text/plain")
-		if err != nil {
-			_ = s.app.Rollback()
-			s = t.newScrape(context.Background(), at)
-			s.fail()
-		}
-		if err := s.app.Commit(); err != nil {
-			return err.Error(), false
-		}
-		return strings.Join(r.txs[0], "\n"), err == nil
+	for _, s := range [][2]string{
+		{
+			"# TYPE a counter\n# UNIT a_seconds seconds\na_total 1 # {t=\"1\"} 2\na_created 5\n# EOF\n",
+			"# TYPE a counter\n# UNIT a_seconds seconds\na_total 1 # {t=\"1\"} 2 3\na_created 5\na_total{x=\"y\"} 1\na_created{x=\"y\"} 6\n# EOF\n",
+		},
+		{
+			"# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {} 1\nh_count 1\nh_sum 1\nh_created 1\n# EOF\n",
+			"# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {} 1\nh_bucket{le=\"2\"} 1 # {} 1 2\nh_count 1\nh_sum 1\nh_created 1\n# EOF\n",
+		},
+		{"# TYPE a info\na_info 1\n# EOF\n", "# TYPE a info\na_info 1\na_info{x=\"y\"} 1\n"},
+	} {
+		f.Add(s[0], s[1], true)
 	}
-	f.Fuzz(func(t *testing.T, first, second string) {
-		used := newTarget(t, newRecorder())
-		scrape(used, first)
-		got, gotOK := scrape(used, second)
-		want, wantOK := scrape(newTarget(t, newRecorder()), second)
-		if gotOK != wantOK {
-			t.Fatalf("succeeded: %v, want %v", gotOK, wantOK)
+	f.Fuzz(func(t *testing.T, first, second string, openMetrics bool) {
+		contentType := "text/plain"
+		if openMetrics {
+			contentType = "application/openmetrics-text"
 		}
-		series := func(line string) string { return line[:max(0, strings.LastIndex(line, " at scrape from "))] }
-		var samples []string
-		sampled := map[string]bool{}
-		for line := range strings.Lines(got) {
-			if line = strings.TrimSuffix(line, "\n"); !strings.HasSuffix(line, " stale") {
-				samples = append(samples, line)
-				sampled[series(line)] = true
+		before, want := parse(t, first, contentType), parse(t, second, contentType)
+		if before.ambiguous || want.ambiguous {
+			t.Skip("Prometheus too knows a series by its text alone")
+		}
+		for text, ls := range want.texts {
+			if known, ok := before.texts[text]; ok && known != ls {
+				t.Skip("a text keeps the labels that it has had first")
 			}
 		}
-		for line := range strings.Lines(got) {
-			line = strings.TrimSuffix(line, "\n")
-			if strings.HasSuffix(line, " stale") && sampled[series(line)] {
-				t.Fatalf("a sample and a staleness marker: %s", line)
+		scrape := func(x *target, body string) ([]string, bool) {
+			if body == "" {
+				return nil, false // scrapeOnce does not append it
 			}
+			r := x.sink.(*recorder)
+			r.txs, r.metadata = nil, map[string][]familyMetadata{}
+			s := x.newScrape(context.Background(), fuzzTime)
+			err := s.append([]byte(body), contentType)
+			if err != nil {
+				_ = s.app.Rollback()
+				s = x.newScrape(context.Background(), fuzzTime)
+				s.fail()
+			}
+			require.NoError(t, s.app.Commit())
+			return r.txs[0], err == nil
 		}
-		if got := strings.Join(samples, "\n"); got != want {
-			t.Fatalf("got\n%s\nwant\n%s", got, want)
+		check := func(known int) (more bool) {
+			x := newTarget(t, newRecorder())
+			x.parsing.OpenMetricsSkipSTSeries = openMetrics
+			scrape(x, first)
+			more = known < len(x.lines.known)
+			x.lines.known = x.lines.known[:min(known, len(x.lines.known))]
+			got, ok := scrape(x, second)
+			if ok != want.ok {
+				t.Fatalf("%d known: succeeded: %v, want %v", known, ok, want.ok)
+			}
+			series := func(line string) string { return line[:strings.LastIndex(line, " at scrape from ")] }
+			var samples []string
+			sampled := map[string]bool{}
+			for _, line := range got {
+				if !strings.HasSuffix(line, " stale") {
+					samples = append(samples, line)
+					sampled[line[:strings.LastIndex(line, " at ")]] = strings.Contains(line, " at scrape from ")
+				}
+			}
+			for _, line := range got {
+				if strings.HasSuffix(line, " stale") && sampled[series(line)] {
+					t.Fatalf("%d known: a sample and a staleness marker: %s", known, line)
+				}
+			}
+			if got, want := strings.Join(samples, "\n"), strings.Join(want.samples, "\n"); got != want {
+				t.Fatalf("%d known: got\n%s\nwant\n%s", known, got, want)
+			}
+			for name, got := range x.sink.(*recorder).metadata {
+				for _, m := range got {
+					if want.ok && !slices.Contains(want.metadata[name], m) {
+						t.Fatalf("%d known: %s has metadata %v, want one of %v", known, name, m, want.metadata[name])
+					}
+				}
+			}
+			return more
+		}
+		for known := 0; check(known); known++ {
 		}
 	})
+}
+
+var fuzzTime = time.UnixMilli(20_000_000) // see recording.Append
+
+// reading is an exposition as Prometheus' parser reads it, from its beginning to
+// its end.
+type reading struct {
+	samples  []string // as a recorder has them, without staleness markers
+	metadata map[string][]familyMetadata
+	texts    map[string]string // labels of a series' text
+	ok       bool
+	// ambiguous says that a text stands for several series, by the type before it.
+	ambiguous bool
+}
+
+func parse(t *testing.T, body, contentType string) (out reading) {
+	out.texts = map[string]string{}
+	r := newRecorder()
+	r.metadata = map[string][]familyMetadata{}
+	defer func() {
+		out.metadata = r.metadata
+		if len(r.txs) > 0 && out.ok {
+			out.samples = r.txs[0]
+		}
+	}()
+	if body == "" {
+		return out
+	}
+	x := newTarget(t, r)
+	x.parsing.OpenMetricsSkipSTSeries = contentType != "text/plain"
+	p, err := textparse.New([]byte(body), contentType, labels.NewSymbolTable(), x.parsing)
+	require.NoError(t, err)
+	app := r.AppenderV2(context.Background())
+	var families families
+	for {
+		entry, err := p.Next()
+		if errors.Is(err, io.EOF) {
+			out.ok = true
+			_ = app.Commit()
+			return out
+		}
+		if err != nil {
+			return out
+		}
+		switch entry {
+		case textparse.EntryType:
+			name, typ := p.Type()
+			families.declare(name).Type = typ
+		case textparse.EntryHelp:
+			name, help := p.Help()
+			families.declare(name).Help = string(help)
+		case textparse.EntryUnit:
+			name, unit := p.Unit()
+			families.declare(name).Unit = string(unit)
+		case textparse.EntrySeries:
+			text, own, v := p.Series()
+			var ls labels.Labels
+			p.Labels(&ls)
+			ls = x.mutate(ls)
+			if !ls.IsValid(model.UTF8Validation) || !ls.Has(model.MetricNameLabel) {
+				return out
+			}
+			known, repeated := out.texts[string(text)]
+			if repeated && known != ls.String() {
+				out.ambiguous = true
+			}
+			out.texts[string(text)] = ls.String()
+			at := fuzzTime.UnixMilli()
+			if own != nil {
+				at = *own
+			}
+			if repeated && own == nil || at > fuzzTime.Add(maxAhead).UnixMilli() {
+				continue
+			}
+			var opts storage.AOptions
+			var e exemplar.Exemplar
+			if p.Exemplar(&e) {
+				if !e.HasTs {
+					e.Ts = at
+				}
+				opts.Exemplars = []exemplar.Exemplar{e}
+			}
+			if f := families.last; f != nil && f.has(ls.Get(model.MetricNameLabel)) {
+				opts.MetricFamilyName, opts.Metadata = f.name, f.Metadata
+			}
+			_, err := app.Append(0, ls, p.StartTimestamp(), at, v, nil, nil, opts)
+			require.NoError(t, err)
+		}
+	}
 }
 
 // discard is a sink as cheap as one can be.

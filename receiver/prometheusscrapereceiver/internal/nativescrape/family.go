@@ -13,38 +13,55 @@ type family struct {
 	metadata.Metadata
 }
 
-// declare returns the family with this name, for another piece of metadata.
-func (f *family) declare(name []byte) *family {
-	if f.name != string(name) {
-		*f = family{name: string(name), Metadata: metadata.Metadata{Type: model.MetricTypeUnknown}}
-	}
-	return f
+// families are those declared so far in a scrape. Declarations of several may
+// be mixed, and a family may be declared again after samples of others.
+type families struct {
+	last   *family // samples that follow may be its
+	byName map[string]*family
 }
 
-// suffixes are what a type adds to the family's name for its samples. The
-// empty one stands for the name itself.
+// declare returns the family with this name, for another piece of metadata.
+func (f *families) declare(name []byte) *family {
+	if f.last != nil && f.last.name == string(name) {
+		return f.last
+	}
+	x := f.byName[string(name)]
+	if x == nil {
+		x = &family{name: string(name), Metadata: metadata.Metadata{Type: model.MetricTypeUnknown}}
+		if f.byName == nil {
+			f.byName = make(map[string]*family)
+		}
+		f.byName[x.name] = x
+	}
+	f.last = x
+	return x
+}
+
+// suffixes are what a type adds to the family's name for its samples.
 var suffixes = map[model.MetricType][]string{
-	model.MetricTypeHistogram:      {"_bucket", "_sum", "_count", ""},
-	model.MetricTypeGaugeHistogram: {"_bucket", "_gsum", "_gcount", ""},
-	model.MetricTypeSummary:        {"_sum", "_count", ""},
+	model.MetricTypeCounter:        {"_total"},
+	model.MetricTypeHistogram:      {"_bucket", "_sum", "_count"},
+	model.MetricTypeGaugeHistogram: {"_bucket", "_gsum", "_gcount"},
+	model.MetricTypeSummary:        {"_sum", "_count"},
+	model.MetricTypeInfo:           {"_info"},
 }
 
 // has reports whether a sample's name belongs to the family.
 func (f *family) has(name string) bool {
-	rest, ok := strings.CutPrefix(name, f.name)
-	if !ok {
+	if !strings.HasPrefix(name, f.name) {
 		return false
 	}
+	base := f.name
 	switch f.Type {
-	case model.MetricTypeCounter:
-		return rest == "" || rest == "_total"
+	case model.MetricTypeCounter: // the text format declares it with the suffix
+		base = strings.TrimSuffix(base, "_total")
 	case model.MetricTypeInfo:
-		return rest == "" || rest == "_info"
+		base = strings.TrimSuffix(base, "_info")
 	}
 	for _, s := range suffixes[f.Type] {
-		if rest == s {
-			return true
+		if rest, ok := strings.CutSuffix(name, s); ok {
+			return rest == base
 		}
 	}
-	return rest == ""
+	return name == base
 }

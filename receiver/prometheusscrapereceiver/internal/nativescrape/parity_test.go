@@ -41,11 +41,17 @@ func TestMain(m *testing.M) {
 // if told to.
 type recorder struct {
 	forgetful bool
+	metadata  map[string][]familyMetadata // by series, of samples that came with labels; nil if it does not matter
 
 	mu    sync.Mutex
 	names map[storage.SeriesRef]string
 	n     int
 	txs   [][]string
+}
+
+type familyMetadata struct {
+	family string
+	metadata.Metadata
 }
 
 func newRecorder() *recorder { return &recorder{names: map[storage.SeriesRef]string{}} }
@@ -98,7 +104,14 @@ func (a *recording) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64,
 		line += fmt.Sprint(" ", v)
 	}
 	for _, e := range opts.Exemplars {
-		line += fmt.Sprintf(" ex %s %v %v", e.Labels, e.Value, e.HasTs)
+		exemplarAt := "scrape"
+		if e.HasTs || e.Ts != t {
+			exemplarAt = fmt.Sprint(e.Ts)
+		}
+		line += fmt.Sprintf(" ex %s %v %v at %s", e.Labels, e.Value, e.HasTs, exemplarAt)
+	}
+	if a.metadata != nil && !ls.IsEmpty() && !value.IsStaleNaN(v) {
+		a.metadata[name] = append(a.metadata[name], familyMetadata{opts.MetricFamilyName, opts.Metadata})
 	}
 	a.lines = append(a.lines, line)
 	return ref, nil
@@ -271,6 +284,15 @@ func TestLikePrometheus(t *testing.T) {
 			"# TYPE a counter\n# UNIT a_seconds seconds\na_total{x=\"1\"} 1 # {trace_id=\"t\"} 0.5 12\na_created{x=\"1\"} 5\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3 # {} 1\nh_sum 1\nh_count 3\n# EOF\n",
 			"# TYPE a counter\na_total{x=\"1\"} 2 # {trace_id=\"t\"} 0.7\na_created{x=\"1\"} 5\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 4\nh_sum 1\nh_count 4\n# EOF\n",
 			"# TYPE a counter\na_total{x=\"1\"} 3\n# EOF\n",
+		}, ""},
+		"histogram grows": {"", text, []string{
+			"# TYPE h histogram\nh_bucket{r=\"a\",le=\"1\"} 1\nh_bucket{r=\"a\",le=\"+Inf\"} 1\nh_sum{r=\"a\"} 1\nh_count{r=\"a\"} 1\n# TYPE s summary\ns{quantile=\"1\"} 1\n",
+			"# TYPE h histogram\nh_bucket{r=\"a\",le=\"1\"} 1\nh_bucket{r=\"a\",le=\"+Inf\"} 1\nh_sum{r=\"a\"} 1\nh_count{r=\"a\"} 1\nh_bucket{r=\"b\",le=\"1\"} 1\nh_bucket{r=\"b\",le=\"+Inf\"} 1\nh_sum{r=\"b\"} 1\nh_count{r=\"b\"} 1\n# TYPE s summary\ns{quantile=\"1\"} 1\ns{r=\"b\",quantile=\"1\"} 1\n",
+			"# TYPE h histogram\nh_bucket{r=\"b\",le=\"1\"} 1\nh_bucket{r=\"c\",le=\"1\"} 1\n# TYPE s summary\ns{r=\"c\",quantile=\"1\"} 1\n",
+		}, ""},
+		"exemplars": {"", om, []string{
+			"# TYPE a counter\na_total 1 # {t=\"1\"} 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {t=\"1\"} 1 5\nh_bucket{le=\"+Inf\"} 1 # {t=\"2\"} 2\n# EOF\n",
+			"# TYPE a counter\na_total 1 # {t=\"1\"} 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {t=\"1\"} 1 5\nh_bucket{le=\"+Inf\"} 2 # {t=\"3\"} 2\n# EOF\n",
 		}, ""},
 		"custom buckets": {", convert_classic_histograms_to_nhcb: true", text, []string{
 			"# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4\nh_count 3\na 1\n",

@@ -104,5 +104,5 @@ func (s *scrape) reportLabels(name string) labels.Labels {
 	b.Reset(labels.EmptyLabels())
 	b.Set(model.MetricNameLabel, name)
 	s.t.LabelsRange(func(l labels.Label) { b.Set(l.Name, l.Value) })
-	return s.addExternal(b).Labels()
+	return s.addExternal()
 }

@@ -40,12 +40,12 @@ type target struct {
 	maxSchema int32
 	builder   *labels.Builder
 
-	lines     lines
-	allStale  bool   // the last scrape failed
-	metadata  uint64 // of the last scrape, see metadataSum
-	reports   []report
-	lastType  string // content type and its media type
-	lastMedia string
+	lines        lines
+	allStale     bool     // the last scrape failed
+	lastComments comments // of the last scrape that did not fail
+	reports      []report
+	lastType     string // content type and its media type
+	lastMedia    string
 }
 
 // Labels by which relabelling can change a job's setting for a target.
@@ -134,9 +134,9 @@ func (t *target) isOpenMetrics(contentType string) bool {
 	return t.media(contentType) == "application/openmetrics-text"
 }
 
-// mutate makes the labels that are sent from those exposed: the target's,
-// conflicts resolved as honor_labels says, metric_relabel_configs, the external
-// ones. Empty means dropped.
+// mutate makes the labels of a series from those exposed: the target's,
+// conflicts resolved as honor_labels says, metric_relabel_configs. Empty means
+// dropped. They stay in the builder, for addExternal.
 func (t *target) mutate(exposed labels.Labels) labels.Labels {
 	b := t.builder
 	b.Reset(exposed)
@@ -164,14 +164,18 @@ func (t *target) mutate(exposed labels.Labels) labels.Labels {
 	if !relabel.ProcessBuilder(b, t.cfg.MetricRelabelConfigs...) {
 		return labels.EmptyLabels()
 	}
-	return t.addExternal(b).Labels()
+	return b.Labels()
 }
 
-func (t *target) addExternal(b *labels.Builder) *labels.Builder {
+// addExternal adds the external labels that the series in the builder does not
+// have, as Prometheus does when it sends. Limits do not concern them.
+func (t *target) addExternal() labels.Labels {
 	for _, l := range t.external {
-		b.Set(l.Name, l.Value)
+		if t.builder.Get(l.Name) == "" {
+			t.builder.Set(l.Name, l.Value)
+		}
 	}
-	return b
+	return t.builder.Labels()
 }
 
 // bodies holds buffers for expositions.
