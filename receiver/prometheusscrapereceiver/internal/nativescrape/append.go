@@ -55,6 +55,9 @@ var stale = math.Float64frombits(value.StaleNaN)
 // markers for the series that are gone. An empty exposition, or an error, is a
 // scrape that failed: see fail. The body is the scrape's, which writes into it.
 func (s *scrape) append(body []byte, contentType string) error {
+	if err := s.checkExemplars(body, contentType); err != nil {
+		return err
+	}
 	s.lines.begin()
 	comments := s.readComments(body, contentType)
 	// With other comments than last time all of it is parsed: they may be

@@ -68,6 +68,8 @@ func FuzzAppend(f *testing.F) {
 			"# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {} 1\nh_count 1\nh_sum 1\nh_created 1\n# EOF\n",
 			"# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {} 1\nh_bucket{le=\"2\"} 1 # {} 1 2\nh_count 1\nh_sum 1\nh_created 1\n# EOF\n",
 		},
+		// Prometheus' parser never ends looking ahead in this one.
+		{"# TYPE h histogram\n# EOF\n", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"2\"} 1 # { 1 2\nh_count 1\n# EOF\n"},
 		{"# TYPE a info\na_info 1\n# EOF\n", "# TYPE a info\na_info 1\na_info{x=\"y\"} 1\n"},
 	} {
 		f.Add(s[0], s[1], true)
@@ -171,6 +173,9 @@ func parse(t *testing.T, body, contentType string) (out reading) {
 	}
 	x := newTarget(t, r)
 	x.parsing.OpenMetricsSkipSTSeries = contentType != "text/plain"
+	if x.checkExemplars([]byte(body), contentType) != nil {
+		return out
+	}
 	p, err := textparse.New([]byte(body), contentType, labels.NewSymbolTable(), x.parsing)
 	require.NoError(t, err)
 	app := r.AppenderV2(context.Background())
@@ -287,4 +292,32 @@ func BenchmarkAppend(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/sample")
 		})
 	}
+}
+
+// What a series has itself wins over external labels, and limits are about what
+// was scraped.
+func TestExternalLabels(t *testing.T) {
+	r := newRecorder()
+	x := newTarget(t, r)
+	x.cfg.LabelLimit = 4 // name, instance, job and one more
+	for _, l := range [][2]string{{"cluster", "external"}, {"job", "external"}, {"region", "eu"}, {"none", ""}} {
+		x.external = append(x.external, labels.Label{Name: l[0], Value: l[1]})
+	}
+	scrape := func(body string) {
+		s := x.newScrape(context.Background(), fuzzTime)
+		require.NoError(t, s.append([]byte(body), "text/plain"))
+		s.report(true, 0, 0)
+		require.NoError(t, s.app.Commit())
+	}
+	scrape("a{cluster=\"own\"} 1\nb 1\nc{cluster=\"\"} 1\n")
+	got := strings.Join(r.txs[0], "\n")
+	for _, want := range []string{
+		`{__name__="a", cluster="own", instance="h:1", job="j", region="eu"} at`,
+		`{__name__="b", cluster="external", instance="h:1", job="j", region="eu"} at`,
+		`{__name__="c", cluster="external", instance="h:1", job="j", region="eu"} at`,
+		`{__name__="up", cluster="external", instance="h:1", job="j", region="eu"} at`,
+	} {
+		require.Contains(t, got, want)
+	}
+	require.NotContains(t, got, "none")
 }

@@ -57,7 +57,7 @@ type familyMetadata struct {
 func newRecorder() *recorder { return &recorder{names: map[storage.SeriesRef]string{}} }
 
 func (r *recorder) AppenderV2(context.Context) storage.AppenderV2 {
-	return &recording{recorder: r, last: map[string]bool{}}
+	return &recording{recorder: r, last: map[string]int64{}}
 }
 
 func (r *recorder) transactions() [][]string {
@@ -69,7 +69,7 @@ func (r *recorder) transactions() [][]string {
 type recording struct {
 	*recorder
 	lines []string
-	last  map[string]bool // series and time appended, to refuse duplicates as a database does
+	last  map[string]int64 // time of the last sample, to refuse a marker after it as a database does
 }
 
 func (a *recording) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
@@ -87,6 +87,10 @@ func (a *recording) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64,
 		ref, name = storage.SeriesRef(ls.Hash()), ls.String()
 		a.names[ref] = name
 	}
+	if opts.RejectOutOfOrder && a.last[name] == t {
+		return 0, storage.ErrDuplicateSampleForTimestamp
+	}
+	a.last[name] = t
 	at := "scrape"
 	if t < 10_000_000 { // bodies with times of their own use small ones
 		at = fmt.Sprint(t)
