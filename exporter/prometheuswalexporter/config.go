@@ -19,6 +19,7 @@ import (
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/internal/bytesize"
+	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // Config is what a user writes under exporters::prometheus_wal.
@@ -34,7 +35,7 @@ type Config struct {
 	ExternalLabels map[string]string `mapstructure:"external_labels"`
 	// WriteRelabelConfigs are Prometheus' relabel_config entries, applied after
 	// the external labels.
-	WriteRelabelConfigs []map[string]any `mapstructure:"write_relabel_configs"`
+	WriteRelabelConfigs []yamltext.Part `mapstructure:"write_relabel_configs"`
 	// SendExemplars and SendNativeHistograms can be turned off for endpoints
 	// that refuse them.
 	SendExemplars        bool `mapstructure:"send_exemplars"`
@@ -239,7 +240,7 @@ func (c *Config) relabelConfigs() ([]*relabel.Config, error) {
 	if len(c.WriteRelabelConfigs) == 0 {
 		return nil, nil
 	}
-	out, err := yaml.Marshal(c.WriteRelabelConfigs)
+	out, err := yamltext.MarshalParts(c.WriteRelabelConfigs)
 	if err != nil {
 		return nil, fmt.Errorf("write_relabel_configs: %w", err)
 	}

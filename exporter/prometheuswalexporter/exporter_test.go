@@ -23,6 +23,7 @@ import (
 
 	ownmetadata "github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
+	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -78,10 +79,10 @@ func TestDelivers(t *testing.T) {
 			cfg := testConfig(t, sink.url)
 			cfg.ProtobufMessage = string(m)
 			cfg.ExternalLabels = map[string]string{"cluster": "c1", "instance": "not this", "__replica__": "r1"}
-			cfg.WriteRelabelConfigs = []map[string]any{
-				{"source_labels": []any{"n"}, "regex": "7", "action": "drop"},
-				{"source_labels": []any{"n"}, "target_label": "n", "replacement": "<$1>"},
-			}
+			cfg.WriteRelabelConfigs = yamltext.Parts(
+				map[string]any{"source_labels": []any{"n"}, "regex": "7", "action": "drop"},
+				map[string]any{"source_labels": []any{"n"}, "target_label": "n", "replacement": "<$1>"},
+			)
 			e, _ := startExporter(t, cfg)
 			app := e.AppenderV2(context.Background())
 			refs := make([]storage.SeriesRef, 10)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/invar-otel/invar/internal/configsize"
 	"github.com/invar-otel/invar/internal/reloading"
+	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // source is a configuration as it was when it was loaded. It does not change.
@@ -31,7 +32,8 @@ func (s *source) decode(ctx context.Context, factories otelcol.Factories) (*otel
 	}
 	// The provider is not shut down: that would close what was retrieved, which
 	// is the loader's.
-	return p.Get(ctx, factories)
+	cfg, err := p.Get(ctx, factories)
+	return cfg, yamltext.Explain(err)
 }
 
 // loader loads configurations from where they really are. It is used by one
@@ -170,10 +172,15 @@ func (p replayingProvider) Scheme() string { return p.scheme }
 // Shutdown implements confmap.Provider.
 func (replayingProvider) Shutdown(context.Context) error { return nil }
 
-// hash identifies a configuration. Fmt prints maps in the order of their keys.
+// hash identifies a configuration, with the texts of values where fields may have
+// them. Fmt prints maps in the order of their keys.
 func hash(conf *confmap.Conf) string {
 	h := sha256.New()
-	_, _ = fmt.Fprintf(h, "%#v", conf.ToStringMap())
+	m, err := yamltext.Raw(conf)
+	if err != nil {
+		m = conf.ToStringMap()
+	}
+	_, _ = fmt.Fprintf(h, "%#v", m)
 	return hex.EncodeToString(h.Sum(nil))
 }
 

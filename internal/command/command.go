@@ -33,6 +33,7 @@ import (
 	"github.com/invar-otel/invar/internal/redaction"
 	"github.com/invar-otel/invar/internal/stability"
 	"github.com/invar-otel/invar/internal/startuppages"
+	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // commit is the source revision, set by the linker (-X, see the Makefile).
@@ -57,7 +58,7 @@ var errNoConfig = errors.New("no --config given")
 func Execute(set otelcol.CollectorSettings) error {
 	err := enableDefaultGates()
 	if err == nil {
-		err = New(set).Execute()
+		err = yamltext.Explain(New(set).Execute())
 	}
 	if err != nil && !errors.Is(err, errNoConfig) {
 		var none *redaction.Secrets // what looks like one is hidden
@@ -79,6 +80,7 @@ func enableDefaultGates() error {
 func New(set otelcol.CollectorSettings) *cobra.Command {
 	level := new(stability.Level)
 	resolver := &set.ConfigProviderSettings.ResolverSettings
+	resolver.ProviderFactories = yamltext.KeepAll(resolver.ProviderFactories, true)
 	resolver.ConverterFactories = append(slices.Clone(resolver.ConverterFactories),
 		stability.NewConverterFactory(level, set.Factories))
 

@@ -2,6 +2,8 @@ package command
 
 import (
 	"bytes"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +59,26 @@ func TestCommandLine(t *testing.T) {
 	f([]string{"components"}, "buildinfo:", "")
 	f([]string{"featuregate", "service.profilesSupport"}, "", "")
 	f([]string{"print-config", "--help"}, "Prints the Collector's configuration", "")
+}
+
+// Errors of every command say what to do about a value that is no string, and
+// about groups of regular expressions.
+func TestErrorsSayHowToWriteIt(t *testing.T) {
+	args := os.Args
+	defer func() { os.Args = args }()
+	f := func(config, want string) {
+		t.Helper()
+		for _, sub := range []string{"validate", "print-config", ""} {
+			os.Args = []string{"invar", "--config=yaml:" + config}
+			if sub != "" {
+				os.Args = slices.Insert(os.Args, 1, sub)
+			}
+			require.ErrorContains(t, Execute(settings()), want, sub)
+		}
+	}
+	f("service: {telemetry: {logs: {encoding: 1}}}", `got unconvertible type 'int' (quote it, like "1")`)
+	f("receivers: {prometheus_scrape: {config: {scrape_configs: [{relabel_configs: [{replacement: '${1}'}]}]}}}",
+		"receivers::prometheus_scrape::config::scrape_configs::0::relabel_configs::0::replacement: ${1} is an environment variable in a collector configuration; for a group of a regular expression write $${1} (line 1)")
 }
 
 func TestProfilesGate(t *testing.T) {

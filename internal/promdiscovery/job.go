@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/prometheus/model/relabel"
 	_ "github.com/prometheus/prometheus/plugins" // registers the service discoveries
 	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 const (
@@ -53,7 +55,10 @@ func Owns(key string) bool {
 
 // Unmarshal implements confmap.Unmarshaler. Every error names its key.
 func (j *Job) Unmarshal(conf *confmap.Conf) error {
-	m := conf.ToStringMap()
+	m, err := yamltext.Raw(conf)
+	if err != nil {
+		return err
+	}
 	var errs []error
 	var read Job
 	for _, key := range slices.Sorted(maps.Keys(m)) {

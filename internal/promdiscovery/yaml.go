@@ -2,20 +2,22 @@ package promdiscovery
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v2"
+
+	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // Decode reads a part of a configuration into one of Prometheus' types, by the
-// rules of its YAML: a key that into does not have is an error.
+// rules of its YAML: a key that into does not have is an error. The part is one
+// of yamltext.Raw.
 func Decode(part map[string]any, into any) error {
-	source, err := yaml.Marshal(part)
+	source, err := yamltext.Marshal(part)
 	if err != nil {
-		return fmt.Errorf("write it as YAML: %w", err)
+		return err
 	}
 	if err := yaml.UnmarshalStrict(source, into); err != nil {
 		return yamlError(err)

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // Stage is how far a set came before it failed.
@@ -70,6 +72,7 @@ type keyedError struct {
 // atKey makes a keyedError of a decoding error, with what it says of keys below
 // key. config is what was decoded into.
 func atKey(key string, err error, config any) error {
+	err = yamltext.Explain(err)
 	if deeper := decodedKey(err.Error(), config); deeper != "" {
 		key += "::" + deeper
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/invar-otel/invar/internal/confinement"
 	"github.com/invar-otel/invar/internal/redaction"
 	"github.com/invar-otel/invar/internal/remoteconf"
+	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // recipe is all that is needed to make the service of one pipeline, any number
@@ -183,7 +184,7 @@ func (r *Runner) resolve(ctx context.Context, body []byte, bounds *expansion) (*
 	}
 	resolver, err := confmap.NewResolver(confmap.ResolverSettings{
 		URIs:               []string{givenScheme + ":"},
-		ProviderFactories:  factories,
+		ProviderFactories:  yamltext.KeepAll(factories, defaultScheme == "env"),
 		DefaultScheme:      defaultScheme,
 		ConverterFactories: []confmap.ConverterFactory{laneconverter.NewFactory()},
 		ProviderSettings:   confmap.ProviderSettings{Logger: logger},

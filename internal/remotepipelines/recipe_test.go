@@ -194,3 +194,15 @@ func TestSecretsAreNotTold(t *testing.T) {
 	require.EqualError(t, redacted(cause, rec.secrets), "dial https://u:[REDACTED]@h with [REDACTED]: EOF")
 	require.NoError(t, redacted(nil, rec.secrets))
 }
+
+// A value that is no string, and the group of a regular expression, are told as
+// in a local configuration.
+func TestHowToWriteIt(t *testing.T) {
+	r := newRunner(t, newLab(t), nil)
+	err := r.Apply(t.Context(), set{"p": simple("p", "token: 012", "")}, nil)
+	fails(t, err, "p", StageParse, "receivers::unit/p::token")
+	require.ErrorContains(t, err, "quote it")
+	err = r.Apply(t.Context(), set{"p": simple("p", "token: '${1}'", "")}, nil)
+	fails(t, err, "p", StageParse, "receivers::unit/p::token")
+	require.ErrorContains(t, err, "receivers::unit/p::token: ${1} is an environment variable in a collector configuration; for a group of a regular expression write $${1} (line ")
+}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/invar-otel/invar/internal/bytesize"
 	"github.com/invar-otel/invar/internal/promdiscovery"
+	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // Config is what a user writes under receivers::pprof_scrape.
@@ -98,7 +99,11 @@ type plainScrapeConfig ScrapeConfig
 func (c *ScrapeConfig) Unmarshal(conf *confmap.Conf) error {
 	*c = defaultScrapeConfig()
 	ours, client, targets := map[string]any{}, map[string]any{}, map[string]any{}
-	for key, value := range conf.ToStringMap() {
+	raw, err := yamltext.Raw(conf)
+	if err != nil {
+		return err
+	}
+	for key, value := range raw {
 		switch {
 		case promdiscovery.Owns(key):
 			targets[key] = value

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	promconfig "github.com/prometheus/prometheus/config"
@@ -15,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v2"
 
 	"github.com/invar-otel/invar/internal/promlane"
+	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // Config is what a user writes under receivers::prometheus_scrape.
@@ -46,7 +48,7 @@ type Config struct {
 const defaultConfigFilesInterval = 15 * time.Second
 
 // PromConfig is a Prometheus configuration. Prometheus reads and checks it,
-// from the YAML that the user wrote.
+// from the YAML that the user wrote. The zero value is an empty one.
 type PromConfig struct {
 	// Unexported, so that the collector does not walk into it with rules of
 	// its own.
@@ -56,13 +58,16 @@ type PromConfig struct {
 
 // Unmarshal implements confmap.Unmarshaler.
 func (c *PromConfig) Unmarshal(conf *confmap.Conf) error {
-	m := conf.ToStringMap()
+	m, err := yamltext.Raw(conf)
+	if err != nil {
+		return err
+	}
 	if len(m) == 0 {
 		return nil
 	}
-	source, err := yaml.Marshal(m)
+	source, err := yamltext.Marshal(m)
 	if err != nil {
-		return fmt.Errorf("write the Prometheus configuration as YAML: %w", err)
+		return err
 	}
 	loaded, err := promconfig.Load(string(source), slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -92,6 +97,22 @@ func (c PromConfig) Marshal(conf *confmap.Conf) error {
 	return conf.Merge(confmap.NewFromStringMap(m))
 }
 
+// config returns the configuration as it was loaded. It is read only.
+func (c *PromConfig) config() *promconfig.Config {
+	if c.loaded == nil {
+		return emptyConfig()
+	}
+	return c.loaded
+}
+
+var emptyConfig = sync.OnceValue(func() *promconfig.Config {
+	empty, err := promconfig.Load("", slog.New(slog.DiscardHandler))
+	if err != nil { // it has nothing that could be wrong
+		return new(promconfig.Config)
+	}
+	return empty
+})
+
 // promError keeps Prometheus' words and drops its file names and headlines.
 func promError(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "parsing YAML file : "))
@@ -114,18 +135,13 @@ var unsupported = []struct {
 // Validate implements xconfmap.Validator.
 func (c *Config) Validate() error {
 	var errs []error
-	p := c.Prometheus.loaded
-	if p == nil {
-		p = &promconfig.Config{}
-	}
+	p := c.Prometheus.config()
 	for _, u := range unsupported {
 		if u.present(p) {
 			errs = append(errs, fmt.Errorf("config::%s: is not supported by a scraper; %s", u.key, u.instead))
 		}
 	}
-	if len(p.ScrapeConfigs) == 0 && len(p.ScrapeConfigFiles) == 0 {
-		errs = append(errs, errors.New("config::scrape_configs: is empty, so there is nothing to scrape; add a job, or scrape_config_files"))
-	} else if _, err := p.GetScrapeConfigs(); err != nil {
+	if _, err := p.GetScrapeConfigs(); err != nil {
 		errs = append(errs, fmt.Errorf("config::scrape_configs: %w", err))
 	}
 	if !slices.Contains([]promlane.Lane{promlane.Auto, promlane.Native, promlane.Pdata}, c.Lane) {

@@ -8,9 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/invar-otel/invar/internal/configtest"
 	"github.com/invar-otel/invar/internal/promlane"
+	"github.com/invar-otel/invar/receiver/prometheusscrapereceiver/internal/metadata"
 )
 
 func TestConfigStruct(t *testing.T) {
@@ -59,14 +64,47 @@ config:
 	require.NotContains(t, toYAML(t, out), "translation_strategy", "is a server's")
 }
 
+// Templates render empty configurations, which Prometheus takes.
+func TestEmptyConfigs(t *testing.T) {
+	f := func(text string) {
+		t.Helper()
+		cfg, err := parseConfig(t, text)
+		require.NoError(t, err)
+		loaded, err := cfg.Prometheus.load()
+		require.NoError(t, err)
+		require.Empty(t, loaded.ScrapeConfigs)
+		require.NoError(t, confmap.New().Marshal(cfg))
+
+		core, logs := observer.New(zap.WarnLevel)
+		set := receivertest.NewNopSettings(metadata.Type)
+		set.Logger = zap.New(core)
+		for _, lane := range []promlane.Lane{promlane.Auto, promlane.Pdata} {
+			cfg.Lane = lane
+			r, err := createMetrics(t.Context(), set, cfg, consumertest.NewNop())
+			require.NoError(t, err)
+			require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+			require.NoError(t, r.Shutdown(t.Context()))
+			warnings := logs.TakeAll()
+			require.Len(t, warnings, 1)
+			require.Contains(t, warnings[0].Message, "nothing to scrape")
+		}
+	}
+	f("")
+	f("config: {}")
+	f("config:")
+	f("config: {scrape_configs: []}")
+	f("config: {scrape_configs: null}")
+	f("config: {global: {scrape_interval: 3s}}")
+	f("config: {scrape_configs: [], scrape_config_files: [/nowhere/*.yml]}")
+	f("config: {scrape_config_files: []}")
+}
+
 func TestWrongConfigs(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
 		_, err := parseConfig(t, text)
 		require.ErrorContains(t, err, want)
 	}
-	f(``, "config::scrape_configs: is empty, so there is nothing to scrape")
-	f(`config: {scrape_configs: []}`, "config::scrape_configs: is empty")
 	f(`config: {scrape_configs: [{static_configs: []}]}`, "job_name is empty")
 	f(`config: {scrape_configs: [{job_name: a, scrape_intervall: 5s}]}`, "field scrape_intervall not found")
 	f(`config: {scrape_configs: [{job_name: a, scrape_interval: 5s, scrape_timeout: 9s}]}`, "scrape timeout greater than scrape interval")

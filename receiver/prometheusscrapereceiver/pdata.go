@@ -12,7 +12,7 @@ import (
 func (r *scrapeReceiver) pdataSink(obs *receiverhelper.ObsReport) (storage.AppendableV2, error) {
 	return pdatasink.New(pdatasink.Settings{
 		Next:               r.next,
-		ExternalLabels:     r.cfg.Prometheus.loaded.GlobalConfig.ExternalLabels,
+		ExternalLabels:     r.cfg.Prometheus.config().GlobalConfig.ExternalLabels,
 		TrimMetricSuffixes: r.cfg.TrimMetricSuffixes,
 		Receiver:           r.set,
 		ScopeName:          metadata.ScopeName,

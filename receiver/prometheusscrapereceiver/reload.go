@@ -36,12 +36,13 @@ func (r *reloader) first() error {
 	if err != nil {
 		return err
 	}
+	r.warnIfEmpty(cfg)
 	return r.apply(cfg)
 }
 
 // run looks for changes until the context ends.
 func (r *reloader) run(ctx context.Context) {
-	if len(r.source.loaded.ScrapeConfigFiles) == 0 {
+	if len(r.source.config().ScrapeConfigFiles) == 0 {
 		return
 	}
 	tick := time.NewTicker(r.interval)
@@ -72,6 +73,7 @@ func (r *reloader) check() {
 		r.status(componentstatus.NewRecoverableErrorEvent(fmt.Errorf("config::scrape_config_files: %w", err)))
 		return
 	}
+	r.warnIfEmpty(cfg)
 	r.logger.Info("Applied changed scrape_config_files", zap.Int("jobs", len(cfg.ScrapeConfigs)))
 	if r.failed {
 		r.failed = false
@@ -79,11 +81,19 @@ func (r *reloader) check() {
 	}
 }
 
+// warnIfEmpty says that a configuration has no jobs, which is no error: it may
+// have been rendered for a host without any.
+func (r *reloader) warnIfEmpty(cfg *promconfig.Config) {
+	if len(cfg.ScrapeConfigs) == 0 {
+		r.logger.Warn("config::scrape_configs is empty and no scrape_config_files have jobs: there is nothing to scrape")
+	}
+}
+
 // digest tells states of the files apart. One that cannot be read counts as
 // such, and loading will say why.
 func (r *reloader) digest() [sha256.Size]byte {
 	h := sha256.New()
-	for _, pattern := range r.source.loaded.ScrapeConfigFiles {
+	for _, pattern := range r.source.config().ScrapeConfigFiles {
 		files, _ := filepath.Glob(pattern) // Load has checked the pattern
 		for _, name := range files {
 			content, err := os.ReadFile(name)

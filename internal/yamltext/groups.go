@@ -1,0 +1,88 @@
+package yamltext
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+var (
+	groupReference = regexp.MustCompile(`\$+\{(\w+)\}`)
+	groupNumber    = regexp.MustCompile(`^[0-9]+$`)
+)
+
+func isGroupNumber(s string) bool { return groupNumber.MatchString(s) }
+
+// references returns the ${X} in a text that are not escaped and of which X is
+// accepted.
+func references(text string, accept func(name string) bool) (found []string) {
+	for _, m := range groupReference.FindAllStringSubmatch(text, -1) {
+		dollars := strings.IndexByte(m[0], '{')
+		if dollars%2 == 1 && accept(m[1]) {
+			found = append(found, "${"+m[1]+"}")
+		}
+	}
+	return found
+}
+
+// groups finds ${1}, which Prometheus has for the group of a regular expression,
+// and which no environment variable is called.
+func (w *walker) groups(text string, n *yaml.Node, path []string) {
+	if !w.names {
+		return
+	}
+	if found := references(text, isGroupNumber); len(found) > 0 {
+		w.refuse(found, n, path, "")
+	}
+}
+
+// namedGroups finds, in a relabelling rule, ${name} of a group of that name, if
+// no environment variable has it.
+func (w *walker) namedGroups(rule map[string]any, n *yaml.Node, path []string) {
+	expression, ok := rule["regex"].(string)
+	if !ok || !w.names {
+		return
+	}
+	re, err := regexp.Compile(strings.ReplaceAll(expression, "$$", "$"))
+	if err != nil {
+		return // Prometheus will say it
+	}
+	isGroup := func(name string) bool {
+		_, set := os.LookupEnv(name)
+		return !set && re.SubexpIndex(name) >= 0
+	}
+	pairs(n, func(key, value *yaml.Node) {
+		if key.Value != "replacement" && key.Value != "target_label" {
+			return
+		}
+		text, _ := rule[key.Value].(string)
+		if found := references(text, isGroup); len(found) > 0 {
+			w.refuse(found, value, below(path, key.Value), " that is not set")
+		}
+	})
+}
+
+// maxRefused is how many places an error names.
+const maxRefused = 10
+
+func (w *walker) refuse(found []string, n *yaml.Node, path []string, unset string) {
+	w.refused++
+	if w.refused > maxRefused {
+		return
+	}
+	found = found[:min(len(found), maxRefused)]
+	escaped := make([]string, len(found))
+	for i, f := range found {
+		escaped[i] = "$" + f
+	}
+	place := fmt.Sprintf("line %d", n.Line)
+	if w.file != "" {
+		place += " of " + w.file
+	}
+	w.errs = append(w.errs, fmt.Errorf(
+		"%s: %s is an environment variable%s in a collector configuration; for a group of a regular expression write %s (%s)",
+		strings.Join(path, "::"), strings.Join(found, ", "), unset, strings.Join(escaped, ", "), place))
+}

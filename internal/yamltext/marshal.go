@@ -1,0 +1,174 @@
+package yamltext
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.opentelemetry.io/collector/confmap"
+	yamlv2 "go.yaml.in/yaml/v2"
+	"go.yaml.in/yaml/v3"
+)
+
+// Raw returns the map of a configuration with the texts that are known of its
+// values, for Marshal and Text. Other functions take it for a map with values of
+// a type that they don't know.
+func Raw(conf *confmap.Conf) (map[string]any, error) {
+	var m map[string]any
+	if err := conf.Unmarshal(&m); err != nil {
+		return nil, err
+	}
+	// Beneath the first level they are there. At it, fields of strings have them;
+	// that values without text don't fit into those is no matter.
+	texts := map[string]string{}
+	_ = conf.Unmarshal(&texts)
+	for key, value := range m {
+		switch value.(type) {
+		case bool, int, int64, uint64, float64, time.Time:
+			if text, ok := texts[key]; ok {
+				m[key] = expanded(value, text)
+			}
+		}
+	}
+	return m, nil
+}
+
+// Text returns what is left of a part of Raw when texts take the place of values.
+func Text(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key, value := range v {
+			out[key] = Text(value)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, value := range v {
+			out[i] = Text(value)
+		}
+		return out
+	}
+	value, text, ok := split(v)
+	if !ok {
+		return v
+	}
+	switch value := value.(type) {
+	case map[string]any, []any:
+		return Text(value)
+	case nil, string:
+		return value
+	}
+	var doc yaml.Node // without spaces and comments around
+	if yaml.Unmarshal([]byte(text), &doc) == nil && len(doc.Content) == 1 && doc.Content[0].Kind == yaml.ScalarNode {
+		text = doc.Content[0].Value
+	}
+	return text
+}
+
+// Marshal writes a part of a configuration, of Raw or not, as YAML for
+// Prometheus: what was text in the configuration is the same text there, for
+// fields of strings and for others. A value whose text cannot be known is an
+// error that says to quote it.
+func Marshal(v any) ([]byte, error) {
+	n, err := node(Text(v), nil)
+	if err != nil {
+		return nil, err
+	}
+	return yaml.Marshal(n)
+}
+
+// floats are the keys of Prometheus' configuration that have a number with a
+// point.
+var floats = []string{"native_histogram_min_bucket_factor", "sampling_fraction"}
+
+func node(v any, path []string) (*yaml.Node, error) {
+	plain := func(text string) (*yaml.Node, error) { return &yaml.Node{Kind: yaml.ScalarNode, Value: text}, nil }
+	switch v := v.(type) {
+	case map[string]any:
+		n := &yaml.Node{Kind: yaml.MappingNode}
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			value, err := node(v[key], below(path, key))
+			if err != nil {
+				return nil, err
+			}
+			n.Content = append(n.Content, text(key), value)
+		}
+		return n, nil
+	case []map[string]any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = v[i]
+		}
+		return node(list, path)
+	case []any:
+		n := &yaml.Node{Kind: yaml.SequenceNode}
+		for i := range v {
+			value, err := node(v[i], below(path, strconv.Itoa(i)))
+			if err != nil {
+				return nil, err
+			}
+			n.Content = append(n.Content, value)
+		}
+		return n, nil
+	case string:
+		return text(v), nil
+	case nil:
+		return plain("null")
+	case float64:
+		if len(path) > 0 && slices.Contains(floats, path[len(path)-1]) {
+			return plain(strconv.FormatFloat(v, 'g', -1, 64))
+		}
+		return nil, unknown(path, strconv.FormatFloat(v, 'g', -1, 64))
+	case time.Time:
+		return nil, unknown(path, v.Format(time.RFC3339Nano))
+	}
+	n := new(yaml.Node)
+	if err := n.Encode(v); err != nil {
+		return nil, fmt.Errorf("%s: %w", strings.Join(path, "::"), err)
+	}
+	return n, nil
+}
+
+func unknown(path []string, value string) error {
+	return fmt.Errorf("%s: was read as %s, which may not be what is written; quote it", strings.Join(path, "::"), value)
+}
+
+// text is a string, written so that Prometheus reads it as if it had no quotes:
+// "100" fits into a field of a number too.
+func text(s string) *yaml.Node {
+	switch {
+	case !utf8.ValidString(s):
+		n := new(yaml.Node)
+		n.SetString(s) // as !!binary
+		return n
+	case isNumberOrBool(s):
+		return &yaml.Node{Kind: yaml.ScalarNode, Value: s}
+	}
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Value: s}
+}
+
+// mayBeNumber keeps what has a meaning in YAML away from its parser.
+var mayBeNumber = regexp.MustCompile(`^[-+.0-9A-Za-z][-+._0-9A-Za-z]{0,63}$`)
+
+// isNumberOrBool reports whether Prometheus' YAML has another value than a
+// string, and not null, for a text without quotes.
+func isNumberOrBool(s string) bool {
+	if !mayBeNumber.MatchString(s) {
+		return false
+	}
+	var v any
+	if yamlv2.Unmarshal([]byte(s), &v) != nil {
+		return false
+	}
+	switch v.(type) {
+	case bool, int, int64, uint64, float64:
+		return true
+	}
+	return false
+}

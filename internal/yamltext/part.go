@@ -1,0 +1,46 @@
+package yamltext
+
+import (
+	"go.opentelemetry.io/collector/confmap"
+)
+
+// Part is a map in a component's configuration that Prometheus is to read, with
+// the texts of its values. It is read only.
+type Part struct {
+	m map[string]any // of Text
+}
+
+// Parts are the maps as they are.
+func Parts(maps ...map[string]any) []Part {
+	parts := make([]Part, len(maps))
+	for i, m := range maps {
+		parts[i] = Part{m}
+	}
+	return parts
+}
+
+// Unmarshal implements confmap.Unmarshaler.
+func (p *Part) Unmarshal(conf *confmap.Conf) error {
+	raw, err := Raw(conf)
+	if err != nil {
+		return err
+	}
+	p.m, _ = Text(raw).(map[string]any)
+	return nil
+}
+
+// Marshal implements confmap.Marshaler.
+func (p Part) Marshal(conf *confmap.Conf) error {
+	return conf.Merge(confmap.NewFromStringMap(p.m))
+}
+
+// MarshalParts is Marshal of a list. A part that is null is one there.
+func MarshalParts(parts []Part) ([]byte, error) {
+	list := make([]any, len(parts))
+	for i, p := range parts {
+		if p.m != nil {
+			list[i] = p.m
+		}
+	}
+	return Marshal(list)
+}

@@ -1,0 +1,65 @@
+package yamltext
+
+import (
+	"slices"
+	"strings"
+)
+
+// section is a part of a component's configuration that Prometheus reads.
+type section struct {
+	kind, component string
+	under           func(path []string) bool // whether path, below the component, is in it
+}
+
+// sections are all there are.
+var sections = []section{
+	{"receivers", "prometheus_scrape", func(p []string) bool { return p[0] == "config" }},
+	{"receivers", "ebpf_profile", func(p []string) bool { return p[0] == "targets" }},
+	{"receivers", "pprof_scrape", func(p []string) bool {
+		return len(p) > 2 && p[0] == "scrape_configs" && isPrometheus(p[2])
+	}},
+	{"exporters", "prometheus_wal", func(p []string) bool { return p[0] == "write_relabel_configs" }},
+}
+
+// clientKeys are those of Prometheus' HTTP client in a scrape_config.
+var clientKeys = []string{
+	"basic_auth", "authorization", "oauth2", "bearer_token", "bearer_token_file", "tls_config", "http_headers",
+	"proxy_url", "no_proxy", "proxy_connect_header",
+}
+
+// isPrometheus reports whether Prometheus reads a key of a pprof_scrape job.
+func isPrometheus(key string) bool {
+	return key == "static_configs" || key == "relabel_configs" || strings.HasSuffix(key, "_sd_configs") ||
+		slices.Contains(clientKeys, key)
+}
+
+// inSection reports whether Prometheus reads what is at a path from the root of
+// a configuration.
+func inSection(path []string) bool {
+	if len(path) < 3 {
+		return false
+	}
+	name, _, _ := strings.Cut(path[1], "/")
+	for _, s := range sections {
+		if path[0] == s.kind && strings.TrimSpace(name) == s.component {
+			return s.under(path[2:])
+		}
+	}
+	return false
+}
+
+// isRoot reports whether a document is a configuration and not a part of one.
+func isRoot(raw any) bool {
+	m, ok := raw.(map[string]any)
+	if !ok {
+		return false
+	}
+	for key := range m {
+		head, _, _ := strings.Cut(key, "::")
+		switch head {
+		case "receivers", "processors", "exporters", "connectors", "extensions", "service":
+			return true
+		}
+	}
+	return false
+}

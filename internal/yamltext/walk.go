@@ -1,0 +1,165 @@
+package yamltext
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// walker goes through a document and the YAML that it was parsed from.
+type walker struct {
+	root  bool   // the document is a whole configuration
+	names bool   // ${X} is an environment variable
+	file  string // that it is from; "" if from none
+
+	errs    []error
+	refused int // places, of which errs has the first
+}
+
+// value returns what is to be in the place of raw, which was parsed from n. Maps
+// and lists are changed in place.
+func (w *walker) value(raw any, n *yaml.Node, path []string) any {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	switch raw := raw.(type) {
+	case map[string]any:
+		if n.Kind == yaml.MappingNode {
+			w.mapping(raw, n, path)
+		}
+		return raw
+	case map[any]any:
+		if n.Kind == yaml.MappingNode {
+			return w.mappingOf(raw, n, path)
+		}
+		return raw
+	case []any:
+		if n.Kind == yaml.SequenceNode && len(n.Content) == len(raw) {
+			for i := range raw {
+				raw[i] = w.value(raw[i], n.Content[i], below(path, strconv.Itoa(i)))
+			}
+		}
+		return raw
+	case string:
+		w.groups(raw, n, path)
+		return raw
+	default:
+		return w.scalar(raw, n, path)
+	}
+}
+
+func below(path []string, key string) []string {
+	return append(slices.Clip(path), strings.Split(key, "::")...)
+}
+
+func (w *walker) mapping(raw map[string]any, n *yaml.Node, path []string) {
+	pairs(n, func(key, value *yaml.Node) {
+		if v, ok := raw[key.Value]; ok {
+			raw[key.Value] = w.value(v, value, below(path, key.Value))
+		}
+	})
+	w.namedGroups(raw, n, path)
+}
+
+// mappingOf makes a map with the keys as they are written.
+func (w *walker) mappingOf(raw map[any]any, n *yaml.Node, path []string) map[string]any {
+	out := make(map[string]any, len(raw))
+	type entry struct{ key, value any }
+	rest := make(map[string]entry, len(raw)) // in raw, NaN is not found
+	for k, v := range raw {
+		rest[typed(k)] = entry{k, v}
+	}
+	pairs(n, func(key, value *yaml.Node) {
+		var k any
+		if key.Decode(&k) != nil {
+			return
+		}
+		if e, ok := rest[typed(k)]; ok {
+			delete(rest, typed(k))
+			out[key.Value] = w.value(e.value, value, below(path, key.Value))
+		}
+	})
+	for _, e := range rest {
+		out[fmt.Sprint(e.key)] = e.value // as confmap has it
+	}
+	return out
+}
+
+// pairs calls f with the keys and values of a mapping, those that it merges
+// included: each key once, with the value that counts.
+func pairs(n *yaml.Node, f func(key, value *yaml.Node)) {
+	seen := map[string]bool{}
+	var visit func(n *yaml.Node, depth int)
+	visit = func(n *yaml.Node, depth int) {
+		if n.Kind == yaml.AliasNode {
+			n = n.Alias
+		}
+		if depth > 100 || n.Kind != yaml.MappingNode {
+			return
+		}
+		var merged []*yaml.Node
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key, value := n.Content[i], n.Content[i+1]
+			if key.Kind == yaml.AliasNode {
+				key = key.Alias
+			}
+			switch {
+			case key.Kind != yaml.ScalarNode:
+			case key.ShortTag() == "!!merge":
+				merged = append(merged, value)
+			case !seen[key.Value]:
+				seen[key.Value] = true
+				f(key, value)
+			}
+		}
+		for _, m := range merged {
+			if m.Kind == yaml.AliasNode {
+				m = m.Alias
+			}
+			if m.Kind == yaml.SequenceNode {
+				for _, part := range m.Content {
+					visit(part, depth+1)
+				}
+				continue
+			}
+			visit(m, depth+1)
+		}
+	}
+	visit(n, 0)
+}
+
+func (w *walker) scalar(raw any, n *yaml.Node, path []string) any {
+	if n.Kind != yaml.ScalarNode || isCanonical(raw, n.Value) || w.root && !inSection(path) {
+		return raw
+	}
+	var v any
+	if n.Decode(&v) != nil || typed(v) != typed(raw) {
+		return raw // it is not what the text says; leave it alone
+	}
+	if w.root {
+		return n.Value
+	}
+	return expanded(raw, n.Value)
+}
+
+// typed tells scalars apart as YAML does; NaN is one, unlike in Go.
+func typed(v any) string { return fmt.Sprintf("%T %[1]v", v) }
+
+// isCanonical reports whether a value is written as text wherever it is written.
+// Floats and times have too many ways to be written for that.
+func isCanonical(v any, text string) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case bool, int, int32, int64, uint64:
+		return fmt.Sprint(v) == text
+	case float64, float32, time.Time:
+		return false
+	default:
+		return true
+	}
+}

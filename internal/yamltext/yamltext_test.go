@@ -1,0 +1,225 @@
+package yamltext
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/config/configopaque"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/provider/envprovider"
+	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
+	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
+	"go.uber.org/goleak"
+	yamlv2 "go.yaml.in/yaml/v2"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func resolve(t testing.TB, uris ...string) (*confmap.Conf, error) {
+	t.Helper()
+	r, err := confmap.NewResolver(confmap.ResolverSettings{
+		URIs: uris, DefaultScheme: "env",
+		ProviderFactories: KeepAll([]confmap.ProviderFactory{
+			envprovider.NewFactory(), fileprovider.NewFactory(), yamlprovider.NewFactory(),
+		}, true),
+	})
+	require.NoError(t, err)
+	return r.Resolve(context.Background())
+}
+
+// If confmap changes what it has for ${…}, this fails first.
+func TestExpandedIsConfmaps(t *testing.T) {
+	require.NotNil(t, expandedType())
+	conf := confmap.NewFromStringMap(map[string]any{"text": expanded(10, "012"), "number": expanded(10, "012")})
+	var got struct {
+		Text   string `mapstructure:"text"`
+		Number int    `mapstructure:"number"`
+	}
+	require.NoError(t, conf.Unmarshal(&got))
+	require.Equal(t, "012", got.Text)
+	require.Equal(t, 10, got.Number)
+	require.Equal(t, map[string]any{"text": 10, "number": 10}, conf.ToStringMap())
+}
+
+// Only the sections of Prometheus are changed.
+func TestSections(t *testing.T) {
+	f := func(path string, want any) {
+		t.Helper()
+		conf, err := resolve(t, "yaml:"+path+": 1.10")
+		require.NoError(t, err)
+		got := conf.Get(path)
+		require.Equal(t, want, got, path)
+	}
+	f("receivers::prometheus_scrape::config::global::external_labels::a", "1.10")
+	f("receivers::prometheus_scrape/x::config::a", "1.10")
+	f("receivers::prometheus_scrape::lane", 1.1)
+	f("receivers::prometheus::config::a", 1.1)
+	f("receivers::ebpf_profile::targets::static_configs", "1.10")
+	f("receivers::ebpf_profile::off_cpu", 1.1)
+	f("exporters::prometheus_wal/a::write_relabel_configs", "1.10")
+	f("exporters::prometheus_wal::external_labels::a", 1.1)
+	f("exporters::otlp::a", 1.1)
+	f("service::a", 1.1)
+
+	conf, err := resolve(t, "yaml:receivers: {pprof_scrape: {scrape_configs: [{sample_rate: 1.10, basic_auth: {password: 0123}, static_configs: [{labels: {a: 1.10}}]}]}}")
+	require.NoError(t, err)
+	require.Equal(t, []any{map[string]any{
+		"sample_rate": 1.1, "basic_auth": map[string]any{"password": "0123"},
+		"static_configs": []any{map[string]any{"labels": map[string]any{"a": "1.10"}}},
+	}}, conf.Get("receivers::pprof_scrape::scrape_configs"))
+}
+
+// Keys are what is written, everywhere.
+func TestKeys(t *testing.T) {
+	conf, err := resolve(t, "yaml:exporters: {a: {headers: {0x1F: a, 1.10: b, TRUE: c, .nan: d, ~: e, f: g}}}")
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"0x1F": "a", "1.10": "b", "TRUE": "c", ".nan": "d", "~": "e", "f": "g"}, conf.Get("exporters::a::headers"))
+}
+
+// What is merged and repeated by anchors keeps its text too, and what overrides
+// it counts.
+func TestAnchors(t *testing.T) {
+	conf, err := resolve(t, `yaml:receivers:
+  prometheus_scrape:
+    config:
+      a: &a {x: 1.10, y: 2.0, z: &z 0x1F}
+      b: {<<: *a, y: 3.0, 0x1: 1}
+      c: {<<: [{x: 01}, *a], w: *z}
+      d: [*a, *z]
+`)
+	require.NoError(t, err)
+	a := map[string]any{"x": "1.10", "y": "2.0", "z": "0x1F"}
+	require.Equal(t, map[string]any{
+		"a": a,
+		"b": map[string]any{"x": "1.10", "y": "3.0", "z": "0x1F", "0x1": 1},
+		"c": map[string]any{"x": "01", "y": "2.0", "z": "0x1F", "w": "0x1F"},
+		"d": []any{a, "0x1F"},
+	}, conf.Get("receivers::prometheus_scrape::config"))
+}
+
+// A part of a configuration can be for any field: numbers stay numbers, and
+// fields of strings get the text.
+func TestParts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "part.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("text: 0123\nnumber: 0123\nlist: [1.10]\nbool: True\n"), 0o600))
+	conf, err := resolve(t, "yaml:exporters::x: ${file:"+path+"}")
+	require.NoError(t, err)
+	sub, err := conf.Sub("exporters::x")
+	require.NoError(t, err)
+	var got struct {
+		Text   string    `mapstructure:"text"`
+		Number int       `mapstructure:"number"`
+		List   []float64 `mapstructure:"list"`
+		Bool   bool      `mapstructure:"bool"`
+	}
+	require.NoError(t, sub.Unmarshal(&got))
+	require.Equal(t, "0123", got.Text)
+	require.Equal(t, 83, got.Number)
+	require.Equal(t, []float64{1.1}, got.List)
+	require.True(t, got.Bool)
+}
+
+func TestRaw(t *testing.T) {
+	t.Setenv("ZEROS", "0123")
+	conf, err := resolve(t, "yaml:a: {top: '${env:ZEROS}', map: {x: '${env:ZEROS}'}, list: ['${env:ZEROS}'], int: 15, none: , not: '${env:NOT_SET}', all: '${yaml:{x: 0x1F\\, y: [1.0]}}'}")
+	require.NoError(t, err)
+	sub, err := conf.Sub("a")
+	require.NoError(t, err)
+	raw, err := Raw(sub)
+	require.NoError(t, err)
+	got := Text(raw).(map[string]any)
+	require.Equal(t, "0123", got["top"])
+	require.Equal(t, map[string]any{"x": "0123"}, got["map"])
+	require.Equal(t, []any{"0123"}, got["list"])
+	require.Equal(t, 15, got["int"])
+	require.Nil(t, got["none"])
+	require.Nil(t, got["not"])
+}
+
+func TestMarshal(t *testing.T) {
+	f := func(v any, want string) {
+		t.Helper()
+		out, err := Marshal(map[string]any{"k": v})
+		require.NoError(t, err)
+		require.Equal(t, "\"k\": "+want+"\n", string(out))
+	}
+	f("a", `"a"`)
+	f("1.10", "1.10")
+	f("yes", "yes")
+	f("null", `"null"`)
+	f("~", `"~"`)
+	f("", `""`)
+	f("1 # 2", `"1 # 2"`)
+	f("a: b", `"a: b"`)
+	f("2024-01-02", `"2024-01-02"`)
+	f("<<", `"<<"`)
+	f(nil, "null")
+	f(15, "15")
+	f(true, "true")
+	f(expanded(10, "012"), "012")
+	f(expanded(10, " 012 # a comment\n"), "012")
+	f(expanded(nil, ""), "null")
+	f([]any{}, "[]")
+	f(map[string]any{}, "{}")
+
+	_, err := Marshal(map[string]any{"a": []any{map[string]any{"b": 1.5}}})
+	require.EqualError(t, err, "a::0::b: was read as 1.5, which may not be what is written; quote it")
+	_, err = Marshal(map[string]any{"a": time.Date(2024, 1, 2, 0, 0, 0, 0, time.UTC)})
+	require.ErrorContains(t, err, "a: was read as 2024-01-02T00:00:00Z, which may not be what is written; quote it")
+	out, err := Marshal(map[string]any{"native_histogram_min_bucket_factor": 1.1})
+	require.NoError(t, err)
+	require.Contains(t, string(out), ": 1.1\n")
+}
+
+// Any text comes back as it was, from the YAML of Prometheus.
+func FuzzMarshal(f *testing.F) {
+	for _, s := range []string{"a", "012", "yes", "~", "", " ", "a\nb", "\t", "'\"", "\u2028\ufeff\u0085", "a: b # c", "- a", "😀", "\x00", "\xff", "!!x", "*a", "&a", "%", "@", "`", "1e3", "<<", "? a", "---", "..."} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		out, err := Marshal(map[string]any{"k": []any{s}, "x" + s: s})
+		require.NoError(t, err)
+		var got map[string]any
+		require.NoError(t, yamlv2.Unmarshal(out, &got), string(out))
+		var typed struct {
+			K []string `yaml:"k"`
+		}
+		require.NoError(t, yamlv2.Unmarshal(out, &typed), string(out))
+		require.Equal(t, []string{s}, typed.K, string(out))
+		require.Contains(t, got, "x"+s, string(out))
+	})
+}
+
+// What a client can make the error is bounded.
+func TestManyGroups(t *testing.T) {
+	_, err := resolve(t, "yaml:a: ['"+strings.Repeat("${1}", 1000)+"'"+strings.Repeat(", '${1}'", 10_000)+"]")
+	require.ErrorContains(t, err, "a::0: ${1}, ")
+	require.ErrorContains(t, err, "a::9: ${1} is")
+	require.ErrorContains(t, err, "and 9991 more of these")
+	require.Less(t, len(err.Error()), 4000)
+}
+
+func TestExplain(t *testing.T) {
+	require.NoError(t, Explain(nil))
+	other := errors.New("other")
+	require.Equal(t, other, Explain(other))
+	var cfg struct {
+		Headers map[string]string              `mapstructure:"headers"`
+		Secrets map[string]configopaque.String `mapstructure:"secrets"`
+		List    []string                       `mapstructure:"list"`
+		Name    *string                        `mapstructure:"name"`
+		Map     string                         `mapstructure:"map"`
+	}
+	conf, err := resolve(t, "yaml:{headers: {X: 1}, secrets: {Y: true}, list: [2], name: 3, map: {a: b}}")
+	require.NoError(t, err)
+	err = conf.Unmarshal(&cfg)
+	require.ErrorContains(t, Explain(err), "'headers[X]' expected type 'string', got unconvertible type 'int' (quote it")
+	require.Equal(t, 4, strings.Count(Explain(err).Error(), "quote it"), Explain(err).Error())
+	require.ErrorIs(t, Explain(err), err)
+}
