@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -113,9 +114,12 @@ var emptyConfig = sync.OnceValue(func() *promconfig.Config {
 	return empty
 })
 
+// promPlace is a place in YAML that the user has not written.
+var promPlace = regexp.MustCompile(`(?m)^(yaml: )?(unmarshal errors:\n)?\s*(line \d+: )?`)
+
 // promError keeps Prometheus' words and drops its file names and headlines.
 func promError(err error) error {
-	return errors.New(strings.TrimPrefix(err.Error(), "parsing YAML file : "))
+	return errors.New(promPlace.ReplaceAllString(strings.TrimPrefix(err.Error(), "parsing YAML file : "), ""))
 }
 
 // unsupported are the sections of a Prometheus configuration that a scraper

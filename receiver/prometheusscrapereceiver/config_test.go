@@ -106,7 +106,7 @@ func TestWrongConfigs(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	f(`config: {scrape_configs: [{static_configs: []}]}`, "job_name is empty")
-	f(`config: {scrape_configs: [{job_name: a, scrape_intervall: 5s}]}`, "field scrape_intervall not found")
+	f(`config: {scrape_configs: [{job_name: a, scrape_intervall: 5s}]}`, "'config' field scrape_intervall not found")
 	f(`config: {scrape_configs: [{job_name: a, scrape_interval: 5s, scrape_timeout: 9s}]}`, "scrape timeout greater than scrape interval")
 	f(`config: {scrape_configs: [{job_name: a}, {job_name: a}]}`, `multiple scrape configs with job name "a"`)
 	f(`config: {scrape_configs: [{job_name: a, relabel_configs: [{action: frobnicate}]}]}`, "unknown relabel action")
