@@ -78,7 +78,7 @@ func TestErrorsSayHowToWriteIt(t *testing.T) {
 	}
 	f("service: {telemetry: {logs: {encoding: 1}}}", `got unconvertible type 'int' (quote it, like "1")`)
 	f("receivers: {prometheus_scrape: {config: {scrape_configs: [{relabel_configs: [{replacement: '${1}'}]}]}}}",
-		"receivers::prometheus_scrape::config::scrape_configs::0::relabel_configs::0::replacement: ${1} is an environment variable in a collector configuration; for a group of a regular expression write $${1} (line 1)")
+		"receivers::prometheus_scrape::config::scrape_configs::0::relabel_configs::0::replacement: a collector configuration takes ${1} for an environment variable; for a group of a regular expression write $${1} (line 1)")
 }
 
 func TestProfilesGate(t *testing.T) {

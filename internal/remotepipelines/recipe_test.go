@@ -204,5 +204,5 @@ func TestHowToWriteIt(t *testing.T) {
 	require.ErrorContains(t, err, "quote it")
 	err = r.Apply(t.Context(), set{"p": simple("p", "token: '${1}'", "")}, nil)
 	fails(t, err, "p", StageParse, "receivers::unit/p::token")
-	require.ErrorContains(t, err, "receivers::unit/p::token: ${1} is an environment variable in a collector configuration; for a group of a regular expression write $${1} (line ")
+	require.ErrorContains(t, err, "receivers::unit/p::token: a collector configuration takes ${1} for an environment variable; for a group of a regular expression write $${1} (line ")
 }

@@ -60,7 +60,7 @@ func (w *walker) namedGroups(rule map[string]any, n *yaml.Node, path []string) {
 		}
 		text, _ := rule[key.Value].(string)
 		if found := references(text, isGroup); len(found) > 0 {
-			w.refuse(found, value, below(path, key.Value), " that is not set")
+			w.refuse(found, value, below(path, key.Value), ", which is not set")
 		}
 	})
 }
@@ -82,7 +82,11 @@ func (w *walker) refuse(found []string, n *yaml.Node, path []string, unset strin
 	if w.file != "" {
 		place += " of " + w.file
 	}
+	variables := "an environment variable"
+	if len(found) > 1 {
+		variables = "environment variables"
+	}
 	w.errs = append(w.errs, fmt.Errorf(
-		"%s: %s is an environment variable%s in a collector configuration; for a group of a regular expression write %s (%s)",
-		strings.Join(path, "::"), strings.Join(found, ", "), unset, strings.Join(escaped, ", "), place))
+		"%s: a collector configuration takes %s for %s%s; for a group of a regular expression write %s (%s)",
+		strings.Join(path, "::"), strings.Join(found, ", "), variables, unset, strings.Join(escaped, ", "), place))
 }

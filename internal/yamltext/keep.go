@@ -36,7 +36,7 @@ type provider struct {
 // Retrieve implements confmap.Provider.
 func (p provider) Retrieve(ctx context.Context, uri string, watch confmap.WatcherFunc) (*confmap.Retrieved, error) {
 	if name, ok := strings.CutPrefix(uri, "env:"); ok && isGroupNumber(name) {
-		return nil, fmt.Errorf("${%s} is an environment variable in a collector configuration, and cannot be one; "+
+		return nil, fmt.Errorf("a collector configuration takes ${%s} for an environment variable, which cannot have that name; "+
 			"for a group of a regular expression write $${%[1]s}", name)
 	}
 	r, err := p.Provider.Retrieve(ctx, uri, watch)

@@ -199,10 +199,57 @@ func FuzzMarshal(f *testing.F) {
 // What a client can make the error is bounded.
 func TestManyGroups(t *testing.T) {
 	_, err := resolve(t, "yaml:a: ['"+strings.Repeat("${1}", 1000)+"'"+strings.Repeat(", '${1}'", 10_000)+"]")
-	require.ErrorContains(t, err, "a::0: ${1}, ")
-	require.ErrorContains(t, err, "a::9: ${1} is")
+	require.ErrorContains(t, err, "a::0: a collector configuration takes ${1}, ")
+	require.ErrorContains(t, err, "a::9: a collector configuration takes ${1} for")
 	require.ErrorContains(t, err, "and 9991 more of these")
 	require.Less(t, len(err.Error()), 4000)
+}
+
+// Prometheus' YAML reads of a scalar, in a configuration and in a part of one,
+// what it reads of the scalar itself.
+func FuzzScalar(f *testing.F) {
+	for _, s := range []string{
+		"012345678901", "1.10", "0x1F", "1_000", "2024-01-02", "2001-12-14 21:59:43", "1e3", "0o17", "0b1", "-0b1", "yes", "on", "~", "null", ".5", "+1",
+		"-0", ".inf", ".NaN", "True", "0x", "1__0", "=", "a", "a b", "123456789012345678901234567890", "18446744073709551615", "-9223372036854775809", "007", "08",
+	} {
+		f.Add(s)
+	}
+	type fields struct {
+		Map  map[string]string `yaml:"map"`
+		List []string          `yaml:"list"`
+	}
+	f.Fuzz(func(t *testing.T, scalar string) {
+		if strings.Trim(scalar, "+-.:_=~ 0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" ||
+			strings.HasPrefix(scalar, "- ") || strings.Contains(scalar, ": ") || strings.Contains(scalar, "::") || strings.HasSuffix(scalar, ":") || strings.Trim(scalar, " ") == "-" {
+			t.Skip("may be more than a plain scalar")
+		}
+		text := "{map: {" + scalar + ": " + scalar + ", k: " + scalar + "}, list: [" + scalar + "]}"
+		var want fields
+		if err := yamlv2.Unmarshal([]byte(text), &want); err != nil {
+			t.Skip(err)
+		}
+		if _, isNull := want.Map[""]; isNull {
+			t.Skip("null is no key")
+		}
+		for place, config := range map[string]string{
+			"receivers::prometheus_scrape::config": "yaml:receivers: {prometheus_scrape: {config: " + text + "}}",
+			"part":                                 "yaml:part: " + text,
+		} {
+			conf, err := resolve(t, config)
+			if err != nil {
+				t.Skip(err) // the collector's YAML is stricter in what it takes
+			}
+			sub, err := conf.Sub(place)
+			require.NoError(t, err)
+			raw, err := Raw(sub)
+			require.NoError(t, err)
+			out, err := Marshal(raw)
+			require.NoError(t, err)
+			var got fields
+			require.NoError(t, yamlv2.Unmarshal(out, &got), string(out))
+			require.Equal(t, want, got, string(out))
+		}
+	})
 }
 
 func TestExplain(t *testing.T) {

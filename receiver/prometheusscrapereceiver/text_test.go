@@ -16,7 +16,6 @@ import (
 	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
 	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
 	yamlv2 "go.yaml.in/yaml/v2"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/invar-otel/invar/internal/yamltext"
 )
@@ -139,27 +138,6 @@ func TestTextIsKept(t *testing.T) {
 	}
 }
 
-func FuzzTextIsKept(f *testing.F) {
-	for _, s := range scalars {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, scalar string) {
-		text := "scrape_configs: [{job_name: j, static_configs: [{targets: [h], labels: {l: " + scalar + "}}]}]"
-		var n, whole yaml.Node
-		if strings.ContainsAny(scalar, "#{}[],&*!|>%@`\n\r\x00\u0085\u2028\u2029\ufeff\t\"'\\$:") || yaml.Unmarshal([]byte(scalar), &n) != nil ||
-			len(n.Content) != 1 || n.Content[0].Kind != yaml.ScalarNode || yaml.Unmarshal([]byte(under(text)), &whole) != nil {
-			t.Skip("more than a plain scalar")
-		}
-		want, err := promconfig.Load(text, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Skip(err)
-		}
-		cfg, err := resolve(t, "yaml:"+under(text))
-		require.NoError(t, err)
-		require.Equal(t, prints(t, want), prints(t, cfg.Prometheus.loaded))
-	})
-}
-
 func TestTextOfOtherFields(t *testing.T) {
 	// Numbers, booleans and durations may be written as in Prometheus too.
 	cfg, err := resolve(t, "yaml:"+under(`
@@ -256,13 +234,13 @@ func TestGroups(t *testing.T) {
 			require.ErrorContains(t, err, w)
 		}
 	}
-	f("{source_labels: [a], target_label: b, replacement: '${1}'}", "replacement: ${1} is an environment variable", "write $${1} (")
-	f("{source_labels: [a], target_label: b, replacement: '${1}:${2}'}", "${1}, ${2} is", "write $${1}, $${2} (")
-	f("{source_labels: [a], target_label: '${1}', replacement: x}", "target_label: ${1}")
+	f("{source_labels: [a], target_label: b, replacement: '${1}'}", "replacement: a collector configuration takes ${1} for an environment variable", "write $${1} (")
+	f("{source_labels: [a], target_label: b, replacement: '${1}:${2}'}", "takes ${1}, ${2} for environment variables", "write $${1}, $${2} (")
+	f("{source_labels: [a], target_label: '${1}', replacement: x}", "target_label: a collector")
 	f("{source_labels: [a], target_label: b, replacement: '$${1}:$1'}")
 	f("{source_labels: [a], target_label: b, replacement: '$$$${1}'}")
 	f("{source_labels: [a], target_label: b, replacement: '$$${1}'}", "${1}")
-	f("{source_labels: [a], regex: '(?P<host>.*):.*', target_label: b, replacement: '${host}'}", "replacement: ${host} is an environment variable that is not set", "$${host}")
+	f("{source_labels: [a], regex: '(?P<host>.*):.*', target_label: b, replacement: '${host}'}", "replacement: a collector configuration takes ${host} for an environment variable, which is not set", "$${host}")
 	f("{source_labels: [a], regex: '(?P<host>.*)', target_label: b, replacement: '$${host}'}")
 	t.Setenv("host", "x")
 	f("{source_labels: [a], regex: '(?P<host>.*)', target_label: b, replacement: '${host}'}")
