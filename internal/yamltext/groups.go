@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -30,18 +31,18 @@ func references(text string, accept func(name string) bool) (found []string) {
 
 // groups finds ${1}, which Prometheus has for the group of a regular expression,
 // and which no environment variable is called.
-func (w *walker) groups(text string, n *yaml.Node, path []string) {
+func (w *walker) groups(text string, n *yaml.Node) {
 	if !w.names {
 		return
 	}
 	if found := references(text, isGroupNumber); len(found) > 0 {
-		w.refuse(found, n, path, "")
+		w.refuse(found, n, w.path, "")
 	}
 }
 
 // namedGroups finds, in a relabelling rule, ${name} of a group of that name, if
 // no environment variable has it.
-func (w *walker) namedGroups(rule map[string]any, n *yaml.Node, path []string) {
+func (w *walker) namedGroups(rule map[string]any, n *yaml.Node) {
 	expression, ok := rule["regex"].(string)
 	if !ok || !w.names {
 		return
@@ -60,7 +61,7 @@ func (w *walker) namedGroups(rule map[string]any, n *yaml.Node, path []string) {
 		}
 		text, _ := rule[key.Value].(string)
 		if found := references(text, isGroup); len(found) > 0 {
-			w.refuse(found, value, below(path, key.Value), ", which is not set")
+			w.refuse(found, value, append(slices.Clone(w.path), key.Value), ", which is not set")
 		}
 	})
 }

@@ -73,7 +73,7 @@ func keep(r *confmap.Retrieved, uri string, names bool) error {
 	if path, ok := strings.CutPrefix(uri, "file:"); ok {
 		w.file = path
 	}
-	w.value(raw, doc.Content[0], nil)
+	w.value(raw, doc.Content[0])
 	if more := w.refused - maxRefused; more > 0 {
 		w.errs = append(w.errs, fmt.Errorf("and %d more of these", more))
 	}

@@ -76,7 +76,8 @@ func Text(v any) any {
 // fields of strings and for others. A value whose text cannot be known is an
 // error that says to quote it.
 func Marshal(v any) ([]byte, error) {
-	n, err := node(Text(v), nil)
+	var w writer
+	n, err := w.node(Text(v))
 	if err != nil {
 		return nil, err
 	}
@@ -87,29 +88,35 @@ func Marshal(v any) ([]byte, error) {
 // point.
 var floats = []string{"native_histogram_min_bucket_factor", "sampling_fraction"}
 
-func node(v any, path []string) (*yaml.Node, error) {
-	plain := func(text string) (*yaml.Node, error) { return &yaml.Node{Kind: yaml.ScalarNode, Value: text}, nil }
+// writer makes the YAML of a value.
+type writer struct {
+	path []string // to where it is
+}
+
+// below is node for what has a key where the writer is.
+func (w *writer) below(key string, v any) (*yaml.Node, error) {
+	w.path = append(w.path, key)
+	n, err := w.node(v)
+	w.path = w.path[:len(w.path)-1]
+	return n, err
+}
+
+func (w *writer) node(v any) (*yaml.Node, error) {
 	switch v := v.(type) {
 	case map[string]any:
-		n := &yaml.Node{Kind: yaml.MappingNode}
+		n := &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle} // indented, it grows with the square of its depth
 		for _, key := range slices.Sorted(maps.Keys(v)) {
-			value, err := node(v[key], below(path, key))
+			value, err := w.below(key, v[key])
 			if err != nil {
 				return nil, err
 			}
 			n.Content = append(n.Content, text(key), value)
 		}
 		return n, nil
-	case []map[string]any:
-		list := make([]any, len(v))
-		for i := range v {
-			list[i] = v[i]
-		}
-		return node(list, path)
 	case []any:
-		n := &yaml.Node{Kind: yaml.SequenceNode}
+		n := &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
 		for i := range v {
-			value, err := node(v[i], below(path, strconv.Itoa(i)))
+			value, err := w.below(strconv.Itoa(i), v[i])
 			if err != nil {
 				return nil, err
 			}
@@ -119,25 +126,28 @@ func node(v any, path []string) (*yaml.Node, error) {
 	case string:
 		return text(v), nil
 	case nil:
-		return plain("null")
+		return plain("null"), nil
 	case float64:
-		if len(path) > 0 && slices.Contains(floats, path[len(path)-1]) {
-			return plain(strconv.FormatFloat(v, 'g', -1, 64))
+		if len(w.path) > 0 && slices.Contains(floats, w.path[len(w.path)-1]) {
+			return plain(strconv.FormatFloat(v, 'g', -1, 64)), nil
 		}
-		return nil, unknown(path, strconv.FormatFloat(v, 'g', -1, 64))
+		return nil, w.unknown(strconv.FormatFloat(v, 'g', -1, 64))
 	case time.Time:
-		return nil, unknown(path, v.Format(time.RFC3339Nano))
+		return nil, w.unknown(v.Format(time.RFC3339Nano))
 	}
 	n := new(yaml.Node)
 	if err := n.Encode(v); err != nil {
-		return nil, fmt.Errorf("%s: %w", strings.Join(path, "::"), err)
+		return nil, fmt.Errorf("%s: %w", strings.Join(w.path, "::"), err)
 	}
 	return n, nil
 }
 
-func unknown(path []string, value string) error {
-	return fmt.Errorf("%s: was read as %s, which may not be what is written; quote it", strings.Join(path, "::"), value)
+func (w *writer) unknown(value string) error {
+	return fmt.Errorf("%s: was read as %s, which may not be what is written; quote it", strings.Join(w.path, "::"), value)
 }
+
+// plain is a scalar without quotes.
+func plain(text string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: text} }
 
 // text is a string, written so that Prometheus reads it as if it had no quotes:
 // "100" fits into a field of a number too.
@@ -148,13 +158,14 @@ func text(s string) *yaml.Node {
 		n.SetString(s) // as !!binary
 		return n
 	case isNumberOrBool(s):
-		return &yaml.Node{Kind: yaml.ScalarNode, Value: s}
+		return plain(s)
 	}
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Value: s}
 }
 
-// mayBeNumber keeps what has a meaning in YAML away from its parser.
-var mayBeNumber = regexp.MustCompile(`^[-+.0-9A-Za-z][-+._0-9A-Za-z]{0,63}$`)
+// mayBeNumber keeps most texts away from the parser, and all that have another
+// meaning in YAML.
+var mayBeNumber = regexp.MustCompile(`^(?:[-+.0-9][-+._0-9A-Za-z]{0,63}|(?i:y|n|yes|no|on|off|true|false))$`)
 
 // isNumberOrBool reports whether Prometheus' YAML has another value than a
 // string, and not null, for a text without quotes.

@@ -2,7 +2,6 @@ package yamltext
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,57 +15,63 @@ type walker struct {
 	names bool   // ${X} is an environment variable
 	file  string // that it is from; "" if from none
 
+	path    []string // to where it is
 	errs    []error
 	refused int // places, of which errs has the first
 }
 
 // value returns what is to be in the place of raw, which was parsed from n. Maps
 // and lists are changed in place.
-func (w *walker) value(raw any, n *yaml.Node, path []string) any {
+func (w *walker) value(raw any, n *yaml.Node) any {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
 	switch raw := raw.(type) {
 	case map[string]any:
 		if n.Kind == yaml.MappingNode {
-			w.mapping(raw, n, path)
+			w.mapping(raw, n)
 		}
 		return raw
 	case map[any]any:
 		if n.Kind == yaml.MappingNode {
-			return w.mappingOf(raw, n, path)
+			return w.mappingOf(raw, n)
 		}
 		return raw
 	case []any:
 		if n.Kind == yaml.SequenceNode && len(n.Content) == len(raw) {
 			for i := range raw {
-				raw[i] = w.value(raw[i], n.Content[i], below(path, strconv.Itoa(i)))
+				raw[i] = w.below(strconv.Itoa(i), raw[i], n.Content[i])
 			}
 		}
 		return raw
 	case string:
-		w.groups(raw, n, path)
+		w.groups(raw, n)
 		return raw
 	default:
-		return w.scalar(raw, n, path)
+		return w.scalar(raw, n)
 	}
 }
 
-func below(path []string, key string) []string {
-	return append(slices.Clip(path), strings.Split(key, "::")...)
+// below is value for what has a key where the walker is.
+func (w *walker) below(key string, raw any, n *yaml.Node) any {
+	here := len(w.path)
+	w.path = append(w.path, strings.Split(key, "::")...)
+	v := w.value(raw, n)
+	w.path = w.path[:here]
+	return v
 }
 
-func (w *walker) mapping(raw map[string]any, n *yaml.Node, path []string) {
+func (w *walker) mapping(raw map[string]any, n *yaml.Node) {
 	pairs(n, func(key, value *yaml.Node) {
 		if v, ok := raw[key.Value]; ok {
-			raw[key.Value] = w.value(v, value, below(path, key.Value))
+			raw[key.Value] = w.below(key.Value, v, value)
 		}
 	})
-	w.namedGroups(raw, n, path)
+	w.namedGroups(raw, n)
 }
 
 // mappingOf makes a map with the keys as they are written.
-func (w *walker) mappingOf(raw map[any]any, n *yaml.Node, path []string) map[string]any {
+func (w *walker) mappingOf(raw map[any]any, n *yaml.Node) map[string]any {
 	out := make(map[string]any, len(raw))
 	type entry struct{ key, value any }
 	rest := make(map[string]entry, len(raw)) // in raw, NaN is not found
@@ -80,7 +85,7 @@ func (w *walker) mappingOf(raw map[any]any, n *yaml.Node, path []string) map[str
 		}
 		if e, ok := rest[typed(k)]; ok {
 			delete(rest, typed(k))
-			out[key.Value] = w.value(e.value, value, below(path, key.Value))
+			out[key.Value] = w.below(key.Value, e.value, value)
 		}
 	})
 	for _, e := range rest {
@@ -132,8 +137,8 @@ func pairs(n *yaml.Node, f func(key, value *yaml.Node)) {
 	visit(n, 0)
 }
 
-func (w *walker) scalar(raw any, n *yaml.Node, path []string) any {
-	if n.Kind != yaml.ScalarNode || isCanonical(raw, n.Value) || w.root && !inSection(path) {
+func (w *walker) scalar(raw any, n *yaml.Node) any {
+	if n.Kind != yaml.ScalarNode || isCanonical(raw, n.Value) || w.root && !inSection(w.path) {
 		return raw
 	}
 	var v any

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -147,7 +148,7 @@ func TestMarshal(t *testing.T) {
 		t.Helper()
 		out, err := Marshal(map[string]any{"k": v})
 		require.NoError(t, err)
-		require.Equal(t, "\"k\": "+want+"\n", string(out))
+		require.Equal(t, "{\"k\": "+want+"}\n", string(out))
 	}
 	f("a", `"a"`)
 	f("1.10", "1.10")
@@ -174,7 +175,7 @@ func TestMarshal(t *testing.T) {
 	require.ErrorContains(t, err, "a: was read as 2024-01-02T00:00:00Z, which may not be what is written; quote it")
 	out, err := Marshal(map[string]any{"native_histogram_min_bucket_factor": 1.1})
 	require.NoError(t, err)
-	require.Contains(t, string(out), ": 1.1\n")
+	require.Contains(t, string(out), ": 1.1}\n")
 }
 
 // Any text comes back as it was, from the YAML of Prometheus.
@@ -250,6 +251,27 @@ func FuzzScalar(f *testing.F) {
 			require.Equal(t, want, got, string(out))
 		}
 	})
+}
+
+// What is nested deeply costs no more than what is in it.
+func TestDepth(t *testing.T) {
+	const depth = 3000
+	text := "receivers: {prometheus_scrape: {config: " + strings.Repeat("{a: ", depth) + "1.10" + strings.Repeat("}", depth) + "}}"
+	allocated := func(f func()) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	r, err := confmap.NewRetrievedFromYAML([]byte(text))
+	require.NoError(t, err)
+	require.Less(t, allocated(func() { err = keep(r, "", true) }), uint64(8<<20))
+	require.NoError(t, err)
+	raw, err := r.AsRaw()
+	require.NoError(t, err)
+	require.Less(t, allocated(func() { _, err = Marshal(raw) }), uint64(8<<20))
+	require.NoError(t, err)
 }
 
 func TestExplain(t *testing.T) {

@@ -1,6 +1,7 @@
 package nativescrape
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -275,15 +276,24 @@ func newTarget(t testing.TB, sink storage.AppendableV2) *target {
 func BenchmarkAppend(b *testing.B) {
 	const n = 2000
 	body := exposition(n)
-	for _, c := range []struct{ name, contentType string }{{"text", "text/plain"}, {"parsed", "application/openmetrics-text"}} {
+	// One series in the middle is another one in every scrape.
+	other := bytes.Replace(body, []byte("f20_total{method=\"GET\""), []byte("f20_total{method=\"PUT\""), 1)
+	for _, c := range []struct{ name, contentType string }{{"text", "text/plain"}, {"changing", "text/plain"}, {"parsed", "application/openmetrics-text"}} {
 		b.Run(c.name, func(b *testing.B) {
 			t := newTarget(b, &discard{})
-			text := body
-			if c.name == "parsed" {
-				text = append(text[:len(text):len(text)], "# EOF\n"...)
+			bodies := [2][]byte{body, body}
+			switch c.name {
+			case "changing":
+				bodies[1] = other
+			case "parsed":
+				bodies[0] = append(body[:len(body):len(body)], "# EOF\n"...)
+				bodies[1] = bodies[0]
 			}
+			text := make([]byte, 0, len(bodies[0])+1)
+			i := 0
 			b.ReportAllocs()
 			for b.Loop() {
+				text, i = append(text[:0], bodies[i%2]...), i+1 // a scrape writes into its body
 				s := t.newScrape(context.Background(), model.Time(1000).Time())
 				if err := s.append(text, c.contentType); err != nil && !errors.Is(err, io.EOF) {
 					b.Fatal(err)
