@@ -48,17 +48,31 @@ func inSection(path []string) bool {
 	return false
 }
 
-// isRoot reports whether a document is a configuration and not a part of one.
+// isRoot reports whether a document is a configuration and not a part of one: it
+// has a section of one, which is not a mere word.
 func isRoot(raw any) bool {
 	m, ok := raw.(map[string]any)
 	if !ok {
 		return false
 	}
-	for key := range m {
-		head, _, _ := strings.Cut(key, "::")
+	for key, value := range m {
+		head, _, nested := strings.Cut(key, "::")
 		switch head {
 		case "receivers", "processors", "exporters", "connectors", "extensions", "service":
+		default:
+			continue
+		}
+		switch value := value.(type) {
+		case nil, map[string]any, map[any]any:
 			return true
+		case string:
+			if nested || strings.HasPrefix(value, "${") {
+				return true
+			}
+		default:
+			if nested {
+				return true
+			}
 		}
 	}
 	return false

@@ -124,6 +124,16 @@ func TestParts(t *testing.T) {
 	require.Equal(t, 83, got.Number)
 	require.Equal(t, []float64{1.1}, got.List)
 	require.True(t, got.Bool)
+
+	// Labels may be called like sections.
+	require.NoError(t, os.WriteFile(path, []byte("service: 012\nreceivers: 0x1F\n"), 0o600))
+	conf, err = resolve(t, "yaml:exporters::x: ${file:"+path+"}")
+	require.NoError(t, err)
+	sub, err = conf.Sub("exporters::x")
+	require.NoError(t, err)
+	var labels map[string]string
+	require.NoError(t, sub.Unmarshal(&labels))
+	require.Equal(t, map[string]string{"service": "012", "receivers": "0x1F"}, labels)
 }
 
 func TestRaw(t *testing.T) {
