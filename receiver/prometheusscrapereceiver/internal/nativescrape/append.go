@@ -169,8 +169,9 @@ func (s *scrape) appendParsed(b []byte, contentType string) error {
 		return err
 	}
 	s.parser = p
+	next := s.nextOf(p)
 	for {
-		entry, err := p.Next()
+		entry, err := next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -288,7 +289,7 @@ func (s *scrape) resolve() (drop bool, err error) {
 func (s *scrape) send(e *entry, x line, known bool) error {
 	opts := storage.AOptions{Exemplars: s.readExemplars(e)}
 	if s.parsing.OpenMetricsSkipSTSeries {
-		e.start = s.parser.StartTimestamp()
+		e.start = startTimestamp(s.parser)
 	}
 	if f := s.families.last; f != nil && !s.labels.IsEmpty() && f.has(s.labels.Get(model.MetricNameLabel)) {
 		opts.MetricFamilyName, opts.Metadata = f.name, f.Metadata

@@ -71,6 +71,8 @@ func FuzzAppend(f *testing.F) {
 		},
 		// Prometheus' parser never ends looking ahead in this one.
 		{"# TYPE h histogram\n# EOF\n", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"2\"} 1 # { 1 2\nh_count 1\n# EOF\n"},
+		// And panics in this one.
+		{"# TYPE long_name counter\n# EOF\n", "# TYPE long_name counter\na 1\nlong_name_total 1\nlong_name_created 2\n# EOF\n"},
 		{"# TYPE a info\na_info 1\n# EOF\n", "# TYPE a info\na_info 1\na_info{x=\"y\"} 1\n"},
 	} {
 		f.Add(s[0], s[1], true)
@@ -232,7 +234,7 @@ func parse(t *testing.T, body, contentType string) (out reading) {
 			if f := families.last; f != nil && f.has(ls.Get(model.MetricNameLabel)) {
 				opts.MetricFamilyName, opts.Metadata = f.name, f.Metadata
 			}
-			_, err := app.Append(0, ls, p.StartTimestamp(), at, v, nil, nil, opts)
+			_, err := app.Append(0, ls, startTimestamp(p), at, v, nil, nil, opts)
 			require.NoError(t, err)
 		}
 	}
@@ -301,6 +303,25 @@ func BenchmarkAppend(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/sample")
 		})
+	}
+}
+
+// No exposition ends the process, nor does it hold a scrape for ever.
+func TestMalformedOpenMetrics(t *testing.T) {
+	for _, body := range []string{
+		"# TYPE long_name counter\na 1\n# EOF\n",
+		"# TYPE long_name histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"+Inf\"} 1\na_count 1\na_sum 1\nb 1\n# EOF\n",
+		"# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"2\"} 1 # { 1 2\nh_count 1\n# EOF\n",
+		"# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {} 1 2\nh_bucket{le=\"2\"} 1 # {} x\nh_count 1\n# EOF\n",
+	} {
+		for _, nhcb := range []bool{false, true} {
+			for _, starts := range []bool{false, true} {
+				x := newTarget(t, newRecorder())
+				x.parsing.ConvertClassicHistogramsToNHCB, x.parsing.OpenMetricsSkipSTSeries = nhcb, starts
+				s := x.newScrape(context.Background(), fuzzTime)
+				_ = s.append([]byte(body), "application/openmetrics-text")
+			}
+		}
 	}
 }
 

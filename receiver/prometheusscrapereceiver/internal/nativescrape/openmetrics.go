@@ -3,6 +3,7 @@ package nativescrape
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/prometheus/prometheus/model/textparse"
@@ -32,5 +33,33 @@ func (t *target) checkExemplars(body []byte, contentType string) error {
 		case err != nil:
 			return err
 		}
+	}
+}
+
+// startTimestamp returns the start timestamp of the sample at hand, 0 if there
+// is none. Prometheus' parser panics where the name of a sample is shorter than
+// that of the family declared last, which then is not its family.
+func startTimestamp(p textparse.Parser) (st int64) {
+	defer func() {
+		if recover() != nil {
+			st = 0
+		}
+	}()
+	return p.StartTimestamp()
+}
+
+// nextOf returns how to step through an exposition. A parser that makes custom
+// buckets of classic histograms looks for start timestamps by itself.
+func (t *target) nextOf(p textparse.Parser) func() (textparse.Entry, error) {
+	if !t.parsing.ConvertClassicHistogramsToNHCB {
+		return p.Next
+	}
+	return func() (e textparse.Entry, err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				err = fmt.Errorf("malformed exposition: %v", v)
+			}
+		}()
+		return p.Next()
 	}
 }
