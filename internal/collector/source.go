@@ -176,11 +176,7 @@ func (replayingProvider) Shutdown(context.Context) error { return nil }
 // them. Fmt prints maps in the order of their keys.
 func hash(conf *confmap.Conf) string {
 	h := sha256.New()
-	m, err := yamltext.Raw(conf)
-	if err != nil {
-		m = conf.ToStringMap()
-	}
-	_, _ = fmt.Fprintf(h, "%#v", m)
+	_, _ = fmt.Fprintf(h, "%#v", yamltext.Raw(conf))
 	return hex.EncodeToString(h.Sum(nil))
 }
 

@@ -3,6 +3,8 @@ package confinement
 import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/xconfmap"
+
+	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // Canonical returns a resolved configuration in which every ${…} that became a
@@ -11,44 +13,12 @@ import (
 // twice. What is left with two readings is a single value, such as a number. conf
 // is only read.
 func Canonical(conf *confmap.Conf) *confmap.Conf {
-	m, _ := canonicalValue(xconfmap.ToStringMapRaw(conf)).(map[string]any)
-	return confmap.NewFromStringMap(m)
+	return confmap.NewFromStringMap(yamltext.Raw(conf))
 }
 
 // Readings returns a configuration for CheckResolved, with both readings of each
 // expanded ${…}. What conf decodes to is among them.
 func Readings(conf *confmap.Conf) map[string]any { return xconfmap.ToStringMapRaw(conf) }
-
-func canonicalValue(value any) any {
-	switch v := value.(type) {
-	case map[string]any:
-		if v == nil {
-			return v
-		}
-		out := make(map[string]any, len(v))
-		for name, inner := range v {
-			out[name] = canonicalValue(inner)
-		}
-		return out
-	case []any:
-		if v == nil {
-			return v
-		}
-		out := make([]any, len(v))
-		for i, inner := range v {
-			out[i] = canonicalValue(inner)
-		}
-		return out
-	case xconfmap.ExpandedValue:
-		switch inner := parsed(v).(type) {
-		case map[string]any, []any, map[any]any, string:
-			return canonicalValue(inner)
-		default:
-			return xconfmap.ExpandedValue{Value: inner, Original: v.Original}
-		}
-	}
-	return value
-}
 
 // parsed returns what YAML takes an expanded ${…} for, and other values as they
 // are.

@@ -55,10 +55,7 @@ func Owns(key string) bool {
 
 // Unmarshal implements confmap.Unmarshaler. Every error names its key.
 func (j *Job) Unmarshal(conf *confmap.Conf) error {
-	m, err := yamltext.Raw(conf)
-	if err != nil {
-		return err
-	}
+	m := yamltext.Raw(conf)
 	var errs []error
 	var read Job
 	for _, key := range slices.Sorted(maps.Keys(m)) {

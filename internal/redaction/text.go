@@ -91,9 +91,10 @@ func maskUserinfo(info string) string {
 	return user + ":" + Mask
 }
 
-// reference is ${…}, without a default: that would be a value.
+// reference is ${…}, of a variable or of a group of a regular expression, without a
+// default: that would be a value.
 var (
-	reference = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*|env:[A-Za-z_][A-Za-z0-9_]*|file:[^${}]+)\}`)
+	reference = regexp.MustCompile(`\$\{([A-Za-z0-9_]+|env:[A-Za-z_][A-Za-z0-9_]*|file:[^${}]+)\}`)
 	// withDefault is one that has one.
 	withDefault = regexp.MustCompile(`^\$\{((?:env:)?[A-Za-z_][A-Za-z0-9_]*):-[^${}]*\}$`)
 	// scheme is what may stand before a reference: it is no secret.

@@ -10,35 +10,12 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/xconfmap"
 	yamlv2 "go.yaml.in/yaml/v2"
 	"go.yaml.in/yaml/v3"
 )
 
-// Raw returns the map of a configuration with the texts that are known of its
-// values, for Marshal and Text. Other functions take it for a map with values of
-// a type that they don't know.
-func Raw(conf *confmap.Conf) (map[string]any, error) {
-	var m map[string]any
-	if err := conf.Unmarshal(&m); err != nil {
-		return nil, err
-	}
-	// Beneath the first level they are there. At it, fields of strings have them;
-	// that values without text don't fit into those is no matter.
-	texts := map[string]string{}
-	_ = conf.Unmarshal(&texts)
-	for key, value := range m {
-		switch value.(type) {
-		case bool, int, int64, uint64, float64, time.Time:
-			if text, ok := texts[key]; ok {
-				m[key] = expanded(value, text)
-			}
-		}
-	}
-	return m, nil
-}
-
-// Text returns what is left of a part of Raw when texts take the place of values.
+// Text returns a part of Raw with the texts of values in their places.
 func Text(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -54,15 +31,13 @@ func Text(v any) any {
 		}
 		return out
 	}
-	value, text, ok := split(v)
+	expanded, ok := v.(xconfmap.ExpandedValue)
 	if !ok {
 		return v
 	}
-	switch value := value.(type) {
-	case map[string]any, []any:
-		return Text(value)
-	case nil, string:
-		return value
+	text := expanded.Original
+	if expanded.Value == nil {
+		return nil
 	}
 	var doc yaml.Node // without spaces and comments around
 	if yaml.Unmarshal([]byte(text), &doc) == nil && len(doc.Content) == 1 && doc.Content[0].Kind == yaml.ScalarNode {
@@ -71,7 +46,7 @@ func Text(v any) any {
 	return text
 }
 
-// Marshal writes a part of a configuration, of Raw or not, as YAML for
+// Marshal writes a part of a configuration, raw or not, as YAML for
 // Prometheus: what was text in the configuration is the same text there, for
 // fields of strings and for others. A value whose text cannot be known is an
 // error that says to quote it.

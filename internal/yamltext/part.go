@@ -21,11 +21,7 @@ func Parts(maps ...map[string]any) []Part {
 
 // Unmarshal implements confmap.Unmarshaler.
 func (p *Part) Unmarshal(conf *confmap.Conf) error {
-	raw, err := Raw(conf)
-	if err != nil {
-		return err
-	}
-	p.m, _ = Text(raw).(map[string]any)
+	p.m, _ = Text(Raw(conf)).(map[string]any)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/collector/confmap/xconfmap"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -148,7 +149,7 @@ func (w *walker) scalar(raw any, n *yaml.Node) any {
 	if w.root {
 		return n.Value
 	}
-	return expanded(raw, n.Value)
+	return xconfmap.ExpandedValue{Value: raw, Original: n.Value}
 }
 
 // typed tells scalars apart as YAML does; NaN is one, unlike in Go.

@@ -99,11 +99,7 @@ type plainScrapeConfig ScrapeConfig
 func (c *ScrapeConfig) Unmarshal(conf *confmap.Conf) error {
 	*c = defaultScrapeConfig()
 	ours, client, targets := map[string]any{}, map[string]any{}, map[string]any{}
-	raw, err := yamltext.Raw(conf)
-	if err != nil {
-		return err
-	}
-	for key, value := range raw {
+	for key, value := range yamltext.Raw(conf) {
 		switch {
 		case promdiscovery.Owns(key):
 			targets[key] = value

@@ -59,10 +59,7 @@ type PromConfig struct {
 
 // Unmarshal implements confmap.Unmarshaler.
 func (c *PromConfig) Unmarshal(conf *confmap.Conf) error {
-	m, err := yamltext.Raw(conf)
-	if err != nil {
-		return err
-	}
+	m := yamltext.Raw(conf)
 	if len(m) == 0 {
 		return nil
 	}
