@@ -153,7 +153,7 @@ func collect(s setting, t reflect.Type, within []reflect.Type, add func(setting)
 		if len(s.path) > 0 {
 			add(s)
 		}
-		s.path = append(s.path[:len(s.path):len(s.path)], "*")
+		s.path = slices.Concat(s.path, []string{"*"})
 		collect(below(func(v any) any { return map[string]any{"x": v} }), t.Elem(), within, add)
 	case t.Kind() == reflect.Struct && strings.HasPrefix(t.Name(), "Optional["):
 		inner, _ := t.FieldByName("value")
@@ -179,7 +179,7 @@ func collect(s setting, t reflect.Type, within []reflect.Type, add func(setting)
 			one := s
 			outer := s.set
 			one.set = func(v any) map[string]any { return outer(map[string]any{name: v}) }
-			one.path = append(s.path[:len(s.path):len(s.path)], name)
+			one.path = slices.Concat(s.path, []string{name})
 			collect(one, field.Type, within, add)
 		}
 	case len(s.path) > 0: // a number or a switch

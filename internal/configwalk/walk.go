@@ -112,12 +112,11 @@ func (w walker) fields(v reflect.Value, path Path, depth int) {
 		if !field.IsExported() && !field.Anonymous {
 			continue
 		}
-		name, inline := Tag(field)
-		at := path
-		if !inline {
-			at = append(path, Key{Name: name})
+		if name, inline := Tag(field); inline {
+			w.walk(v.Field(i), path, depth+1)
+		} else {
+			w.walk(v.Field(i), append(path, Key{Name: name}), depth+1)
 		}
-		w.walk(v.Field(i), at, depth+1)
 	}
 }
 
