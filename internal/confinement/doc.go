@@ -7,8 +7,10 @@
 //	  │                 parts, files, environment, expressions that read it
 //	  ▼
 //	confmap.Resolver    with ProviderFactories alone
-//	  │ CheckResolved   the same again after expansion, and the addresses that
-//	  ▼                 the decoded configurations listen on
+//	  │ Canonical       one reading of what became a map or list; this, and
+//	  ▼                 nothing else, is decoded
+//	  │ CheckResolved   all Readings of the same again after expansion; and what
+//	  ▼                 was decoded, with defaults and addresses to listen on
 //	components run
 //	  │ ListenersNow    before and after the start: New tells what listens that
 //	  ▼                 the configuration did not say
