@@ -20,6 +20,8 @@ const (
 	maxDepth = 64
 	// maxRemembered bounds what is kept of findings to tell each once.
 	maxRemembered = 1000
+	// maxForms bounds how often an address is unescaped.
+	maxForms = 5
 	// maxFindings bounds an error's length: a fleet server shows it to people.
 	maxFindings = 20
 )
@@ -46,8 +48,8 @@ const expressionStart = "EXPR("
 
 var (
 	// unixAddress finds a Unix socket in an address. gRPC takes it behind other
-	// schemes too, as in passthrough:///unix:///run/x.
-	unixAddress = regexp.MustCompile(`(?i)(?:^|[/:@,])(unix|unix-abstract|unixgram|unixpacket|npipe|vsock):(.*)$`)
+	// schemes too, as in passthrough:///unix:///run/x. Clients trim spaces.
+	unixAddress = regexp.MustCompile(`(?is)(?:^|[/:@,])\s*(unix|unix-abstract|unixgram|unixpacket|npipe|vsock):\s*(.*?)\s*$`)
 	// readsEnv finds ways of a log operator's expression to the environment:
 	// env("X"), the variable behind it, and all variables as a map. A member or
 	// key of that name, as in attributes.env or attributes["env"], is none.
@@ -380,10 +382,16 @@ func (c *checker) socket(path, text string) {
 	}
 }
 
-// forms are a text as it is and as a URL's path or an address list is read.
+// forms are a text as it is and as a URL's path or an address list is read, by
+// one reader after the other.
 func forms(text string) []string {
 	all := []string{text}
-	if decoded, err := url.PathUnescape(text); err == nil && decoded != text {
+	for len(all) < maxForms {
+		decoded, err := url.PathUnescape(text)
+		if err != nil || decoded == text {
+			break
+		}
+		text = decoded
 		all = append(all, decoded)
 	}
 	return all
