@@ -62,7 +62,7 @@ func Connected(local, remote netip.AddrPort) (bool, error) {
 func connectedIn(proc string, local, remote netip.AddrPort) (bool, error) {
 	local = netip.AddrPortFrom(local.Addr().Unmap().WithZone(""), local.Port())
 	remote = netip.AddrPortFrom(remote.Addr().Unmap().WithZone(""), remote.Port())
-	inode := ""
+	inode, listed := "", false
 	for _, table := range []string{"tcp", "tcp6"} {
 		file, err := os.Open(filepath.Join(proc, "net", table))
 		if errors.Is(err, fs.ErrNotExist) && table == "tcp6" {
@@ -71,14 +71,18 @@ func connectedIn(proc string, local, remote netip.AddrPort) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("list sockets of the host: %w", err)
 		}
-		found, err := connection(file, remote, local)
+		other, this, err := connection(file, remote, local)
 		_ = file.Close()
 		if err != nil {
 			return false, fmt.Errorf("read %s: %w", file.Name(), err)
 		}
-		if found != "" {
-			inode = found
+		listed = listed || this
+		if other != "" {
+			inode = other
 		}
+	}
+	if !listed { // as where a sandbox has a table of its own
+		return false, errNotListed
 	}
 	if inode == "" || inode == "0" {
 		if inode == "0" || isOfThisHost(remote.Addr()) {
@@ -93,9 +97,12 @@ func connectedIn(proc string, local, remote netip.AddrPort) (bool, error) {
 	return inodes[inode], nil
 }
 
+var errNotListed = errors.New("the kernel does not list the connection")
+
 // connection returns the inode of the socket with these addresses in one table of
-// /proc/net: "" if there is none, "0" if nobody has it any more.
-func connection(r io.Reader, local, remote netip.AddrPort) (string, error) {
+// /proc/net: "" if there is none, "0" if nobody has it any more. It also reports
+// whether the connection's other socket is there.
+func connection(r io.Reader, local, remote netip.AddrPort) (inode string, other bool, err error) {
 	lines := bufio.NewScanner(r)
 	for first := true; lines.Scan(); first = false {
 		fields := strings.Fields(lines.Text())
@@ -104,20 +111,23 @@ func connection(r io.Reader, local, remote netip.AddrPort) (string, error) {
 		}
 		here, err := parseAddress(fields[1])
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
-		if here != local {
+		if here != local && here != remote {
 			continue
 		}
 		there, err := parseAddress(fields[2])
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
-		if there == remote {
-			return fields[9], nil
+		switch {
+		case here == local && there == remote:
+			inode = fields[9]
+		case here == remote && there == local:
+			other = true
 		}
 	}
-	return "", lines.Err()
+	return inode, other, lines.Err()
 }
 
 // isOfThisHost reports whether an address is of one of the host's interfaces. It is

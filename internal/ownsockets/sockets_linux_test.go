@@ -3,7 +3,9 @@ package ownsockets
 import (
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -78,9 +80,8 @@ func TestConnected(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, own)
 
-		own, err = Connected(local, netip.MustParseAddrPort("192.0.2.1:80")) // another host
-		require.NoError(t, err)
-		require.False(t, own)
+		_, err = Connected(local, netip.MustParseAddrPort("192.0.2.1:80"))
+		require.ErrorIs(t, err, errNotListed)
 
 		require.NoError(t, client.Close())
 		require.Eventually(t, func() bool {
@@ -115,6 +116,23 @@ func TestConnectedToAnother(t *testing.T) {
 	own, err := Connected(netip.MustParseAddrPort(server.LocalAddr().String()), netip.MustParseAddrPort(server.RemoteAddr().String()))
 	require.NoError(t, err)
 	require.False(t, own)
+}
+
+func TestConnectedToAnotherHost(t *testing.T) {
+	proc := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(proc, "net"), 0o700))
+	require.NoError(t, os.Mkdir(filepath.Join(proc, "fd"), 0o700))
+	f := func(lines string, wantErr error) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(filepath.Join(proc, "net", "tcp"), []byte("header\n"+lines), 0o600))
+		own, err := connectedIn(proc, netip.MustParseAddrPort("10.0.0.5:4317"), netip.MustParseAddrPort("192.0.2.1:80"))
+		require.ErrorIs(t, err, wantErr)
+		require.False(t, own)
+	}
+	const rest = " 00000000:00000000 00:00000000 00000000     0        0 7 1\n"
+	f("   0: 0500000A:10DD 010200C0:0050 01"+rest, nil)
+	f("   0: 0500000A:10DD 020200C0:0050 01"+rest, errNotListed)
+	f("", errNotListed)
 }
 
 func TestListeningFailsWithoutProc(t *testing.T) {
