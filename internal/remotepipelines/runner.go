@@ -2,7 +2,7 @@
 // a collector service of its own inside this process.
 //
 //	remoteconf.Set
-//	   │ read: YAML ▶ restrictions ▶ ${…} ▶ decode ▶ validate     nothing of this
+//	   │ read: size ▶ restrictions ▶ ${…} ▶ decode ▶ validate     nothing of this
 //	   │ dryRun: make the components, with no telemetry           changes what runs
 //	   ▼
 //	switchover: start the new services beside the old ones (where both need the
