@@ -352,13 +352,13 @@ func TestBudget(t *testing.T) {
 		}
 		return err
 	}
-	for name, data := range hostile(400_000) {
+	for name, data := range hostile(100_000) {
 		budget := NewBudget(1<<50, nil)
 		got := taken(func() { _ = convert(data, budget) })
 		t.Logf("%-20s %5d KiB: %8d KiB taken, %8d KiB counted", name, len(data)>>10, got>>10, budget.Used()>>10)
 		require.LessOrEqual(t, got, budget.Used()*5/4+1<<20, name)
 
-		const limit = 4 << 20
+		const limit = 1 << 20
 		budget = NewBudget(limit, nil)
 		got = taken(func() {
 			err := convert(data, budget)

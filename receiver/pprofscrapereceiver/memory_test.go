@@ -44,7 +44,11 @@ func TestMemoryOfAnAnswer(t *testing.T) {
 			}
 		})
 		t.Logf("%-20s %7d B of answer: %6d KiB taken: %v", name, len(data), took>>10, err)
-		require.LessOrEqual(t, took, int64(2*memoryPerLimit*limit), name)
+		most := int64(2 * memoryPerLimit * limit)
+		if strings.HasPrefix(name, "old") {
+			most *= 8 // with the race detector regexp, which reads these, keeps nothing between lines
+		}
+		require.LessOrEqual(t, took, most, name)
 		require.Empty(t, r.room.taken)
 		var failed *failure
 		if err != nil && (!errors.As(err, &failed) || failed.reason != reasonTooLarge) {

@@ -143,7 +143,7 @@ func TestMemoryOfAPush(t *testing.T) {
 	data := append(field(sampleTypes, nil), field(texts, nil)...)
 	raw := packed(t, append(data, bytes.Repeat(field(samples, varint(2, 1)), size/64)...))
 	req := &pushv1.PushRequest{}
-	for range 20 {
+	for range 5 {
 		one := series(raw, "__name__=x")
 		for range 20 {
 			one.Samples = append(one.Samples, one.Samples[0])
@@ -175,8 +175,9 @@ func TestMemoryOfAPush(t *testing.T) {
 
 	// So do bombs, of which only so many are undone.
 	req.Series = nil
+	bomb := packed(t, make([]byte, size-1))
 	for range 100 {
-		req.Series = append(req.Series, series(packed(t, make([]byte, size-1)), "__name__=x"))
+		req.Series = append(req.Series, series(bomb, "__name__=x"))
 	}
 	req.Series = append(req.Series, good)
 	to = newReading(size, nil)
