@@ -108,14 +108,22 @@ func (in *ingestion) nameFunctions(to *reading, p *profile.Profile) error {
 	default:
 		return nil
 	}
+	named := func(f *profile.Function) bool { // in full already
+		return in.spy == "pyspy" && strings.HasPrefix(f.Filename, "/")
+	}
+	size := int64(0)
 	for _, f := range p.Function {
-		if in.spy == "pyspy" && strings.HasPrefix(f.Filename, "/") {
-			continue // named in full already
+		if !named(f) {
+			size += int64(len(f.Filename) + 1 + len(f.Name))
 		}
-		if err := to.budget.Take(int64(len(f.Filename) + 1 + len(f.Name))); err != nil {
-			return memoryError(err)
+	}
+	if err := to.budget.Take(size); err != nil {
+		return memoryError(err)
+	}
+	for _, f := range p.Function {
+		if !named(f) {
+			f.Name = f.Filename + " " + f.Name
 		}
-		f.Name = f.Filename + " " + f.Name
 	}
 	return nil
 }

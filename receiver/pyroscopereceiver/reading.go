@@ -18,6 +18,9 @@ import (
 const (
 	memoryPerProfileSize = 16
 	requestsAtATime      = 4
+	// inflatedPerProfileSize is for what gzip becomes in one request, whether it is
+	// refused then or not.
+	inflatedPerProfileSize = 4
 )
 
 // reading is one request that is read. What is taken of its budget is what the
@@ -33,7 +36,7 @@ type reading struct {
 func newReading(maxProfile int, pool *pprofconv.Pool) *reading {
 	limit := memoryPerProfileSize * int64(maxProfile)
 	budget := pprofconv.NewBudget(limit, pool)
-	return &reading{batch: pprofconv.NewBatch(budget), budget: budget, limit: maxProfile, inflate: limit}
+	return &reading{batch: pprofconv.NewBatch(budget), budget: budget, limit: maxProfile, inflate: inflatedPerProfileSize * int64(maxProfile)}
 }
 
 // decode reads a pprof message.
@@ -87,7 +90,7 @@ func (r *reading) unzip(data []byte) ([]byte, error) {
 		}
 		if r.inflate -= n; r.inflate < 0 {
 			return nil, fmt.Errorf("the profiles of the request are %w: limit: %d bytes without compression (%d × max_profile_size)",
-				errTooLarge, memoryPerProfileSize*int64(r.limit), memoryPerProfileSize)
+				errTooLarge, inflatedPerProfileSize*int64(r.limit), inflatedPerProfileSize)
 		}
 		if err := r.budget.Take(int64(out.Cap())); err != nil {
 			return nil, memoryError(err)
