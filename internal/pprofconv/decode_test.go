@@ -276,7 +276,7 @@ func repeated(n int, field protowire.Number, value []byte) []byte {
 // hostile are messages that become much more than they are.
 func hostile(n int) map[string][]byte {
 	text := append(repeated(1, fieldStringTable, nil), repeated(1, fieldStringTable, []byte("x"))...)
-	one := append(text, repeated(1, fieldSampleType, nil)...)
+	one := slices.Concat(text, repeated(1, fieldSampleType, nil))
 	number := func(field protowire.Number, v uint64) []byte {
 		return protowire.AppendVarint(protowire.AppendTag(nil, field, protowire.VarintType), v)
 	}
@@ -313,7 +313,7 @@ func hostile(n int) map[string][]byte {
 		"texts":              append(one, repeated(n, fieldStringTable, nil)...),
 		"comments":           append(one, repeated(1, fieldComment, make([]byte, n))...),
 		"single comments":    append(one, bytes.Repeat([]byte{fieldComment << 3, 1}, n)...),
-		"frames":             append(one, append(repeated(1, fieldLocation, []byte{fieldLocationID << 3, 1}), repeated(1, fieldSample, append([]byte{fieldSampleValue<<3 | 0, 1}, repeated(1, fieldSampleLoc, bytes.Repeat([]byte{1}, n))...))...)...),
+		"frames":             append(one, append(repeated(1, fieldLocation, []byte{fieldLocationID << 3, 1}), repeated(1, fieldSample, append([]byte{fieldSampleValue << 3, 1}, repeated(1, fieldSampleLoc, bytes.Repeat([]byte{1}, n))...))...)...),
 		"values":             append(one, repeated(1, fieldSample, repeated(1, fieldSampleValue, make([]byte, n)))...),
 		"columns":            append(text, wide...),
 		"columns of labels":  append(append(repeated(0, 1, nil), keys...), wideLabels...),

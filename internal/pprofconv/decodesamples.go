@@ -41,7 +41,7 @@ func (m *decoding) locations() error {
 
 func (m *decoding) readLocation(s span, to *profile.Location) (id uint64, valid bool, err error) {
 	lines := 0
-	err = fields(m.at(s), func(field protowire.Number, kind protowire.Type, value uint64, _ []byte) error {
+	err = fields(m.at(s), func(field protowire.Number, kind protowire.Type, _ uint64, _ []byte) error {
 		if field < fieldLocationID || field > fieldLocationFold {
 			return nil
 		}

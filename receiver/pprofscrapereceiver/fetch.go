@@ -74,7 +74,7 @@ func (f *fetcher) fetch(ctx context.Context, target string) (*scraped, error) {
 		}
 		return nil, f.broken(ctx, err, reasonInvalid)
 	}
-	return f.reader.read(ctx, buf.Bytes())
+	return f.read(ctx, buf.Bytes())
 }
 
 // network tells a connection that broke from an answer that is not whole.

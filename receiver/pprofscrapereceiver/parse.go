@@ -19,7 +19,7 @@ import (
 const (
 	memoryPerByte   = 64
 	memoryPerOld    = 160
-	memoryPerLimit  = 8
+	memoryPerLimit  = 4
 	memoryOfAnswer  = 1 << 20
 	oldFormatCost   = 80
 	deltaSampleCost = 100

@@ -17,9 +17,10 @@ type room struct {
 // roomParts is how many answers are read at a time at most.
 const roomParts = 16
 
-// newRoom makes a room for two answers that take the most they may, in bytes.
+// newRoom makes a room for one answer that takes the most it may, in bytes, or several
+// that take less.
 func newRoom(most int64) *room {
-	return &room{part: max(2*most/roomParts, 1), taken: make(chan struct{}, roomParts), turn: make(chan struct{}, 1)}
+	return &room{part: max(most/roomParts, 1), taken: make(chan struct{}, roomParts), turn: make(chan struct{}, 1)}
 }
 
 // take waits for n bytes, or until ctx ends. The caller gives them back by release,

@@ -182,7 +182,7 @@ func TestMemoryOfAPush(t *testing.T) {
 	req.Series = append(req.Series, good)
 	to = newReading(size, nil)
 	require.Error(t, readPush(to, req, time.Unix(1, 0)))
-	require.Less(t, to.inflate, int64(0))
+	require.Negative(t, to.inflate)
 }
 
 // TestPushEnvelope gives pushes of nothing but elements, which Connect would make
