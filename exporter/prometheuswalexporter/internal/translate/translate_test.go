@@ -1,8 +1,10 @@
 package translate
 
 import (
+	"context"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/otlptranslator"
@@ -173,6 +175,36 @@ func TestHistograms(t *testing.T) {
 {__name__="m_bucket", …, le="1"} 1 ex {} 0.5 ex {} 1
 {__name__="m_bucket", …, le="2"} 3 ex {} 2
 {__name__="m_count", …} 6`)
+}
+
+// One Translator serves all requests, and pdata may be shared with other
+// exporters.
+func TestConcurrentUse(t *testing.T) {
+	md := one(func(m pmetric.Metric) {
+		dp := cumulativeHistogram(m, 6, []float64{1, 2}, []uint64{1, 2, 3})
+		dp.Attributes().PutStr("a.b", "c")
+		dp.Exemplars().AppendEmpty().SetDoubleValue(1.5)
+	})
+	scrapedMetric(ourScope, "counter", nil).ResourceMetrics().MoveAndAppendTo(md.ResourceMetrics())
+	tr := New(defaults())
+	results := make([][]string, 8)
+	var wg sync.WaitGroup
+	for i := range results {
+		wg.Go(func() {
+			for range 50 {
+				r := &recorder{}
+				if _, err := tr.Translate(context.Background(), md, r, now); err != nil {
+					return
+				}
+				results[i] = r.lines
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, results[0], 5)
+	for _, got := range results {
+		require.Equal(t, results[0], got)
+	}
 }
 
 func TestTargetInfo(t *testing.T) {
