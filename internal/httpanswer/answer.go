@@ -56,18 +56,21 @@ func ErrorWith(resp *http.Response, words string) error {
 	return fmt.Errorf("the endpoint answered %s: %s", resp.Status, line)
 }
 
+// maxRetryAfter bounds what an endpoint can ask for.
+const maxRetryAfter = 24 * time.Hour
+
 // RetryAfter reads the header of RFC 9110, 10.2.3: seconds or a date. It is 0
-// if there is none, it cannot be read, or the time has passed.
+// if there is none, it cannot be read, or the time has passed, and a day at most.
 func RetryAfter(resp *http.Response, now time.Time) time.Duration {
 	v := resp.Header.Get("Retry-After")
 	if v == "" {
 		return 0
 	}
 	if s, err := strconv.Atoi(v); err == nil {
-		return max(0, time.Duration(s)*time.Second)
+		return time.Duration(min(max(0, s), int(maxRetryAfter/time.Second))) * time.Second
 	}
 	if t, err := http.ParseTime(v); err == nil {
-		return max(0, t.Sub(now))
+		return min(max(0, t.Sub(now)), maxRetryAfter)
 	}
 	return 0
 }

@@ -47,6 +47,9 @@ func TestRetryAfter(t *testing.T) {
 	f("7", 7*time.Second)
 	f("-5", 0)
 	f("soon", 0)
+	f("86401", 24*time.Hour)
+	f("9223372036854775807", 24*time.Hour)
+	f(now.AddDate(50, 0, 0).Format(http.TimeFormat), 24*time.Hour)
 	f(now.Add(90*time.Second).Format(http.TimeFormat), 90*time.Second)
 	f(now.Add(-time.Hour).Format(http.TimeFormat), 0)
 }
