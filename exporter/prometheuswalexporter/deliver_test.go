@@ -505,6 +505,21 @@ func TestMetadataIsTheNewest(t *testing.T) {
 	require.Len(t, bodies, 20)
 }
 
+// Mimir tells the members of a highly available pair by a label that begins with
+// two underscores.
+func TestReplicaLabel(t *testing.T) {
+	for _, m := range []remotewrite.Message{remotewrite.V1, remotewrite.V2} {
+		sink := newSink(t)
+		cfg := testConfig(t, sink.url)
+		cfg.ProtobufMessage = string(m)
+		cfg.ExternalLabels = map[string]string{"cluster": "c", "__replica__": "r1", "n": "not this"}
+		e, _ := startExporter(t, cfg)
+		appendN(t, e, 1, 1000, 1)
+		sink.waitFor(t, 1)
+		require.Contains(t, sink.series(), `{__name__="requests_total", __replica__="r1", cluster="c", instance="a:1", n="0"}`)
+	}
+}
+
 // What is left at the end is said to be kept, or counted.
 func TestUnsentAtShutdown(t *testing.T) {
 	sink := newSink(t)

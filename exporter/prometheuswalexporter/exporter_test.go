@@ -78,7 +78,7 @@ func TestDelivers(t *testing.T) {
 			sink := newSink(t)
 			cfg := testConfig(t, sink.url)
 			cfg.ProtobufMessage = string(m)
-			cfg.ExternalLabels = map[string]string{"cluster": "c1", "instance": "not this", "__replica__": "r1"}
+			cfg.ExternalLabels = map[string]string{"cluster": "c1", "instance": "not this"}
 			cfg.WriteRelabelConfigs = yamltext.Parts(
 				map[string]any{"source_labels": []any{"n"}, "regex": "7", "action": "drop"},
 				map[string]any{"source_labels": []any{"n"}, "target_label": "n", "replacement": "<$1>"},
@@ -106,7 +106,7 @@ func TestDelivers(t *testing.T) {
 
 			got := sink.series()
 			require.Len(t, got, 9)
-			s := got[`{__name__="requests_total", __replica__="r1", cluster="c1", instance="a:1", n="<3>"}`]
+			s := got[`{__name__="requests_total", cluster="c1", instance="a:1", n="<3>"}`]
 			require.Len(t, s.samples, 2)
 			require.Equal(t, sample{1000, 3.5}, s.samples[0])
 			require.True(t, value.IsStaleNaN(s.samples[1].v))
