@@ -67,7 +67,7 @@ func keep(r *confmap.Retrieved, uri string, names bool) error {
 	}
 	var doc yaml.Node
 	if yaml.Unmarshal([]byte(text), &doc) != nil || len(doc.Content) != 1 {
-		return nil
+		return nil //nolint:nilerr // confmap has parsed it
 	}
 	w := walker{root: isRoot(raw), names: names}
 	if path, ok := strings.CutPrefix(uri, "file:"); ok {
