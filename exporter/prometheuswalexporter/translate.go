@@ -6,9 +6,6 @@ import (
 	"fmt"
 
 	"github.com/prometheus/otlptranslator"
-	"github.com/prometheus/prometheus/model/histogram"
-	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/storage"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.uber.org/zap"
@@ -70,7 +67,7 @@ func (c *Config) translation() (translate.Settings, error) {
 // in the native lane, and a staleness marker may not come after its series is
 // alive again.
 func (e *walExporter) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
-	a := &pdataAppender{appender: e.newAppender()}
+	a := e.newAppender()
 	losses, err := e.translator.Translate(ctx, md, a, e.now())
 	if err != nil {
 		_ = a.Rollback() // cannot fail
@@ -90,20 +87,8 @@ func (e *walExporter) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) er
 	return nil
 }
 
-// pdataAppender is an appender for samples of which some were scraped.
-type pdataAppender struct {
-	*appender
-	scraped bool
-}
-
 // BeginMetric implements translate.Appender.
-func (a *pdataAppender) BeginMetric(scraped bool) { a.scraped = scraped }
-
-// Append implements translate.Appender.
-func (a *pdataAppender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
-	opts.RejectOutOfOrder = opts.RejectOutOfOrder || a.scraped
-	return a.appender.Append(ref, ls, st, t, v, h, fh, opts)
-}
+func (a *appender) BeginMetric(scraped bool) { a.ordered = scraped }
 
 // reportLosses counts what was dropped and logs each reason, once a minute.
 func (e *walExporter) reportLosses(losses translate.Losses) {

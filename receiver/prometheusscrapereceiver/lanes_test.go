@@ -34,13 +34,14 @@ z_created 8
 			"custom buckets openmetrics": {
 				format: "om", job: ", convert_classic_histograms_to_nhcb: true", bodies: []string{nastyOpenMetrics, nastyOpenMetrics, "# EOF\n"},
 			},
-			"failure":       {bodies: []string{nastyText, "fails", "fails", nastyText, "}} 7\n", nastyText}},
-			"times":         {bodies: []string{"a 1 1000\nb{x=\"1\"} 2\nc 3 0\nd 4\n", "a 1 2000\na 2 2500\nb{x=\"1\"} 2\nc 3 5\nd 4\n", "d 4\n"}},
-			"times tracked": {job: ", track_timestamps_staleness: true", bodies: []string{"a 1 1000\nb 2\n", "b 2\n"}},
-			"times ignored": {job: ", honor_timestamps: false", bodies: []string{"a 1 1000\nb 2\n", "b 2\n"}},
-			"conflicts":     {bodies: []string{conflicts, conflicts, "only 1\n"}},
-			"honoured":      {job: ", honor_labels: true", bodies: []string{federation, federation, "only 1\n"}},
-			"empty job":     {job: ", honor_labels: true", bodies: []string{"a{job=\"\",instance=\"\"} 1\na{instance=\"\"} 2\n", "b 1\n"}},
+			"failure":        {bodies: []string{nastyText, "fails", "fails", nastyText, "}} 7\n", nastyText}},
+			"times":          {bodies: []string{"a 1 1000\nb{x=\"1\"} 2\nc 3 0\nd 4\n", "a 1 2000\na 2 2500\nb{x=\"1\"} 2\nc 3 5\nd 4\n", "d 4\n"}},
+			"times repeated": {bodies: []string{"a 1 1000\na 2 2000\n", "a 1 1000\na 2 2000\n", "a 1 500\na 3 2500\nb 1 2500\n"}},
+			"times tracked":  {job: ", track_timestamps_staleness: true", bodies: []string{"a 1 1000\nb 2\n", "b 2\n"}},
+			"times ignored":  {job: ", honor_timestamps: false", bodies: []string{"a 1 1000\nb 2\n", "b 2\n"}},
+			"conflicts":      {bodies: []string{conflicts, conflicts, "only 1\n"}},
+			"honoured":       {job: ", honor_labels: true", bodies: []string{federation, federation, "only 1\n"}},
+			"empty job":      {job: ", honor_labels: true", bodies: []string{"a{job=\"\",instance=\"\"} 1\na{instance=\"\"} 2\n", "b 1\n"}},
 			"relabelled": {
 				job:    `, metric_relabel_configs: [{action: labeldrop, regex: "code|room|k"}, {source_labels: [__name__], regex: plain, target_label: __name__, replacement: "a.b"}]`,
 				bodies: []string{nastyText, "only 1\n"},
@@ -56,7 +57,7 @@ z_created 8
 				format: "proto", job: ", scrape_native_histograms: true, always_scrape_classic_histograms: true", bodies: []string{nastyProto, nastyProto},
 			},
 		}},
-		"external labels": {global: ", external_labels: {zone: z1, cluster: c}", cases: map[string]laneCase{
+		"external labels": {global: ", external_labels: {zone: z1, path: external, job: external}", cases: map[string]laneCase{
 			"text": {bodies: []string{nastyText, "only 1\n"}},
 		}},
 		// What concerns the translation of OTLP does not concern them.
