@@ -26,34 +26,6 @@ import (
 	"github.com/invar-otel/invar/internal/remotepipelines"
 )
 
-// factoriesHost hands the binary's component set out.
-type factoriesHost struct {
-	component.Host
-	factories otelcol.Factories
-}
-
-func (h factoriesHost) GetFactory(kind component.Kind, t component.Type) component.Factory {
-	switch kind {
-	case component.KindReceiver:
-		return factoryOf(h.factories.Receivers, t)
-	case component.KindProcessor:
-		return factoryOf(h.factories.Processors, t)
-	case component.KindExporter:
-		return factoryOf(h.factories.Exporters, t)
-	case component.KindConnector:
-		return factoryOf(h.factories.Connectors, t)
-	default:
-		return factoryOf(h.factories.Extensions, t)
-	}
-}
-
-func factoryOf[F component.Factory](all map[component.Type]F, t component.Type) component.Factory {
-	if f, has := all[t]; has {
-		return f
-	}
-	return nil
-}
-
 // permissive permits everything: what is permitted is tested elsewhere.
 type permissive struct{}
 
@@ -176,7 +148,7 @@ func TestProbationOfDestinations(t *testing.T) {
 func onProbation(t *testing.T, factories otelcol.Factories, body string) error {
 	t.Helper()
 	r := remotepipelines.New(remotepipelines.Settings{
-		Host: factoriesHost{componenttest.NewNopHost(), factories}, Telemetry: componenttest.NewNopTelemetrySettings(),
+		Host: binaryHost{componenttest.NewNopHost(), factories}, Telemetry: componenttest.NewNopTelemetrySettings(),
 		BuildInfo: component.NewDefaultBuildInfo(), Rules: permissive{}, Probation: 2 * time.Second, MaxErrorRatio: 0.5,
 		DrainTimeout: time.Second,
 	})

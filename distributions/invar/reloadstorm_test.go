@@ -83,7 +83,7 @@ service:
 		t.Fatal(err)
 	}
 	r := remotepipelines.New(remotepipelines.Settings{
-		Host: factoriesHost{componenttest.NewNopHost(), factories}, Telemetry: componenttest.NewNopTelemetrySettings(),
+		Host: binaryHost{componenttest.NewNopHost(), factories}, Telemetry: componenttest.NewNopTelemetrySettings(),
 		BuildInfo: component.NewDefaultBuildInfo(), Rules: permissive{}, MaxErrorRatio: 1, DrainTimeout: time.Second,
 	})
 	defer func() { _ = r.Shutdown(context.Background()) }()
