@@ -302,7 +302,7 @@ func (w *writer) position() (seglog.Position, int64) {
 const sweepAfter = time.Hour
 
 // sweep forgets series that are no longer written, unless they are in a queue.
-func (w *writer) sweep(now time.Time) int {
+func (w *writer) sweep(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clock := w.table.Clock(now)
@@ -311,9 +311,8 @@ func (w *writer) sweep(now time.Time) int {
 	}
 	w.replaying.keep(w.table, clock)
 	before := w.table.Clock(now.Add(-sweepAfter))
-	freed := w.table.Sweep(before)
+	w.table.Sweep(before)
 	w.forgetExemplars()
-	return freed
 }
 
 // stage splits a record's samples by shard.

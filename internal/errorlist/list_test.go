@@ -35,7 +35,7 @@ func TestList(t *testing.T) {
 
 	var l List
 	l.Add(io.EOF)
-	require.Same(t, io.EOF, l.Err()) //nolint:testifylint // not only the same text
+	require.Same(t, io.EOF, l.Err())
 	l.Add(fmt.Errorf("read: %w", io.ErrUnexpectedEOF))
 	require.ErrorIs(t, l.Err(), io.EOF)
 	require.ErrorIs(t, l.Err(), io.ErrUnexpectedEOF)

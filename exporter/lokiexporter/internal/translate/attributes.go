@@ -181,7 +181,7 @@ func (t *Translator) settleNested(r *reading, m pcommon.Map, metadata bool, dst 
 		if n.tenant && r.tenant == "" {
 			r.tenant = n.value
 		}
-		isLabel := false
+		var isLabel bool
 		switch {
 		case n.label >= 0:
 			if r.values[n.label] == "" {

@@ -175,7 +175,7 @@ func TestNotFinite(t *testing.T) {
 	sl.LogRecords().AppendEmpty().Body().SetDouble(math.Inf(-1))
 	s := settings()
 	s.Format = JSON
-	require.Equal(t, `{"body":"-Infinity","instrumentation_scope":{"name":"s","attributes":{"x":"NaN"}}}`, translateOne(t, s, ld).line)
+	require.JSONEq(t, `{"body":"-Infinity","instrumentation_scope":{"name":"s","attributes":{"x":"NaN"}}}`, translateOne(t, s, ld).line)
 }
 
 func TestSeverityText(t *testing.T) {

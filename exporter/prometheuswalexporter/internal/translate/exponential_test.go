@@ -52,7 +52,7 @@ func FuzzSpans(f *testing.F) {
 	for range 200 {
 		counts := make([]byte, random.IntN(60))
 		for i := range counts {
-			counts[i] = byte(max(0, int(random.IntN(8))-4))
+			counts[i] = byte(max(0, random.IntN(8)-4))
 		}
 		f.Add(counts, int32(random.IntN(100)-50), uint8(random.IntN(12)))
 	}

@@ -11,8 +11,6 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-
-	"github.com/invar-otel/invar/receiver/prometheusscrapereceiver/internal/metadata"
 )
 
 // Why samples are left out, the values of the attribute reason.
@@ -93,7 +91,7 @@ type reporter struct {
 }
 
 func newReporter(set *Settings) (*reporter, error) {
-	meter := set.Receiver.MeterProvider.Meter(metadata.ScopeName)
+	meter := set.Receiver.MeterProvider.Meter(set.ScopeName)
 	dropped, err := meter.Int64Counter("otelcol_receiver_prometheus_scrape_dropped_samples",
 		metric.WithUnit("{samples}"), metric.WithDescription("Scraped samples that have no place in pdata, by reason."))
 	if err != nil {
