@@ -9,6 +9,8 @@ import (
 
 	typesv1 "github.com/grafana/pyroscope/api/gen/proto/go/types/v1"
 	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/invar-otel/invar/internal/nesting"
 )
 
 // Labels that Pyroscope wants on every series: what kind of profile it is, and
@@ -174,4 +176,4 @@ func nameRune(c rune) bool {
 
 // labelValue is the text of an attribute: lists and maps are JSON. Protobuf
 // takes no string that is not UTF-8.
-func labelValue(v pcommon.Value) string { return strings.ToValidUTF8(v.AsString(), "?") }
+func labelValue(v pcommon.Value) string { return strings.ToValidUTF8(nesting.Text(v), "?") }

@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/collector/exporter/xexporter"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
+
+	"github.com/invar-otel/invar/internal/nesting"
 )
 
 // attributeTenant is the resource attribute in which the exporter keeps the
@@ -52,7 +54,7 @@ func (c *TenantConfig) tenantOf(resource pcommon.Resource, configured string) st
 			continue
 		}
 		if v, ok := resource.Attributes().Get(key); ok {
-			if tenant := v.AsString(); tenant != "" {
+			if tenant := nesting.Text(v); tenant != "" {
 				return tenant
 			}
 		}

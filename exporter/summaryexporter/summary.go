@@ -14,6 +14,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/invar-otel/invar/internal/nesting"
 )
 
 // summary counts what its exporters consume and prints the counts.
@@ -217,8 +219,8 @@ func pointCount(m pmetric.Metric) int {
 // serviceOf names the sender: service.name, or else host.name.
 func serviceOf(r pcommon.Resource) string {
 	for _, key := range []string{"service.name", "host.name"} {
-		if v, ok := r.Attributes().Get(key); ok && v.AsString() != "" {
-			return v.AsString()
+		if v, ok := r.Attributes().Get(key); ok && nesting.Text(v) != "" {
+			return nesting.Text(v)
 		}
 	}
 	return "(unnamed)"

@@ -9,6 +9,8 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/invar-otel/invar/internal/nesting"
 )
 
 const (
@@ -150,7 +152,7 @@ func numberOf(p pmetric.NumberDataPoint) float64 {
 
 func hasAll(attrs pcommon.Map, want map[string]string) bool {
 	for k, v := range want {
-		if got, ok := attrs.Get(k); !ok || got.AsString() != v {
+		if got, ok := attrs.Get(k); !ok || nesting.Text(got) != v {
 			return false
 		}
 	}
@@ -161,7 +163,7 @@ func hasAll(attrs pcommon.Map, want map[string]string) bool {
 func keyOf(attrs pcommon.Map) string {
 	values := make(map[string]string, attrs.Len())
 	for k, v := range attrs.All() {
-		values[k] = v.AsString()
+		values[k] = nesting.Text(v)
 	}
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(values)) {

@@ -31,32 +31,20 @@ type counted struct {
 }
 
 // Add appends an error; nil is none.
-func (l *List) Add(err error) { l.add(err, 1) }
-
-// Append adds the errors of another list, which stays as it is.
-func (l *List) Append(other *List) {
-	kept := 0
-	for _, c := range other.kept {
-		l.add(c.err, c.times)
-		kept += c.times
-	}
-	l.n += other.n - kept
-}
-
-func (l *List) add(err error, times int) {
+func (l *List) Add(err error) {
 	if err == nil {
 		return
 	}
-	l.n += times
+	l.n++
 	text := shorten(err.Error())
 	for i := range l.kept {
 		if l.kept[i].text == text {
-			l.kept[i].times += times
+			l.kept[i].times++
 			return
 		}
 	}
 	if len(l.kept) < maxDistinct {
-		l.kept = append(l.kept, counted{err, text, times})
+		l.kept = append(l.kept, counted{err, text, 1})
 	}
 }
 

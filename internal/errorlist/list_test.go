@@ -57,27 +57,3 @@ func TestBounded(t *testing.T) {
 	alone.Add(errors.New(strings.Repeat("x", 1000)))
 	require.EqualError(t, alone.Err(), strings.Repeat("x", 512)+"…")
 }
-
-func TestAppend(t *testing.T) {
-	var all, part List
-	all.Add(errors.New("a"))
-	for i := range 20 {
-		part.Add(errors.New("a"))
-		part.Add(fmt.Errorf("b%d", i))
-	}
-	all.Append(&part)
-	require.Equal(t, 41, all.Len())
-	text := all.Err().Error()
-	require.True(t, strings.HasPrefix(text, "a (21 times)\nb0\n"), text)
-	require.True(t, strings.HasSuffix(text, "\nb8\nand 11 more"), text)
-}
-
-// TestAllocations adds errors to a full list, which costs no memory.
-func TestAllocations(t *testing.T) {
-	var l List
-	for i := range 20 {
-		l.Add(fmt.Errorf("e%d", i))
-	}
-	err := errors.New("another")
-	require.Zero(t, testing.AllocsPerRun(1000, func() { l.Add(err) }))
-}

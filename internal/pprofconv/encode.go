@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/invar-otel/invar/internal/nesting"
 )
 
 // Field numbers of pprof's profile.proto.
@@ -273,7 +275,7 @@ func (e *encoder) labelOf(dst []byte, key, unit int64, v pcommon.Value) []byte {
 	if v.Type() == pcommon.ValueTypeInt {
 		return e.label(dst, key, 0, v.Int(), unit)
 	}
-	return e.label(dst, key, e.string(v.AsString()), 0, 0)
+	return e.label(dst, key, e.string(nesting.Text(v)), 0, 0)
 }
 
 func (e *encoder) label(dst []byte, key, str, num, unit int64) []byte {
@@ -313,11 +315,11 @@ func (e *encoder) profile(m *Message) {
 		a := m.dict.AttributeTable().At(int(m.about.At(i)))
 		switch stringAt(m.dict, a.KeyStrindex()) {
 		case attrDropFrames:
-			e.out = appendInt(e.out, fieldDropFrames, e.string(a.Value().AsString()))
+			e.out = appendInt(e.out, fieldDropFrames, e.string(nesting.Text(a.Value())))
 		case attrKeepFrames:
-			e.out = appendInt(e.out, fieldKeepFrames, e.string(a.Value().AsString()))
+			e.out = appendInt(e.out, fieldKeepFrames, e.string(nesting.Text(a.Value())))
 		case attrDocURL:
-			e.out = appendInt(e.out, fieldDocURL, e.string(a.Value().AsString()))
+			e.out = appendInt(e.out, fieldDocURL, e.string(nesting.Text(a.Value())))
 		case attrComment:
 			if a.Value().Type() != pcommon.ValueTypeSlice {
 				continue

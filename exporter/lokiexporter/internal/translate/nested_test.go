@@ -260,3 +260,37 @@ func TestDeepMaps(t *testing.T) {
 		require.Less(t, total, 20_000*10)
 	}
 }
+
+// TestDeeperThanTheStack has values for whose text there is not stack enough,
+// anywhere in a record. They cost themselves.
+func TestDeeperThanTheStack(t *testing.T) {
+	deep := func(v pcommon.Value) {
+		for range 2_000_000 {
+			v = v.SetEmptyMap().PutEmpty("m")
+		}
+		v.SetStr("bottom")
+	}
+	for _, format := range []Format{Raw, JSON, Logfmt} {
+		f := func(put func(ld plog.Logs)) {
+			t.Helper()
+			s := settings()
+			s.Format = format
+			ld := logs(func(_ pcommon.Map, lr plog.LogRecord) {
+				lr.Body().SetStr("body")
+				lr.Attributes().PutStr("beside", "kept")
+			})
+			put(ld)
+			got := translateOne(t, s, ld)
+			require.Contains(t, got.line+fmt.Sprint(got.metadata), "kept")
+			require.Less(t, len(got.line)+len(fmt.Sprint(got.metadata)), 10_000)
+		}
+		of := func(ld plog.Logs) plog.ScopeLogs { return ld.ResourceLogs().At(0).ScopeLogs().At(0) }
+		f(func(ld plog.Logs) { deep(of(ld).LogRecords().At(0).Body()) })
+		f(func(ld plog.Logs) { deep(of(ld).LogRecords().At(0).Attributes().PutEmpty("deep")) })
+		f(func(ld plog.Logs) { deep(ld.ResourceLogs().At(0).Resource().Attributes().PutEmpty("deep")) })
+		f(func(ld plog.Logs) {
+			of(ld).Scope().SetName("s")
+			deep(of(ld).Scope().Attributes().PutEmpty("deep"))
+		})
+	}
+}

@@ -81,11 +81,13 @@ func NewTranslator(r *Rules) *Translator {
 // Translate turns logs into a batch, which is good until Release.
 func (t *Translator) Translate(ld plog.Logs) *Batch {
 	for _, rl := range ld.ResourceLogs().All() {
-		t.readResource(rl.Resource())
+		resource := boundedResource(rl.Resource())
+		t.readResource(resource)
 		for _, sl := range rl.ScopeLogs().All() {
-			t.readScope(sl.Scope())
+			scope := boundedScope(sl.Scope())
+			t.readScope(scope)
 			for _, record := range sl.LogRecords().All() {
-				t.add(source{record: record, resource: rl.Resource(), scope: sl.Scope()})
+				t.add(source{record: boundedRecord(record), resource: resource, scope: scope})
 			}
 		}
 	}

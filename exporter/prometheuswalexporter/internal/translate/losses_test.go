@@ -16,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/invar-otel/invar/internal/nesting"
 )
 
 // What cannot be translated costs itself: the point before it and the one
@@ -190,7 +192,7 @@ func TestDeepAttributes(t *testing.T) {
 	for _, want := range []Reason{InvalidAttribute, InvalidScopeAttribute, InvalidResourceAttribute, ExemplarTooLong} {
 		require.True(t, losses.Has(want), want)
 	}
-	_, losses = translated(t, defaults(), fill(maxDepth))
+	_, losses = translated(t, defaults(), fill(nesting.MaxDepth))
 	require.Zero(t, losses.Points())
 }
 

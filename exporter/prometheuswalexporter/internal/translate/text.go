@@ -7,15 +7,12 @@ import (
 	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/invar-otel/invar/internal/nesting"
 )
 
-// maxDepth bounds how deep maps and slices in an attribute may be nested. A
-// request of some megabytes can hold a million levels, and writing those as JSON
-// takes more stack than the process has.
-const maxDepth = 64
-
 var (
-	errTooDeep = errors.New("an attribute is nested more than 64 deep")
+	errTooDeep = fmt.Errorf("an attribute is nested more than %d deep", nesting.MaxDepth)
 	errUnnamed = errors.New("an attribute has no name")
 )
 
@@ -25,7 +22,7 @@ func text(v pcommon.Value) (string, error) {
 	case pcommon.ValueTypeStr:
 		return valid(v.Str()), nil
 	case pcommon.ValueTypeMap, pcommon.ValueTypeSlice:
-		if !isWithin(v, maxDepth) {
+		if !nesting.IsWithin(v) {
 			return "", errTooDeep
 		}
 		if s := v.AsString(); s != "" {
@@ -36,31 +33,6 @@ func text(v pcommon.Value) (string, error) {
 		return valid(fmt.Sprint(v.AsRaw())), nil
 	}
 	return valid(v.AsString()), nil
-}
-
-// isWithin reports whether v has at most depth levels of maps and slices.
-func isWithin(v pcommon.Value, depth int) bool {
-	switch v.Type() {
-	case pcommon.ValueTypeMap:
-		if depth == 0 {
-			return false
-		}
-		for _, e := range v.Map().All() {
-			if !isWithin(e, depth-1) {
-				return false
-			}
-		}
-	case pcommon.ValueTypeSlice:
-		if depth == 0 {
-			return false
-		}
-		for _, e := range v.Slice().All() {
-			if !isWithin(e, depth-1) {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // valid returns s with what is not UTF-8 replaced. A receiver refuses a whole

@@ -1,0 +1,96 @@
+// Package nesting bounds how deep maps and lists in telemetry are nested.
+//
+// A request of some megabytes can hold a million levels. pdata reads that, but
+// writing it as JSON or as Go values takes more stack than a goroutine can have,
+// which ends the process. So whoever turns a value into text looks at its depth
+// before.
+package nesting
+
+import "go.opentelemetry.io/collector/pdata/pcommon"
+
+// MaxDepth is how many levels of maps and lists a value may have.
+const MaxDepth = 64
+
+// TooDeep stands for what is nested deeper.
+const TooDeep = "[nested more than 64 deep]"
+
+// IsWithin reports whether a value has at most MaxDepth levels.
+func IsWithin(v pcommon.Value) bool { return isWithin(v, MaxDepth) }
+
+// IsMapWithin reports whether all values of a map have at most MaxDepth levels.
+func IsMapWithin(m pcommon.Map) bool {
+	for _, v := range m.All() {
+		if !isWithin(v, MaxDepth) {
+			return false
+		}
+	}
+	return true
+}
+
+func isWithin(v pcommon.Value, depth int) bool {
+	switch v.Type() {
+	case pcommon.ValueTypeMap:
+		if depth == 0 {
+			return false
+		}
+		for _, e := range v.Map().All() {
+			if !isWithin(e, depth-1) {
+				return false
+			}
+		}
+	case pcommon.ValueTypeSlice:
+		if depth == 0 {
+			return false
+		}
+		for _, e := range v.Slice().All() {
+			if !isWithin(e, depth-1) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Text is v.AsString, or TooDeep.
+func Text(v pcommon.Value) string {
+	if !IsWithin(v) {
+		return TooDeep
+	}
+	return v.AsString()
+}
+
+// Copy copies a value, with TooDeep in the place of what is below MaxDepth levels.
+func Copy(from, to pcommon.Value) { copyValue(from, to, MaxDepth) }
+
+// CopyMap is Copy for all values of a map.
+func CopyMap(from, to pcommon.Map) { copyMap(from, to, MaxDepth) }
+
+func copyMap(from, to pcommon.Map, depth int) {
+	to.EnsureCapacity(from.Len())
+	for k, v := range from.All() {
+		copyValue(v, to.PutEmpty(k), depth)
+	}
+}
+
+func copyValue(from, to pcommon.Value, depth int) {
+	switch from.Type() {
+	case pcommon.ValueTypeMap:
+		if depth == 0 {
+			to.SetStr(TooDeep)
+			return
+		}
+		copyMap(from.Map(), to.SetEmptyMap(), depth-1)
+	case pcommon.ValueTypeSlice:
+		if depth == 0 {
+			to.SetStr(TooDeep)
+			return
+		}
+		list := to.SetEmptySlice()
+		list.EnsureCapacity(from.Slice().Len())
+		for _, e := range from.Slice().All() {
+			copyValue(e, list.AppendEmpty(), depth-1)
+		}
+	default:
+		from.CopyTo(to)
+	}
+}
