@@ -96,7 +96,7 @@ func TestVisitStopsAndCyclesEnd(t *testing.T) {
 	require.LessOrEqual(t, len(texts(cycle)), maxDepth)
 
 	var seen []string
-	Walk(&outer{inner: inner{Next: &inner{Token: "below"}}}, func(path Path, v reflect.Value) bool {
+	Walk(&outer{inner: inner{Next: &inner{Token: "below"}}}, func(path Path, _ reflect.Value) bool {
 		seen = append(seen, path.String())
 		return path.String() != "::next"
 	})
