@@ -66,7 +66,7 @@ func TestRepeatedReloads(t *testing.T) {
 	s.reload(reloading.HTTP, reloading.Unchanged, "")
 
 	// The gap is over, and long enough for how long the last one took.
-	s.Collector.repeats = repeats{minGap: time.Minute, restarted: time.Now().Add(-2 * time.Minute), interrupted: time.Second}
+	s.repeats = repeats{minGap: time.Minute, restarted: time.Now().Add(-2 * time.Minute), interrupted: time.Second}
 	require.False(t, s.repeats.tooEarly(reloading.HTTP))
 	s.repeats.interrupted = 10 * time.Second
 	require.True(t, s.repeats.tooEarly(reloading.HTTP))

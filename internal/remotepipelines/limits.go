@@ -133,7 +133,7 @@ func checkFile(path string) error {
 		return err
 	}
 	if err != nil {
-		return nil //nolint:nilerr // the provider says so
+		return nil // the provider says so
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err == nil && info.Size() > int64(remoteconf.Limits.Bytes) {

@@ -88,7 +88,7 @@ type Runner struct {
 	interrupt context.CancelCauseFunc // of the Apply under way, or nil
 	closed    bool
 
-	ending context.Context // ends when all of Shutdown has to
+	ending context.Context //nolint:containedctx // of the Runner: ends when all of Shutdown has to
 	end    context.CancelCauseFunc
 }
 

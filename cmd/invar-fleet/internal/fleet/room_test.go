@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -278,7 +277,7 @@ func TestDetailsWait(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	_, err := b.Seen(ctx, Sighting{ID: "a", Components: []string{"receiver/otlp"}})
-	require.True(t, errors.Is(err, context.DeadlineExceeded), err)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NoError(t, b.says(t, "a", "", nil))
 	<-b.detailed
 	_, err = b.Seen(t.Context(), Sighting{ID: "a", Components: []string{"receiver/otlp"}})
