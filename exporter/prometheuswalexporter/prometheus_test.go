@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ type receiver struct {
 	url      string
 	db       *tsdb.DB
 	requests atomic.Int64
+	mu       sync.RWMutex // tsdb reads postings while it adds to them
 }
 
 // newReceiver accepts the messages.
@@ -41,6 +43,8 @@ func newReceiver(t testing.TB, messages ...remotewrite.Message) *receiver {
 	h := writeHandler(promremote.NewWriteHandler, db, messages)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.requests.Add(1)
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		h.ServeHTTP(w, req)
 	}))
 	t.Cleanup(server.Close)
@@ -63,6 +67,8 @@ func writeHandler[L ~[]M, M ~string](
 
 // stored returns the times of all samples by series.
 func (r *receiver) stored(t testing.TB) map[string][]int64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	q, err := r.db.Querier(math.MinInt64, math.MaxInt64)
 	require.NoError(t, err)
 	defer q.Close()

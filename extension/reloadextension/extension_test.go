@@ -48,13 +48,24 @@ type subject struct {
 	url    string
 }
 
+// start starts an extension that answers its own process, as the client of the
+// tests is in it.
 func start(t *testing.T, p *process, text string) *subject {
+	t.Helper()
+	return startFor(t, p, text, func(net.Conn) error { return nil })
+}
+
+// startFor starts an extension that answers whom peer accepts; if it is nil, whom
+// it would answer outside of tests.
+func startFor(t *testing.T, p *process, text string, peer func(net.Conn) error) *subject {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
 	require.NoError(t, configtest.Parse(t, "http: {endpoint: '127.0.0.1:0'}\n"+text, cfg))
 	e, err := NewFactory().Create(t.Context(), settings(), cfg)
 	require.NoError(t, err)
-	e.(*reloadExtension).peer = func(net.Conn) error { return nil } // the client of the tests is in this process
+	if peer != nil {
+		e.(*reloadExtension).peer = peer
+	}
 	require.NoError(t, e.Start(reloading.ContextWith(t.Context(), p), componenttest.NewNopHost()))
 	s := &subject{reloadExtension: e.(*reloadExtension), t: t, client: &http.Client{Transport: &http.Transport{}}}
 	if s.listener != nil {

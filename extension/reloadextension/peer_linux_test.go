@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,9 +24,9 @@ func TestOwnConnectionsAreRefused(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	f := func(text string, client *http.Client, url func(net.Addr) string, curl ...string) {
 		t.Helper()
-		reloads := 0
+		var reloads atomic.Int64
 		p := &process{reload: func(context.Context, reloading.Trigger) (reloading.Result, error) {
-			reloads++
+			reloads.Add(1)
 			return reloading.Applied, nil
 		}}
 		cfg := createDefaultConfig().(*Config)
@@ -50,7 +51,7 @@ func TestOwnConnectionsAreRefused(t *testing.T) {
 			require.Equal(t, http.StatusForbidden, resp.StatusCode)
 			require.Contains(t, string(body), "the connection is this process's own")
 		}
-		require.Zero(t, reloads)
+		require.Zero(t, reloads.Load())
 
 		out, err := exec.Command("curl", append(curl, "-s", "-X", "POST", url(e.listener.Addr()))...).Output()
 		if errors.Is(err, exec.ErrNotFound) {
@@ -58,7 +59,7 @@ func TestOwnConnectionsAreRefused(t *testing.T) {
 		}
 		require.NoError(t, err)
 		require.Equal(t, "applied", strings.TrimSpace(string(out)))
-		require.Equal(t, 1, reloads)
+		require.EqualValues(t, 1, reloads.Load())
 	}
 	tcp := func(a net.Addr) string { return "http://" + a.String() + path }
 	f("http: {endpoint: '127.0.0.1:0'}", &http.Client{Transport: &http.Transport{}}, tcp)
@@ -79,8 +80,7 @@ func TestClosedConnectionsAreRefused(t *testing.T) {
 		reloads <- struct{}{}
 		return reloading.Applied, nil
 	}}
-	s := start(t, p, "")
-	s.peer = s.checkPeer
+	s := startFor(t, p, "", nil)
 	for range 100 {
 		conn, err := net.Dial("tcp", s.listener.Addr().String())
 		require.NoError(t, err)
