@@ -103,6 +103,9 @@ func (c *Collector) Run(ctx context.Context) error {
 		return c.shutdownProviders(base)
 	default:
 	}
+	// A SIGHUP during the start is a reload after it, and ends nothing.
+	signal.Notify(c.signals, otelcol.SIGHUP)
+	defer signal.Stop(c.signals)
 	if err := c.firstStart(base, ctx); err != nil {
 		logger, loggerErr := fallbackLogger(c.set.LoggingOptions)
 		if loggerErr != nil {
@@ -113,7 +116,6 @@ func (c *Collector) Run(ctx context.Context) error {
 	}
 
 	life, end := context.WithCancelCause(ctx)
-	signal.Notify(c.signals, otelcol.SIGHUP)
 	if !c.set.DisableGracefulShutdown {
 		signal.Notify(c.signals, os.Interrupt, otelcol.SIGTERM)
 	}
