@@ -64,7 +64,7 @@ func (c *Collector) change(ctx, life context.Context, a *reloading.Attempt) {
 		return
 	}
 	err = c.begin(ctx, life, next)
-	if same {
+	if same && bounded(a.Trigger) {
 		c.repeats.restarted, c.repeats.interrupted = time.Now(), time.Since(stopped)
 	}
 	if err == nil {

@@ -21,7 +21,7 @@ const (
 type repeats struct {
 	minGap time.Duration
 
-	restarted   time.Time     // when the same configuration was started again
+	restarted   time.Time     // when the same configuration was started again by request
 	interrupted time.Duration // for how long by that
 }
 
