@@ -1,75 +1,20 @@
 package lokiexporter
 
 import (
-	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"testing"
 
 	"github.com/grafana/loki/pkg/push"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/exporter/exportertest"
-	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/metadata"
+	"github.com/invar-otel/invar/internal/storagetest"
 )
-
-// disk is a storage extension whose contents outlive the exporter, and the host
-// that has it.
-type disk struct {
-	component.StartFunc
-	component.ShutdownFunc
-
-	mu   sync.Mutex
-	data map[string][]byte
-}
-
-func (d *disk) GetExtensions() map[component.ID]component.Component {
-	return map[component.ID]component.Component{component.MustNewID("disk"): d}
-}
-
-func (d *disk) GetClient(context.Context, component.Kind, component.ID, string) (storage.Client, error) {
-	return &diskClient{d}, nil
-}
-
-type diskClient struct{ *disk }
-
-func (c *diskClient) Get(ctx context.Context, key string) ([]byte, error) {
-	op := storage.GetOperation(key)
-	err := c.Batch(ctx, op)
-	return op.Value, err
-}
-
-func (c *diskClient) Set(ctx context.Context, key string, value []byte) error {
-	return c.Batch(ctx, storage.SetOperation(key, value))
-}
-
-func (c *diskClient) Delete(ctx context.Context, key string) error {
-	return c.Batch(ctx, storage.DeleteOperation(key))
-}
-
-func (c *diskClient) Batch(_ context.Context, ops ...*storage.Operation) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, op := range ops {
-		switch op.Type {
-		case storage.Get:
-			op.Value = c.data[op.Key]
-		case storage.Set:
-			c.data[op.Key] = op.Value
-		case storage.Delete:
-			delete(c.data, op.Key)
-		}
-	}
-	return nil
-}
-
-func (*diskClient) Close(context.Context) error { return nil }
 
 // TestKeptAtShutdown stops the exporter while Loki is away, and starts another
 // with what is stored. Nothing is lost, and nothing says so.
@@ -84,7 +29,7 @@ func TestKeptAtShutdown(t *testing.T) {
 		}
 		return 0, ""
 	}
-	d := &disk{data: map[string][]byte{}}
+	d := storagetest.NewDisk()
 	run := func() *observer.ObservedLogs {
 		cfg, err := parse(t, "endpoint: "+s.server.URL+`
 retry_on_failure: {initial_interval: 1h, max_interval: 1h}

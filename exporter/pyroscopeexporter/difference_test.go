@@ -12,7 +12,6 @@ import (
 	"connectrpc.com/connect"
 	"github.com/google/pprof/profile"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/exporter/xexporter"
@@ -24,6 +23,7 @@ import (
 	"github.com/invar-otel/invar/exporter/pyroscopeexporter/internal/metadata"
 	"github.com/invar-otel/invar/internal/pprofconv"
 	"github.com/invar-otel/invar/internal/profiledict"
+	"github.com/invar-otel/invar/internal/storagetest"
 )
 
 // typed is cpuProfile with other sample types.
@@ -236,7 +236,7 @@ func TestShutdownLog(t *testing.T) {
 		set.Logger = zap.New(core)
 		e, err := NewFactory().(xexporter.Factory).CreateProfiles(t.Context(), set, cfg)
 		require.NoError(t, err)
-		extensions := map[component.ID]component.Component{component.MustNewID("disk"): &disk{data: map[string][]byte{}}}
+		extensions := storagetest.NewDisk().GetExtensions()
 		require.NoError(t, e.Start(t.Context(), &host{extensions: extensions}))
 		require.NoError(t, e.ConsumeProfiles(t.Context(), profilesOf(t, cpuProfile(1), service("a"))))
 		<-attempts

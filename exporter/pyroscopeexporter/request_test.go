@@ -3,20 +3,18 @@ package pyroscopeexporter
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
-	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.opentelemetry.io/collector/pdata/pprofile"
+
+	"github.com/invar-otel/invar/internal/storagetest"
 )
 
 func TestMerge(t *testing.T) {
@@ -74,60 +72,6 @@ func TestEncoding(t *testing.T) {
 	require.Error(t, err)
 }
 
-// disk is a storage extension whose contents outlive the exporter.
-type disk struct {
-	component.StartFunc
-	component.ShutdownFunc
-
-	mu   sync.Mutex
-	data map[string][]byte
-}
-
-func (d *disk) GetClient(context.Context, component.Kind, component.ID, string) (storage.Client, error) {
-	return &diskClient{disk: d}, nil
-}
-
-// copied is the disk as it is now: what a process that is killed leaves.
-func (d *disk) copied() *disk {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return &disk{data: maps.Clone(d.data)}
-}
-
-type diskClient struct{ *disk }
-
-func (c *diskClient) Get(ctx context.Context, key string) ([]byte, error) {
-	op := storage.GetOperation(key)
-	err := c.Batch(ctx, op)
-	return op.Value, err
-}
-
-func (c *diskClient) Set(ctx context.Context, key string, value []byte) error {
-	return c.Batch(ctx, storage.SetOperation(key, value))
-}
-
-func (c *diskClient) Delete(ctx context.Context, key string) error {
-	return c.Batch(ctx, storage.DeleteOperation(key))
-}
-
-func (c *diskClient) Batch(_ context.Context, ops ...*storage.Operation) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, op := range ops {
-		switch op.Type {
-		case storage.Get:
-			op.Value = c.data[op.Key]
-		case storage.Set:
-			c.data[op.Key] = op.Value
-		case storage.Delete:
-			delete(c.data, op.Key)
-		}
-	}
-	return nil
-}
-
-func (*diskClient) Close(context.Context) error { return nil }
-
 // TestQueueSurvivesRestart ends an exporter while Pyroscope is away, once in
 // order and once as if it were killed, and starts another with what is stored.
 func TestQueueSurvivesRestart(t *testing.T) {
@@ -142,18 +86,17 @@ func TestQueueSurvivesRestart(t *testing.T) {
 			}
 			return nil
 		}
-		storageID := component.MustNewID("disk")
-		d := &disk{data: map[string][]byte{}}
+		d := storagetest.NewDisk()
 		const config = "tenant: {header: X-Scope-OrgID, value: none}\nretry_on_failure: {initial_interval: 1h, max_interval: 1h}\nsending_queue: {storage: disk, batch: {flush_timeout: 1ms, min_size: 1, sizer: bytes}}"
 		e := create(t, s.server.URL, config)
-		require.NoError(t, e.Start(t.Context(), &host{extensions: map[component.ID]component.Component{storageID: d}}))
+		require.NoError(t, e.Start(t.Context(), &host{extensions: d.GetExtensions()}))
 		for _, name := range []string{"a", "b", "c"} {
 			require.NoError(t, e.ConsumeProfiles(t.Context(), profilesOf(t, cpuProfile(1), service(name))))
 		}
 		for range 3 {
 			<-attempts
 		}
-		after := d.copied()
+		after := d.Clone()
 		require.NoError(t, e.Shutdown(t.Context()))
 		if !killed {
 			after = d
@@ -164,7 +107,7 @@ func TestQueueSurvivesRestart(t *testing.T) {
 		up = true
 		s.mu.Unlock()
 		e = create(t, s.server.URL, config)
-		require.NoError(t, e.Start(t.Context(), &host{extensions: map[component.ID]component.Component{storageID: after}}))
+		require.NoError(t, e.Start(t.Context(), &host{extensions: after.GetExtensions()}))
 		require.Eventually(t, func() bool { return len(s.services()) >= 3 }, 20*time.Second, time.Millisecond)
 		require.NoError(t, e.Shutdown(t.Context()))
 		require.Equal(t, []string{"a", "b", "c"}, s.services())
