@@ -20,8 +20,11 @@ func IsWithin(v pcommon.Value) bool { return isWithin(v, MaxDepth) }
 // IsMapWithin reports whether all values of a map have at most MaxDepth levels.
 func IsMapWithin(m pcommon.Map) bool {
 	for _, v := range m.All() {
-		if !isWithin(v, MaxDepth) {
-			return false
+		switch v.Type() { // most values are neither
+		case pcommon.ValueTypeMap, pcommon.ValueTypeSlice:
+			if !isWithin(v, MaxDepth) {
+				return false
+			}
 		}
 	}
 	return true

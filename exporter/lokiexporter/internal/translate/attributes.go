@@ -268,26 +268,29 @@ func (t *Translator) appendMetadata(dst []push.LabelAdapter, name string, v pcom
 // record's attribute precedes one of its scope or resource.
 func appendMissing(dst []push.LabelAdapter, start int, pairs []push.LabelAdapter) []push.LabelAdapter {
 	own := dst[start:]
-	has := func(name string) bool {
+	if len(own) > manyPairs && len(pairs) > manyPairs {
+		return appendMissingOfMany(dst, own, pairs)
+	}
+next:
+	for _, p := range pairs {
 		for i := range own {
-			if own[i].Name == name {
-				return true
+			if own[i].Name == p.Name {
+				continue next
 			}
 		}
-		return false
+		dst = append(dst, p)
 	}
-	if len(own) > manyPairs && len(pairs) > manyPairs {
-		names := make(map[string]struct{}, len(own))
-		for i := range own {
-			names[own[i].Name] = struct{}{}
-		}
-		has = func(name string) bool {
-			_, ok := names[name]
-			return ok
-		}
+	return dst
+}
+
+// appendMissingOfMany is appendMissing in linear time.
+func appendMissingOfMany(dst, own, pairs []push.LabelAdapter) []push.LabelAdapter {
+	names := make(map[string]struct{}, len(own))
+	for i := range own {
+		names[own[i].Name] = struct{}{}
 	}
 	for _, p := range pairs {
-		if !has(p.Name) {
+		if _, has := names[p.Name]; !has {
 			dst = append(dst, p)
 		}
 	}

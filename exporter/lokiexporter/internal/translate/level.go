@@ -51,6 +51,12 @@ func severityLabel(r plog.LogRecord) string {
 // levelOfText is the level that a text stands for, as in Loki
 // (pkg/distributor/field_detection.go), empty if it is none.
 func levelOfText(severity string) string {
+	if severity == "" {
+		return ""
+	}
+	if level, ok := exactLevels[severity]; ok {
+		return level
+	}
 	for _, l := range levelTexts {
 		if strings.EqualFold(severity, l.text) {
 			return l.level
@@ -64,6 +70,15 @@ var levelTexts = []struct{ text, level string }{
 	{"warning", "warn"}, {"information", "info"}, {"critical", "critical"},
 	{"inf", "info"}, {"err", "error"}, {"wrn", "warn"}, {"dbg", "debug"}, {"trc", "trace"},
 }
+
+// exactLevels has the usual spellings of levelTexts, as folding each is slow.
+var exactLevels = func() map[string]string {
+	m := map[string]string{}
+	for _, l := range levelTexts {
+		m[l.text], m[strings.ToUpper(l.text)], m[strings.ToUpper(l.text[:1])+l.text[1:]] = l.level, l.level, l.level
+	}
+	return m
+}()
 
 // contribLevel is the name that contrib's exporter gave: INFO, INFO2 and so on.
 func contribLevel(n plog.SeverityNumber) string {
