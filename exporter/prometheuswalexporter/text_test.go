@@ -1,30 +1,22 @@
 package prometheuswalexporter
 
 import (
-	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/confmap"
-	"go.opentelemetry.io/collector/confmap/provider/envprovider"
-	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
 
+	"github.com/invar-otel/invar/internal/configtest"
 	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // Relabelling rules mean what they mean to Prometheus.
 func TestRelabelConfigsKeepTheirText(t *testing.T) {
 	t.Setenv("ZEROS", "0123")
-	r, err := confmap.NewResolver(confmap.ResolverSettings{
-		URIs: []string{`yaml:exporters: {prometheus_wal: {endpoint: http://h, external_labels: {a: "${env:ZEROS}"}, write_relabel_configs: [
+	conf, err := configtest.Resolve(t, `yaml:exporters: {prometheus_wal: {endpoint: http://h, external_labels: {a: "${env:ZEROS}"}, write_relabel_configs: [
 {source_labels: [a], regex: 1.10, target_label: b, replacement: 012},
 {source_labels: [a], regex: "${env:ZEROS}", target_label: b, replacement: "x${env:ZEROS}$$1"},
-{source_labels: [a], modulus: 0x10, action: hashmod, target_label: c}]}}`},
-		ProviderFactories: yamltext.KeepAll([]confmap.ProviderFactory{envprovider.NewFactory(), yamlprovider.NewFactory()}, true),
-		DefaultScheme:     "env",
-	})
-	require.NoError(t, err)
-	conf, err := r.Resolve(context.Background())
+{source_labels: [a], modulus: 0x10, action: hashmod, target_label: c}]}}`)
 	require.NoError(t, err)
 	conf, err = conf.Sub("exporters::prometheus_wal")
 	require.NoError(t, err)

@@ -1,28 +1,19 @@
 package promdiscovery
 
 import (
-	"context"
 	"testing"
 
 	"github.com/prometheus/prometheus/discovery"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/confmap"
-	"go.opentelemetry.io/collector/confmap/provider/envprovider"
-	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
 
-	"github.com/invar-otel/invar/internal/yamltext"
+	"github.com/invar-otel/invar/internal/configtest"
 )
 
 func TestJobKeepsItsText(t *testing.T) {
 	t.Setenv("ZEROS", "0123")
-	r, err := confmap.NewResolver(confmap.ResolverSettings{
-		URIs: []string{`yaml:receivers: {ebpf_profile: {targets: {static_configs: [{targets: [h, 007], labels: {a: 1.10, b: "${env:ZEROS}", c: yes}}],
-relabel_configs: [{source_labels: [a], regex: 01, target_label: d, replacement: 1_000}]}}}`},
-		ProviderFactories: yamltext.KeepAll([]confmap.ProviderFactory{envprovider.NewFactory(), yamlprovider.NewFactory()}, true),
-		DefaultScheme:     "env",
-	})
-	require.NoError(t, err)
-	conf, err := r.Resolve(context.Background())
+	conf, err := configtest.Resolve(t, `yaml:receivers: {ebpf_profile: {targets: {static_configs: [{targets: [h, 007], labels: {a: 1.10, b: "${env:ZEROS}", c: yes}}],
+relabel_configs: [{source_labels: [a], regex: 01, target_label: d, replacement: 1_000}]}}}`)
 	require.NoError(t, err)
 	conf, err = conf.Sub("receivers::ebpf_profile")
 	require.NoError(t, err)

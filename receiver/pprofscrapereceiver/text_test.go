@@ -1,30 +1,21 @@
 package pprofscrapereceiver
 
 import (
-	"context"
 	"testing"
 
 	"github.com/prometheus/prometheus/discovery"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/confmap"
-	"go.opentelemetry.io/collector/confmap/provider/envprovider"
-	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
 
-	"github.com/invar-otel/invar/internal/yamltext"
+	"github.com/invar-otel/invar/internal/configtest"
 )
 
 // What Prometheus reads of a job means what it means to Prometheus.
 func TestJobsKeepTheirText(t *testing.T) {
 	t.Setenv("ZEROS", "0123")
-	r, err := confmap.NewResolver(confmap.ResolverSettings{
-		URIs: []string{`yaml:receivers: {pprof_scrape: {scrape_configs: [{job_name: "${env:ZEROS}", scrape_interval: 5s,
+	conf, err := configtest.Resolve(t, `yaml:receivers: {pprof_scrape: {scrape_configs: [{job_name: "${env:ZEROS}", scrape_interval: 5s,
 basic_auth: {username: 1.10, password: "${env:ZEROS}"}, static_configs: [{targets: ["h:1"], labels: {a: 1.10, b: 0x1F, c: 2024-01-02}}],
-relabel_configs: [{source_labels: [a], regex: 01, target_label: d, replacement: 1e3}]}]}}`},
-		ProviderFactories: yamltext.KeepAll([]confmap.ProviderFactory{envprovider.NewFactory(), yamlprovider.NewFactory()}, true),
-		DefaultScheme:     "env",
-	})
-	require.NoError(t, err)
-	conf, err := r.Resolve(context.Background())
+relabel_configs: [{source_labels: [a], regex: 01, target_label: d, replacement: 1e3}]}]}}`)
 	require.NoError(t, err)
 	conf, err = conf.Sub("receivers::pprof_scrape")
 	require.NoError(t, err)

@@ -1,7 +1,6 @@
 package prometheusscrapereceiver
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,25 +11,16 @@ import (
 	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/confmap"
-	"go.opentelemetry.io/collector/confmap/provider/envprovider"
-	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
-	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
 	yamlv2 "go.yaml.in/yaml/v2"
 
+	"github.com/invar-otel/invar/internal/configtest"
 	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // resolve reads configurations as the command does and returns the receiver's.
 func resolve(t testing.TB, uris ...string) (*Config, error) {
 	t.Helper()
-	r, err := confmap.NewResolver(confmap.ResolverSettings{
-		URIs: uris, DefaultScheme: "env",
-		ProviderFactories: yamltext.KeepAll([]confmap.ProviderFactory{
-			envprovider.NewFactory(), fileprovider.NewFactory(), yamlprovider.NewFactory(),
-		}, true),
-	})
-	require.NoError(t, err)
-	conf, err := r.Resolve(context.Background())
+	conf, err := configtest.Resolve(t, uris...)
 	if err != nil {
 		return nil, err
 	}

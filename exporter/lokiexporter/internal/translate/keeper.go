@@ -11,7 +11,7 @@ type keeper struct {
 }
 
 // keep reports whether the attribute of that name, or the value at that path, is
-// kept. If it is a map, inside tells whether that may have something that is not.
+// kept, and, of a map, whether something inside of it may not be.
 func (k keeper) keep(path string) (keep, inside bool) {
 	p := k.t.place(k.side, path)
 	keep = (p.kind == toMetadata || p.kind == toNothing) && !k.hint.promotes(path) && !k.hint.consumes(path)
