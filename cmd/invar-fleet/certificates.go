@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/invar-otel/invar/internal/regularfile"
+	"github.com/invar-otel/invar/internal/bounded/regularfile"
 )
 
 // rereadCertificates is how long files of certificates are believed before they

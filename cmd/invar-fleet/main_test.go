@@ -29,7 +29,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
-	"github.com/invar-otel/invar/internal/collectorv1"
+	"github.com/invar-otel/invar/internal/remoteconf/collectorv1"
 )
 
 // TestMain is invar-fleet itself if the environment says so, for tests that kill

@@ -16,7 +16,7 @@ import (
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/fleet"
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/opampserver"
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/page"
-	"github.com/invar-otel/invar/internal/loopback"
+	"github.com/invar-otel/invar/internal/sockets"
 )
 
 // endTime is how long requests in progress have at the end.
@@ -44,7 +44,7 @@ func (o *options) validate() error {
 	switch {
 	case err != nil:
 		errs = append(errs, fmt.Errorf("--listen: %q is not an address; write it like 127.0.0.1:12400 or :12400", o.listen))
-	case o.tokenFile == "" && !loopback.IsHost(host):
+	case o.tokenFile == "" && !sockets.IsLoopback(host):
 		errs = append(errs, fmt.Errorf("--listen: %q is not on loopback; give --token-file, so that not everybody can steer the fleet", o.listen))
 	}
 	if (o.tlsCert == "") != (o.tlsKey == "") {
@@ -119,7 +119,7 @@ func serve(ctx context.Context, o options) (err error) {
 	if certificates != nil {
 		server.TLSConfig = certificates.config()
 		scheme, run = "https", func(l net.Listener) error { return server.ServeTLS(l, "", "") }
-	} else if host, _, _ := net.SplitHostPort(o.listen); !loopback.IsHost(host) {
+	} else if host, _, _ := net.SplitHostPort(o.listen); !sockets.IsLoopback(host) {
 		logger.Warn("Tokens go over the network in the clear; give --tls-cert and --tls-key, or put a proxy with TLS in front")
 	}
 	logger.Info("Serving", zap.String("version", version), zap.String("url", scheme+"://"+listener.Addr().String()))

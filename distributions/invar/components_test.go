@@ -15,7 +15,7 @@ import (
 	"go.opentelemetry.io/collector/otelcol"
 	"go.opentelemetry.io/collector/pipeline"
 
-	"github.com/invar-otel/invar/internal/stability"
+	"github.com/invar-otel/invar/internal/command/stability"
 )
 
 var update = flag.Bool("update", false, "write docs/components.md instead of comparing")

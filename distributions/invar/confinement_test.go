@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 
-	"github.com/invar-otel/invar/internal/confinement"
+	"github.com/invar-otel/invar/extension/remoteconfigextension/confinement"
 )
 
 // part is a component, or what a component is made of, with its defaults.
@@ -57,12 +57,12 @@ func parts(t *testing.T) []part {
 }
 
 // TestEveryComponentIsClassified fails for a component that
-// internal/confinement/components.go does not list: decide there whether a
+// extension/remoteconfigextension/confinement/components.go does not list: decide there whether a
 // fleet server may use it.
 func TestEveryComponentIsClassified(t *testing.T) {
 	for _, p := range parts(t) {
 		if !confinement.Known(p.kind, p.name) {
-			t.Errorf("%s/%s is on no list of internal/confinement/components.go", p.kind, p.name)
+			t.Errorf("%s/%s is on no list of extension/remoteconfigextension/confinement/components.go", p.kind, p.name)
 		}
 	}
 }
@@ -187,7 +187,7 @@ func scraperLeaves(t *testing.T, config any) []leaf {
 }
 
 // TestEveryKeyOfFilesIsClassified fails for a key that looks as if its value was
-// a file, a command or a variable, and that internal/confinement/keys.go does
+// a file, a command or a variable, and that extension/remoteconfigextension/confinement/keys.go does
 // not have: enter what it is there.
 func TestEveryKeyOfFilesIsClassified(t *testing.T) {
 	missing := map[string]leaf{}
@@ -204,7 +204,7 @@ func TestEveryKeyOfFilesIsClassified(t *testing.T) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
-		t.Errorf("%s is not in the table of internal/confinement/keys.go", missing[name])
+		t.Errorf("%s is not in the table of extension/remoteconfigextension/confinement/keys.go", missing[name])
 	}
 }
 
@@ -221,7 +221,7 @@ var dials = regexp.MustCompile(`^(` + strings.Join([]string{
 
 // TestEveryListenerIsClassified fails for a receiver's or extension's address
 // that is neither of a type which is listened on, nor in listenTexts of
-// internal/confinement/listen.go, nor connected to.
+// extension/remoteconfigextension/confinement/listen.go, nor connected to.
 func TestEveryListenerIsClassified(t *testing.T) {
 	looks := regexp.MustCompile(`endpoint|listen|addr|bind`)
 	for _, l := range allLeaves(t) {

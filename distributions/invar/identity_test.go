@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/invar-otel/invar/internal/confinement"
+	"github.com/invar-otel/invar/extension/remoteconfigextension/confinement"
 )
 
 // identifies matches keys which may say whose credentials are used: those of the
@@ -63,7 +63,7 @@ var identities = map[string]string{
 
 // TestEveryIdentityIsClassified fails for a key that looks as if it said whose
 // credentials are used, and that nobody has thought about: hold it back in
-// internal/confinement, or enter above why it is harmless.
+// extension/remoteconfigextension/confinement, or enter above why it is harmless.
 func TestEveryIdentityIsClassified(t *testing.T) {
 	missing, found := map[string]setting{}, map[string]bool{}
 	for _, s := range settings(t) {

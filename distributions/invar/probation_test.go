@@ -21,9 +21,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"github.com/invar-otel/invar/internal/confinement"
+	"github.com/invar-otel/invar/extension/remoteconfigextension/confinement"
+	"github.com/invar-otel/invar/extension/remoteconfigextension/remotepipelines"
 	"github.com/invar-otel/invar/internal/remoteconf"
-	"github.com/invar-otel/invar/internal/remotepipelines"
 )
 
 // permissive permits everything: what is permitted is tested elsewhere.

@@ -15,9 +15,9 @@ import (
 	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
 	"go.opentelemetry.io/collector/otelcol"
 
+	"github.com/invar-otel/invar/extension/remoteconfigextension/remotepipelines"
 	"github.com/invar-otel/invar/internal/collector"
 	"github.com/invar-otel/invar/internal/remoteconf"
-	"github.com/invar-otel/invar/internal/remotepipelines"
 )
 
 func freeAddress(t *testing.T) string {

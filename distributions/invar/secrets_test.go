@@ -15,7 +15,7 @@ import (
 	"go.opentelemetry.io/collector/otelcol"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/invar-otel/invar/internal/redaction"
+	"github.com/invar-otel/invar/internal/config/redaction"
 )
 
 var (

@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/otelcol"
 
-	"github.com/invar-otel/invar/internal/configwalk"
+	"github.com/invar-otel/invar/internal/config/configwalk"
 )
 
 // setting is one key of one component of the binary, and how to set it alone.

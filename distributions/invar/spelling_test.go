@@ -20,9 +20,9 @@ import (
 	"go.opentelemetry.io/collector/service/hostcapabilities"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/invar-otel/invar/internal/configwalk"
-	"github.com/invar-otel/invar/internal/confinement"
-	"github.com/invar-otel/invar/internal/remotepipelines"
+	"github.com/invar-otel/invar/extension/remoteconfigextension/confinement"
+	"github.com/invar-otel/invar/extension/remoteconfigextension/remotepipelines"
+	"github.com/invar-otel/invar/internal/config/configwalk"
 )
 
 // binaryHost hands out the factories of the binary.

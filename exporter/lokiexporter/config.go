@@ -16,9 +16,9 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/translate"
-	"github.com/invar-otel/invar/internal/bytesize"
+	"github.com/invar-otel/invar/internal/config/bytesize"
 	"github.com/invar-otel/invar/internal/lokiapi"
-	"github.com/invar-otel/invar/internal/orgid"
+	"github.com/invar-otel/invar/internal/push/orgid"
 )
 
 // Config is what a user writes under exporters::loki.

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/translate"
-	"github.com/invar-otel/invar/internal/configtest"
+	"github.com/invar-otel/invar/internal/config/configtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -12,9 +12,9 @@ import (
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/refusal"
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/translate"
-	"github.com/invar-otel/invar/internal/httpanswer"
 	"github.com/invar-otel/invar/internal/lokiapi"
-	"github.com/invar-otel/invar/internal/orgid"
+	"github.com/invar-otel/invar/internal/push/httpanswer"
+	"github.com/invar-otel/invar/internal/push/orgid"
 )
 
 // delivery is one attempt to send a batch.

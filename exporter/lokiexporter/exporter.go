@@ -16,12 +16,12 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/translate"
-	"github.com/invar-otel/invar/internal/errorlist"
+	"github.com/invar-otel/invar/internal/bounded/errorlist"
 	"github.com/invar-otel/invar/internal/healthstatus"
-	"github.com/invar-otel/invar/internal/httpanswer"
 	"github.com/invar-otel/invar/internal/lokiapi"
-	"github.com/invar-otel/invar/internal/orgid"
-	"github.com/invar-otel/invar/internal/requestsize"
+	"github.com/invar-otel/invar/internal/push/httpanswer"
+	"github.com/invar-otel/invar/internal/push/orgid"
+	"github.com/invar-otel/invar/internal/push/requestsize"
 )
 
 // reasonEndpoint is what can be wrong: Loki does not take logs now.

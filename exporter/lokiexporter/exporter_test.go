@@ -23,7 +23,7 @@ import (
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/metadata"
 	"github.com/invar-otel/invar/internal/lokiapi"
-	"github.com/invar-otel/invar/internal/orgid"
+	"github.com/invar-otel/invar/internal/push/orgid"
 )
 
 // sink is an endpoint that answers as the test says and keeps what it accepts.

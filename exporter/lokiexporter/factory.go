@@ -8,7 +8,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/metadata"
-	"github.com/invar-otel/invar/internal/shutdownlog"
+	"github.com/invar-otel/invar/internal/push/shutdownlog"
 )
 
 // NewFactory returns the factory of the loki exporter.

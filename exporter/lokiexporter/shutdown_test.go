@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/metadata"
-	"github.com/invar-otel/invar/internal/storagetest"
+	"github.com/invar-otel/invar/internal/push/storagetest"
 )
 
 // TestKeptAtShutdown stops the exporter while Loki is away, and starts another

@@ -17,7 +17,7 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
 	"github.com/invar-otel/invar/internal/promlane"
-	"github.com/invar-otel/invar/internal/walrecord"
+	"github.com/invar-otel/invar/internal/wal/walrecord"
 )
 
 // appender is one transaction: it collects samples by slot and commits them at

@@ -18,8 +18,8 @@ import (
 	"go.yaml.in/yaml/v2"
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
-	"github.com/invar-otel/invar/internal/bytesize"
-	"github.com/invar-otel/invar/internal/yamltext"
+	"github.com/invar-otel/invar/internal/config/bytesize"
+	"github.com/invar-otel/invar/internal/config/yamltext"
 )
 
 // Config is what a user writes under exporters::prometheus_wal.

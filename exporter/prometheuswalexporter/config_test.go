@@ -8,8 +8,8 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
 
-	"github.com/invar-otel/invar/internal/bytesize"
-	"github.com/invar-otel/invar/internal/configtest"
+	"github.com/invar-otel/invar/internal/config/bytesize"
+	"github.com/invar-otel/invar/internal/config/configtest"
 )
 
 func TestConfigStruct(t *testing.T) {

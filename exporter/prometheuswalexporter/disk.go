@@ -12,13 +12,14 @@ import (
 	"go.opentelemetry.io/collector/exporter"
 	"go.uber.org/zap"
 
+	"github.com/invar-otel/invar/internal/dirlock"
 	"github.com/invar-otel/invar/internal/healthstatus"
-	"github.com/invar-otel/invar/internal/seglog"
-	"github.com/invar-otel/invar/internal/walposition"
-	"github.com/invar-otel/invar/internal/walrecord"
+	"github.com/invar-otel/invar/internal/wal/seglog"
+	"github.com/invar-otel/invar/internal/wal/walposition"
+	"github.com/invar-otel/invar/internal/wal/walrecord"
 )
 
-type lockedError = seglog.LockedError
+type lockedError = dirlock.LockedError
 
 // disk keeps the log's directory: it opens it, syncs it, remembers the
 // position, and deletes what is not needed or has to go.
@@ -56,7 +57,7 @@ func (d *disk) open() error {
 	if err != nil {
 		return err
 	}
-	lock, err := seglog.Lock(dir, "exporter "+d.set.ID.String())
+	lock, err := dirlock.Lock(dir, "exporter "+d.set.ID.String())
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	ownmetadata "github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
-	"github.com/invar-otel/invar/internal/walposition"
+	"github.com/invar-otel/invar/internal/wal/walposition"
 )
 
 // tmpfs mounts a small disk, which takes the right to mount.

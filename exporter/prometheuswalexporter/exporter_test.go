@@ -23,7 +23,7 @@ import (
 
 	ownmetadata "github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
-	"github.com/invar-otel/invar/internal/yamltext"
+	"github.com/invar-otel/invar/internal/config/yamltext"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

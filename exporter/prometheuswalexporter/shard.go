@@ -7,7 +7,7 @@ import (
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
-	"github.com/invar-otel/invar/internal/seglog"
+	"github.com/invar-otel/invar/internal/wal/seglog"
 )
 
 // shard is a bounded queue of samples and the one goroutine that sends them.

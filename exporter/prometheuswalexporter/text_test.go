@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/confmap"
 
-	"github.com/invar-otel/invar/internal/configtest"
-	"github.com/invar-otel/invar/internal/yamltext"
+	"github.com/invar-otel/invar/internal/config/configtest"
+	"github.com/invar-otel/invar/internal/config/yamltext"
 )
 
 // Relabelling rules mean what they mean to Prometheus.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
-	"github.com/invar-otel/invar/internal/seglog"
-	"github.com/invar-otel/invar/internal/walrecord"
+	"github.com/invar-otel/invar/internal/wal/seglog"
+	"github.com/invar-otel/invar/internal/wal/walrecord"
 )
 
 // A record's size is bounded in samples, and in bytes for histograms.

@@ -10,7 +10,7 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/invar-otel/invar/internal/httpanswer"
+	"github.com/invar-otel/invar/internal/push/httpanswer"
 )
 
 // reason is the name under which Pyroscope counts the same in

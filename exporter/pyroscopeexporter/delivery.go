@@ -8,8 +8,8 @@ import (
 	pushv1 "github.com/grafana/pyroscope/api/gen/proto/go/push/v1"
 	"go.uber.org/zap"
 
-	"github.com/invar-otel/invar/internal/errorlist"
-	"github.com/invar-otel/invar/internal/orgid"
+	"github.com/invar-otel/invar/internal/bounded/errorlist"
+	"github.com/invar-otel/invar/internal/push/orgid"
 )
 
 // delivery is one attempt to send a batch.

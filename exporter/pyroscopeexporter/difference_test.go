@@ -21,9 +21,9 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/invar-otel/invar/exporter/pyroscopeexporter/internal/metadata"
-	"github.com/invar-otel/invar/internal/pprofconv"
-	"github.com/invar-otel/invar/internal/profiledict"
-	"github.com/invar-otel/invar/internal/storagetest"
+	"github.com/invar-otel/invar/internal/profiles/pprofconv"
+	"github.com/invar-otel/invar/internal/profiles/profiledict"
+	"github.com/invar-otel/invar/internal/push/storagetest"
 )
 
 // typed is cpuProfile with other sample types.

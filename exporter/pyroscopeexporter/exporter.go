@@ -18,9 +18,9 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/invar-otel/invar/internal/healthstatus"
-	"github.com/invar-otel/invar/internal/httpanswer"
-	"github.com/invar-otel/invar/internal/orgid"
-	"github.com/invar-otel/invar/internal/requestsize"
+	"github.com/invar-otel/invar/internal/push/httpanswer"
+	"github.com/invar-otel/invar/internal/push/orgid"
+	"github.com/invar-otel/invar/internal/push/requestsize"
 )
 
 // reasonEndpoint is what can be wrong: Pyroscope does not take profiles now.

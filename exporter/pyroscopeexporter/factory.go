@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/xexporter"
 
 	"github.com/invar-otel/invar/exporter/pyroscopeexporter/internal/metadata"
-	"github.com/invar-otel/invar/internal/shutdownlog"
+	"github.com/invar-otel/invar/internal/push/shutdownlog"
 )
 
 // NewFactory returns the factory of the pyroscope exporter.

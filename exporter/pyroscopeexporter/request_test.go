@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 
-	"github.com/invar-otel/invar/internal/storagetest"
+	"github.com/invar-otel/invar/internal/push/storagetest"
 )
 
 func TestMerge(t *testing.T) {

@@ -19,8 +19,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 
 	"github.com/invar-otel/invar/exporter/pyroscopeexporter/internal/metadata"
-	"github.com/invar-otel/invar/internal/orgid"
-	"github.com/invar-otel/invar/internal/pprofconv"
+	"github.com/invar-otel/invar/internal/profiles/pprofconv"
+	"github.com/invar-otel/invar/internal/push/orgid"
 )
 
 // received is a profile that the sink has taken.

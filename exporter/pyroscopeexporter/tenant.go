@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 
-	"github.com/invar-otel/invar/internal/nesting"
+	"github.com/invar-otel/invar/internal/bounded/nesting"
 )
 
 // attributeTenant is the resource attribute in which the exporter keeps the

@@ -15,7 +15,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
-	"github.com/invar-otel/invar/internal/nesting"
+	"github.com/invar-otel/invar/internal/bounded/nesting"
 )
 
 // summary counts what its exporters consume and prints the counts.

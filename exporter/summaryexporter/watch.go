@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
-	"github.com/invar-otel/invar/internal/nesting"
+	"github.com/invar-otel/invar/internal/bounded/nesting"
 )
 
 const (

@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configoptional"
 
-	"github.com/invar-otel/invar/internal/loopback"
+	"github.com/invar-otel/invar/internal/sockets"
 )
 
 // Config is what a user writes under extensions::reload.
@@ -77,7 +77,7 @@ func (c *Config) localOnly() bool {
 	if err != nil {
 		return true // confignet's error is the better one
 	}
-	return loopback.IsHost(host)
+	return sockets.IsLoopback(host)
 }
 
 // Validate implements xconfmap.Validator.

@@ -19,7 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/invar-otel/invar/extension/reloadextension/internal/metadata"
-	"github.com/invar-otel/invar/internal/configtest"
+	"github.com/invar-otel/invar/internal/config/configtest"
 	"github.com/invar-otel/invar/internal/reloading"
 )
 

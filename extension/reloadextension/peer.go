@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/invar-otel/invar/internal/ownsockets"
+	"github.com/invar-otel/invar/internal/sockets"
 )
 
 // This endpoint is for people and programs of this host, and not for the pipelines
@@ -51,7 +51,7 @@ func (e *reloadExtension) checkPeer(conn net.Conn) error {
 	switch {
 	case own:
 		return errOwn
-	case errors.Is(err, ownsockets.ErrClosed):
+	case errors.Is(err, sockets.ErrClosed):
 		return errUnknown
 	case err != nil && !errors.Is(err, errors.ErrUnsupported):
 		e.set.Logger.Debug("It cannot be told whether a connection is the process's own", zap.Error(err))
@@ -69,5 +69,5 @@ func isOwn(conn net.Conn) (bool, error) {
 	if err := errors.Join(errLocal, errRemote); err != nil {
 		return false, err
 	}
-	return ownsockets.Connected(local, remote)
+	return sockets.Connected(local, remote)
 }

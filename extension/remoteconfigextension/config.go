@@ -12,9 +12,9 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configoptional"
 
+	"github.com/invar-otel/invar/extension/remoteconfigextension/confinement"
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/connecttransport"
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/opamptransport"
-	"github.com/invar-otel/invar/internal/confinement"
 )
 
 // Config is what a user writes under extensions::remote_config.

@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/metadata"
-	"github.com/invar-otel/invar/internal/configtest"
+	"github.com/invar-otel/invar/internal/config/configtest"
 )
 
 func TestConfig(t *testing.T) {

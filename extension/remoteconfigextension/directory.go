@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/lastgood"
-	"github.com/invar-otel/invar/internal/seglog"
+	"github.com/invar-otel/invar/internal/dirlock"
 )
 
 // systemState is where services keep what they need after a restart.
@@ -48,7 +48,7 @@ func openStore(configured, owner string, candidates []string) (*lastgood.Store, 
 		if err == nil {
 			return store, nil
 		}
-		if held := new(seglog.LockedError); errors.As(err, &held) {
+		if held := new(dirlock.LockedError); errors.As(err, &held) {
 			return nil, err // another place would be another identity
 		}
 		errs = append(errs, err)

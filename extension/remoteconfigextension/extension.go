@@ -14,14 +14,14 @@ import (
 	"go.uber.org/zap"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/invar-otel/invar/extension/remoteconfigextension/confinement"
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/connecttransport"
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/lastgood"
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/opamptransport"
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/transport"
-	"github.com/invar-otel/invar/internal/confinement"
+	"github.com/invar-otel/invar/extension/remoteconfigextension/remotepipelines"
 	"github.com/invar-otel/invar/internal/healthstatus"
 	"github.com/invar-otel/invar/internal/reloading"
-	"github.com/invar-otel/invar/internal/remotepipelines"
 )
 
 const (

@@ -31,9 +31,9 @@ import (
 
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/metadata"
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/transport"
-	"github.com/invar-otel/invar/internal/collectorv1"
-	"github.com/invar-otel/invar/internal/configtest"
+	"github.com/invar-otel/invar/internal/config/configtest"
 	"github.com/invar-otel/invar/internal/reloading"
+	"github.com/invar-otel/invar/internal/remoteconf/collectorv1"
 )
 
 var stubborn = component.MustNewType("stubborn")

@@ -16,9 +16,9 @@ import (
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/lastgood"
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/metadata"
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/transport"
+	"github.com/invar-otel/invar/extension/remoteconfigextension/remotepipelines"
 	"github.com/invar-otel/invar/internal/healthstatus"
 	"github.com/invar-otel/invar/internal/remoteconf"
-	"github.com/invar-otel/invar/internal/remotepipelines"
 )
 
 // pipelines are a runner that keeps the contract of remotepipelines.Runner, and

@@ -9,7 +9,7 @@ import (
 
 	"go.opentelemetry.io/collector/confmap"
 
-	"github.com/invar-otel/invar/internal/configsize"
+	"github.com/invar-otel/invar/internal/config/configsize"
 )
 
 // pipes are the sources that can be read once: --config <(generate), /dev/stdin,

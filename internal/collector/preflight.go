@@ -19,7 +19,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/otelcol"
 
-	"github.com/invar-otel/invar/internal/ownsockets"
+	"github.com/invar-otel/invar/internal/sockets"
 )
 
 // preflight tries what the components of a configuration do only when they
@@ -137,7 +137,7 @@ func (p *trial) extension(key string, id component.ID) error {
 
 // ownPorts returns the TCP ports that this process listens on, in decimal.
 func ownPorts() (map[string]bool, error) {
-	sockets, err := ownsockets.Listening()
+	sockets, err := sockets.Listening()
 	ports := make(map[string]bool, len(sockets))
 	for s := range sockets {
 		if s.Network == "tcp" {

@@ -5,7 +5,7 @@ import (
 	"go.opentelemetry.io/collector/extension/extensioncapabilities"
 	"go.opentelemetry.io/collector/otelcol"
 
-	"github.com/invar-otel/invar/internal/redaction"
+	"github.com/invar-otel/invar/internal/config/redaction"
 )
 
 // snapshot is what extensions are told of the configuration: with defaults and

@@ -12,9 +12,9 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/otelcol"
 
-	"github.com/invar-otel/invar/internal/configsize"
+	"github.com/invar-otel/invar/internal/config/configsize"
+	"github.com/invar-otel/invar/internal/config/yamltext"
 	"github.com/invar-otel/invar/internal/reloading"
-	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // source is a configuration as it was when it was loaded. It does not change.

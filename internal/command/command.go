@@ -30,10 +30,10 @@ import (
 	"go.opentelemetry.io/collector/featuregate"
 	"go.opentelemetry.io/collector/otelcol"
 
-	"github.com/invar-otel/invar/internal/redaction"
-	"github.com/invar-otel/invar/internal/stability"
-	"github.com/invar-otel/invar/internal/startuppages"
-	"github.com/invar-otel/invar/internal/yamltext"
+	"github.com/invar-otel/invar/internal/command/stability"
+	"github.com/invar-otel/invar/internal/command/startuppages"
+	"github.com/invar-otel/invar/internal/config/redaction"
+	"github.com/invar-otel/invar/internal/config/yamltext"
 )
 
 // commit is the source revision, set by the linker (-X, see the Makefile).

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/invar-otel/invar/internal/redaction"
+	"github.com/invar-otel/invar/internal/config/redaction"
 )
 
 const (

@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/spf13/cobra"
 
-	"github.com/invar-otel/invar/internal/seglog"
-	"github.com/invar-otel/invar/internal/walinspect"
+	"github.com/invar-otel/invar/internal/wal/seglog"
+	"github.com/invar-otel/invar/internal/wal/walinspect"
 )
 
 // newWAL returns the command that looks into a prometheus_wal directory.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/invar-otel/invar/internal/seglog"
-	"github.com/invar-otel/invar/internal/walrecord"
+	"github.com/invar-otel/invar/internal/wal/seglog"
+	"github.com/invar-otel/invar/internal/wal/walrecord"
 )
 
 func TestWAL(t *testing.T) {

@@ -3,7 +3,7 @@ package lokiapi
 import (
 	"fmt"
 
-	"github.com/invar-otel/invar/internal/bytesize"
+	"github.com/invar-otel/invar/internal/config/bytesize"
 )
 
 // Budget is the memory that a request may still take. A request of a few

@@ -13,7 +13,7 @@ import (
 	_ "github.com/prometheus/prometheus/plugins" // registers the service discoveries
 	"go.opentelemetry.io/collector/confmap"
 
-	"github.com/invar-otel/invar/internal/yamltext"
+	"github.com/invar-otel/invar/internal/config/yamltext"
 )
 
 const (

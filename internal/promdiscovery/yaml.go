@@ -8,7 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v2"
 
-	"github.com/invar-otel/invar/internal/yamltext"
+	"github.com/invar-otel/invar/internal/config/yamltext"
 )
 
 // Decode reads a part of a configuration into one of Prometheus' types, by the

@@ -15,7 +15,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/invar-otel/invar/internal/regularfile"
+	"github.com/invar-otel/invar/internal/bounded/regularfile"
 )
 
 // Trigger is what asked for a reload.

@@ -27,7 +27,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/invar-otel/invar/internal/configsize"
+	"github.com/invar-otel/invar/internal/config/configsize"
 )
 
 // DefaultName is the name of the pipeline that a plain configuration becomes.

@@ -12,8 +12,8 @@ import (
 	"go.opentelemetry.io/ebpf-profiler/libpf"
 	"go.opentelemetry.io/ebpf-profiler/reporter/samples"
 
-	"github.com/invar-otel/invar/internal/pprofconv"
-	"github.com/invar-otel/invar/internal/profiledict"
+	"github.com/invar-otel/invar/internal/profiles/pprofconv"
+	"github.com/invar-otel/invar/internal/profiles/profiledict"
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/attribution"
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/metadata"
 )

@@ -7,9 +7,9 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 
-	"github.com/invar-otel/invar/internal/bytesize"
-	"github.com/invar-otel/invar/internal/elfsymbols"
+	"github.com/invar-otel/invar/internal/config/bytesize"
 	"github.com/invar-otel/invar/internal/promdiscovery"
+	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/elfsymbols"
 )
 
 // Config is what a user writes under receivers::ebpf_profile.

@@ -9,8 +9,8 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/ebpf-profiler/interpreter/interpreterconfig"
 
-	"github.com/invar-otel/invar/internal/configtest"
-	"github.com/invar-otel/invar/internal/elfsymbols"
+	"github.com/invar-otel/invar/internal/config/configtest"
+	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/elfsymbols"
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/metadata"
 )
 

@@ -23,10 +23,10 @@ import (
 	"go.opentelemetry.io/ebpf-profiler/reporter"
 	"go.uber.org/zap"
 
-	"github.com/invar-otel/invar/internal/elfsymbols"
 	"github.com/invar-otel/invar/internal/healthstatus"
 	"github.com/invar-otel/invar/internal/promdiscovery"
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/attribution"
+	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/elfsymbols"
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/executables"
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/metadata"
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/privilege"

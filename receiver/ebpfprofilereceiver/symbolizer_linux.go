@@ -8,7 +8,7 @@ import (
 	"go.opentelemetry.io/ebpf-profiler/libpf"
 	"go.uber.org/zap"
 
-	"github.com/invar-otel/invar/internal/elfsymbols"
+	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/elfsymbols"
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/executables"
 )
 

@@ -21,7 +21,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/invar-otel/invar/internal/elfsymbols"
+	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/elfsymbols"
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/executables"
 )
 

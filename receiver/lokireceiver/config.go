@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configoptional"
 
-	"github.com/invar-otel/invar/internal/bytesize"
+	"github.com/invar-otel/invar/internal/config/bytesize"
 )
 
 // Config is what a user writes under receivers::loki.

@@ -29,7 +29,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"github.com/invar-otel/invar/internal/configtest"
+	"github.com/invar-otel/invar/internal/config/configtest"
 	"github.com/invar-otel/invar/internal/lokiapi"
 	loki "github.com/invar-otel/invar/receiver/lokireceiver/internal/metadata"
 )

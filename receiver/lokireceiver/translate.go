@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
-	"github.com/invar-otel/invar/internal/errorlist"
+	"github.com/invar-otel/invar/internal/bounded/errorlist"
 	"github.com/invar-otel/invar/internal/lokiapi"
 )
 

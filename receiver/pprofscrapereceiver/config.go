@@ -14,9 +14,9 @@ import (
 	"github.com/prometheus/prometheus/discovery"
 	"go.opentelemetry.io/collector/confmap"
 
-	"github.com/invar-otel/invar/internal/bytesize"
+	"github.com/invar-otel/invar/internal/config/bytesize"
+	"github.com/invar-otel/invar/internal/config/yamltext"
 	"github.com/invar-otel/invar/internal/promdiscovery"
-	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // Config is what a user writes under receivers::pprof_scrape.

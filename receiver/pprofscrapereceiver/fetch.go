@@ -13,8 +13,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
-	"github.com/invar-otel/invar/internal/bytesize"
-	"github.com/invar-otel/invar/internal/httpanswer"
+	"github.com/invar-otel/invar/internal/config/bytesize"
+	"github.com/invar-otel/invar/internal/push/httpanswer"
 )
 
 // reason is why a scrape failed, as the metric failed_scrapes has it.

@@ -14,7 +14,7 @@ import (
 	"github.com/google/pprof/profile"
 	"github.com/stretchr/testify/require"
 
-	"github.com/invar-otel/invar/internal/pprofconv"
+	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 )
 
 // goroutines is the goroutine profile of this process, compressed as Go does.

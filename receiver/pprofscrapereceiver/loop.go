@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.uber.org/zap"
 
-	"github.com/invar-otel/invar/internal/pprofconv"
+	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 	"github.com/invar-otel/invar/receiver/pprofscrapereceiver/internal/delta"
 )
 

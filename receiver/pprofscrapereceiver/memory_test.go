@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/invar-otel/invar/internal/pprofconv"
+	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 	"github.com/invar-otel/invar/receiver/pprofscrapereceiver/internal/delta"
 )
 

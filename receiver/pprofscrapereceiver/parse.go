@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/pprof/profile"
 
-	"github.com/invar-otel/invar/internal/bytesize"
-	"github.com/invar-otel/invar/internal/pprofconv"
+	"github.com/invar-otel/invar/internal/config/bytesize"
+	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 )
 
 // What an answer may take in memory until it is in the pipeline, by the bytes of it:

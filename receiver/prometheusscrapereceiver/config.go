@@ -16,8 +16,8 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.yaml.in/yaml/v2"
 
+	"github.com/invar-otel/invar/internal/config/yamltext"
 	"github.com/invar-otel/invar/internal/promlane"
-	"github.com/invar-otel/invar/internal/yamltext"
 )
 
 // Config is what a user writes under receivers::prometheus_scrape.

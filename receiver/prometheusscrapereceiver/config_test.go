@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/invar-otel/invar/internal/configtest"
+	"github.com/invar-otel/invar/internal/config/configtest"
 	"github.com/invar-otel/invar/internal/promlane"
 	"github.com/invar-otel/invar/receiver/prometheusscrapereceiver/internal/metadata"
 )

@@ -13,8 +13,8 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	yamlv2 "go.yaml.in/yaml/v2"
 
-	"github.com/invar-otel/invar/internal/configtest"
-	"github.com/invar-otel/invar/internal/yamltext"
+	"github.com/invar-otel/invar/internal/config/configtest"
+	"github.com/invar-otel/invar/internal/config/yamltext"
 )
 
 // resolve reads configurations as the command does and returns the receiver's.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/grafana/pyroscope/api/model/labelset"
 
-	"github.com/invar-otel/invar/internal/pprofconv"
+	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 )
 
 // Pyroscope takes /ingest on both paths.

@@ -9,7 +9,7 @@ import (
 	jfr "github.com/grafana/jfr-parser/pprof"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/invar-otel/invar/internal/pprofconv"
+	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/jfrcheck"
 )
 

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/invar-otel/invar/internal/pprofconv"
+	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/jfrtest"
 )
 

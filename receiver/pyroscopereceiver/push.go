@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/common/model"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
-	"github.com/invar-otel/invar/internal/errorlist"
-	"github.com/invar-otel/invar/internal/pprofconv"
+	"github.com/invar-otel/invar/internal/bounded/errorlist"
+	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 )
 
 // Errors of pushes, in Pyroscope's words.

@@ -24,8 +24,8 @@ import (
 	"go.opentelemetry.io/collector/receiver/xreceiver"
 	"go.uber.org/goleak"
 
-	"github.com/invar-otel/invar/internal/configtest"
-	"github.com/invar-otel/invar/internal/pprofconv"
+	"github.com/invar-otel/invar/internal/config/configtest"
+	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/metadata"
 )
 

@@ -17,7 +17,7 @@ import (
 
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/fleet"
 	"github.com/invar-otel/invar/extension/remoteconfigextension"
-	"github.com/invar-otel/invar/internal/confinement"
+	"github.com/invar-otel/invar/extension/remoteconfigextension/confinement"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

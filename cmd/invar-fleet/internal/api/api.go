@@ -18,8 +18,8 @@ import (
 
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/fleet"
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/opampserver"
-	"github.com/invar-otel/invar/internal/collectorv1"
-	"github.com/invar-otel/invar/internal/loopback"
+	"github.com/invar-otel/invar/internal/remoteconf/collectorv1"
+	"github.com/invar-otel/invar/internal/sockets"
 )
 
 // maxBody is the largest body of an action, in bytes; a pipeline's file may have
@@ -109,7 +109,7 @@ func namesThisHost(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	return loopback.IsHost(trimBrackets(host))
+	return sockets.IsLoopback(trimBrackets(host))
 }
 
 func trimBrackets(host string) string {

@@ -20,7 +20,7 @@ import (
 
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/fleet"
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/opampserver"
-	"github.com/invar-otel/invar/internal/collectorv1"
+	"github.com/invar-otel/invar/internal/remoteconf/collectorv1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

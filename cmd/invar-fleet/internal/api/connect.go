@@ -9,8 +9,8 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/fleet"
-	"github.com/invar-otel/invar/internal/collectorv1"
 	"github.com/invar-otel/invar/internal/remoteconf"
+	"github.com/invar-otel/invar/internal/remoteconf/collectorv1"
 )
 
 // maxMessage is the largest message of a collector that is taken, in bytes,

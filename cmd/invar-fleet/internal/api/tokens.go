@@ -16,7 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/invar-otel/invar/internal/regularfile"
+	"github.com/invar-otel/invar/internal/bounded/regularfile"
 )
 
 // Role is what the owner of a token may do.

@@ -13,7 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/invar-otel/invar/internal/configsize"
+	"github.com/invar-otel/invar/internal/config/configsize"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 

@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/invar-otel/invar/internal/regularfile"
+	"github.com/invar-otel/invar/internal/bounded/regularfile"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 

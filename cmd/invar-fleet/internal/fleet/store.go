@@ -14,7 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
-	"github.com/invar-otel/invar/internal/regularfile"
+	"github.com/invar-otel/invar/internal/bounded/regularfile"
 )
 
 // What is saved, in the buckets of one bbolt file:

@@ -8,7 +8,7 @@ import (
 	"github.com/klauspost/compress/s2"
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
-	"github.com/invar-otel/invar/internal/walrecord"
+	"github.com/invar-otel/invar/internal/wal/walrecord"
 )
 
 // Builder builds request bodies. It remembers, for the request at hand, which

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
-	"github.com/invar-otel/invar/internal/walrecord"
+	"github.com/invar-otel/invar/internal/wal/walrecord"
 )
 
 // input is items with what they refer to.

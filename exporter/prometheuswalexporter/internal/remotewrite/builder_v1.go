@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
-	"github.com/invar-otel/invar/internal/walrecord"
+	"github.com/invar-otel/invar/internal/wal/walrecord"
 )
 
 const (

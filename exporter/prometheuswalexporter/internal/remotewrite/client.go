@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/invar-otel/invar/internal/httpanswer"
+	"github.com/invar-otel/invar/internal/push/httpanswer"
 )
 
 // Verdict is what an answer means for the data that was sent.

@@ -12,7 +12,7 @@ package remotewrite
 
 import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
-	"github.com/invar-otel/invar/internal/walrecord"
+	"github.com/invar-otel/invar/internal/wal/walrecord"
 )
 
 // Message is the protobuf message of a request, by its full name.

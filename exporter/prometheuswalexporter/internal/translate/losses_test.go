@@ -17,7 +17,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
-	"github.com/invar-otel/invar/internal/nesting"
+	"github.com/invar-otel/invar/internal/bounded/nesting"
 )
 
 // What cannot be translated costs itself: the point before it and the one

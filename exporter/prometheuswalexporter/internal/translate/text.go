@@ -8,7 +8,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
-	"github.com/invar-otel/invar/internal/nesting"
+	"github.com/invar-otel/invar/internal/bounded/nesting"
 )
 
 var (

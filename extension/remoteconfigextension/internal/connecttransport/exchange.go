@@ -15,8 +15,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/transport"
-	"github.com/invar-otel/invar/internal/collectorv1"
 	"github.com/invar-otel/invar/internal/remoteconf"
+	"github.com/invar-otel/invar/internal/remoteconf/collectorv1"
 )
 
 const (

@@ -18,9 +18,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/transport"
-	"github.com/invar-otel/invar/internal/collectorv1"
-	"github.com/invar-otel/invar/internal/configtest"
+	"github.com/invar-otel/invar/internal/config/configtest"
 	"github.com/invar-otel/invar/internal/remoteconf"
+	"github.com/invar-otel/invar/internal/remoteconf/collectorv1"
 )
 
 // run starts a collector with real connections, and returns the outcome of the

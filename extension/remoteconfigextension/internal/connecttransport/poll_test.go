@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/transport"
-	"github.com/invar-otel/invar/internal/collectorv1"
 	"github.com/invar-otel/invar/internal/remoteconf"
+	"github.com/invar-otel/invar/internal/remoteconf/collectorv1"
 )
 
 const plain = "receivers: {nop: }"

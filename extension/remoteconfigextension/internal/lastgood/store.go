@@ -29,9 +29,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/prometheus/tsdb/fileutil"
 
-	"github.com/invar-otel/invar/internal/regularfile"
+	"github.com/invar-otel/invar/internal/bounded/regularfile"
+	"github.com/invar-otel/invar/internal/dirlock"
 	"github.com/invar-otel/invar/internal/remoteconf"
-	"github.com/invar-otel/invar/internal/seglog"
 )
 
 const (
@@ -73,7 +73,7 @@ func Open(dir, owner string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("storage_directory: %q cannot be made: %w", dir, err)
 	}
-	lock, err := seglog.Lock(dir, owner)
+	lock, err := dirlock.Lock(dir, owner)
 	if err != nil {
 		return nil, fmt.Errorf("storage_directory: %w", err)
 	}

@@ -8,7 +8,7 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.uber.org/goleak"
 
-	"github.com/invar-otel/invar/internal/configtest"
+	"github.com/invar-otel/invar/internal/config/configtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -17,7 +17,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/invar-otel/invar/internal/httpanswer"
+	"github.com/invar-otel/invar/internal/push/httpanswer"
 )
 
 const contentProtobuf = "application/x-protobuf"

@@ -18,7 +18,7 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/transport"
-	"github.com/invar-otel/invar/internal/configtest"
+	"github.com/invar-otel/invar/internal/config/configtest"
 )
 
 const patience = 20 * time.Second

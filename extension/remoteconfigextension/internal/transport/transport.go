@@ -7,8 +7,8 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 
+	"github.com/invar-otel/invar/extension/remoteconfigextension/remotepipelines"
 	"github.com/invar-otel/invar/internal/remoteconf"
-	"github.com/invar-otel/invar/internal/remotepipelines"
 )
 
 // Transport talks to a server of configurations. Methods are safe for

@@ -20,7 +20,7 @@ import (
 	"go.opentelemetry.io/ebpf-profiler/libpf"
 	"go.opentelemetry.io/ebpf-profiler/reporter"
 
-	"github.com/invar-otel/invar/internal/elfsymbols"
+	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/elfsymbols"
 )
 
 const (

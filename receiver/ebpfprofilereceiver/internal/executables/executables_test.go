@@ -22,7 +22,7 @@ import (
 	"go.opentelemetry.io/ebpf-profiler/reporter"
 	"go.uber.org/goleak"
 
-	"github.com/invar-otel/invar/internal/elfsymbols"
+	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/elfsymbols"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

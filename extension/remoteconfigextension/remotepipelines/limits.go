@@ -1,0 +1,193 @@
+package remotepipelines
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/invar-otel/invar/internal/bounded/regularfile"
+	"github.com/invar-otel/invar/internal/config/configsize"
+	"github.com/invar-otel/invar/internal/remoteconf"
+)
+
+const (
+	// maxComponents bounds the components of one pipeline, whether they are used or
+	// not: each may have goroutines and buffers.
+	maxComponents = 1000
+	// maxReferences bounds the components in the lists of service::pipelines. Each
+	// use of a processor is an instance of its own.
+	maxReferences = 5000
+	// maxRetrievals bounds the ${…} that are expanded.
+	maxRetrievals = 10_000
+	// maxNesting bounds the levels that values of ${…} can have within each other
+	// before the limits of the whole are looked at.
+	maxNesting = 256
+)
+
+// checkResolvedSize looks at a configuration when all of it is expanded.
+func checkResolvedSize(resolved *confmap.Conf) error {
+	all := resolved.ToStringMap()
+	if _, err := remoteconf.Limits.CheckValue(all); err != nil {
+		return err
+	}
+	return checkComponents(all)
+}
+
+// checkComponents returns an error if a configuration has too many components.
+func checkComponents(all map[string]any) error {
+	n := 0
+	for _, section := range []string{sectionReceivers, sectionProcessors, sectionExporters, sectionConnectors, sectionExtensions} {
+		components, _ := all[section].(map[string]any)
+		n += len(components)
+	}
+	if n > maxComponents {
+		return fmt.Errorf("the configuration has %d components; at most %d are taken", n, maxComponents)
+	}
+	service, _ := all["service"].(map[string]any)
+	pipelines, _ := service["pipelines"].(map[string]any)
+	n = 0
+	for _, p := range pipelines {
+		lists, _ := p.(map[string]any)
+		for _, list := range lists {
+			ids, _ := list.([]any)
+			n += len(ids)
+		}
+	}
+	if n > maxReferences {
+		return &keyedError{"service::pipelines", fmt.Errorf("they name %d components; at most %d are taken", n, maxReferences)}
+	}
+	return nil
+}
+
+// expansion bounds what the ${…} of one configuration become while they are
+// expanded, which is before all of it can be looked at. The resolver asks for one
+// after the other. What is in the value of another is below that one's keys, so
+// that the paths of values with ${…} in them may add up.
+type expansion struct {
+	left   configsize.Limits // for what is yet to be expanded
+	asked  int
+	places int // where there is a ${ that what is retrieved may be put in
+	depth  int // levels that values with ${ in them have together
+	path   int // the longest path to a ${
+}
+
+// newExpansion returns the bounds for a configuration of this size.
+func newExpansion(body []byte, size configsize.Size) *expansion {
+	return &expansion{left: remoteconf.Limits, places: bytes.Count(body, []byte("${")), path: size.LongestPath}
+}
+
+// bound puts the bounds around the values of a provider.
+func (e *expansion) bound(factory confmap.ProviderFactory) confmap.ProviderFactory {
+	return confmap.NewProviderFactory(func(set confmap.ProviderSettings) confmap.Provider {
+		return boundedProvider{Provider: factory.Create(set), expansion: e}
+	})
+}
+
+type boundedProvider struct {
+	confmap.Provider
+	expansion *expansion
+}
+
+// Retrieve implements confmap.Provider.
+func (p boundedProvider) Retrieve(ctx context.Context, uri string, watch confmap.WatcherFunc) (*confmap.Retrieved, error) {
+	e := p.expansion
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if e.asked++; e.asked > maxRetrievals {
+		return nil, fmt.Errorf("more than %d ${…} are expanded, which is the most that is taken", maxRetrievals)
+	}
+	scheme, text, _ := strings.Cut(uri, ":")
+	var limit *configsize.LimitError
+	if scheme == "yaml" {
+		// Before it is decoded: aliases repeat parts without limit.
+		if _, _, err := e.left.Parse([]byte(text)); errors.As(err, &limit) {
+			return nil, fmt.Errorf("in the value of a ${…}: %w", err)
+		}
+	}
+	if scheme == "file" {
+		if err := checkFile(text); err != nil {
+			return nil, err
+		}
+	}
+	retrieved, err := p.Provider.Retrieve(ctx, uri, watch)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.take(scheme, retrieved); err != nil {
+		return nil, fmt.Errorf("in the value of a ${…}: %w", err)
+	}
+	return retrieved, nil
+}
+
+// checkFile returns an error if a path leads to what may have no end, or is longer
+// than may be.
+func checkFile(path string) error {
+	file, err := regularfile.Open(path)
+	if errors.Is(err, regularfile.ErrNotRegular) {
+		return err
+	}
+	if err != nil {
+		return nil // the provider says so
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err == nil && info.Size() > int64(remoteconf.Limits.Bytes) {
+		return fmt.Errorf("%s has %d bytes; at most %d are taken", path, info.Size(), remoteconf.Limits.Bytes)
+	}
+	return nil
+}
+
+// take counts a value.
+func (e *expansion) take(scheme string, retrieved *confmap.Retrieved) error {
+	value, err := retrieved.AsRaw()
+	if err != nil {
+		return err
+	}
+	size, err := e.left.CheckValue(value)
+	if err != nil {
+		return err
+	}
+	e.left.Bytes -= size.Bytes
+	e.left.Values -= size.Values
+	e.left.Paths -= size.Paths + size.Values*e.path
+	if e.left.Paths < 0 {
+		return fmt.Errorf("its keys and those above it have paths of more than %d bytes altogether, which is the most that is taken", remoteconf.Limits.Paths)
+	}
+	if size.Depth > 0 && expandable(value) {
+		e.path += size.LongestPath
+		if e.depth += size.Depth; e.depth > maxNesting {
+			return fmt.Errorf("values within values are nested deeper than %d levels, which is the most that is taken", maxNesting)
+		}
+	}
+	text, err := retrieved.AsString()
+	if err != nil || scheme == "yaml" { // the text of which is in the configuration itself
+		return nil //nolint:nilerr // it is no text, and cannot be a part of one
+	}
+	e.places += strings.Count(text, "${")
+	if len(text) > 0 && e.places > remoteconf.Limits.Bytes/len(text) {
+		return fmt.Errorf("it has %d bytes and may be in %d places; at most %d bytes are taken", len(text), e.places, remoteconf.Limits.Bytes)
+	}
+	return nil
+}
+
+// expandable reports whether there is a ${ in a value.
+func expandable(value any) bool {
+	switch v := value.(type) {
+	case string:
+		return strings.Contains(v, "${")
+	case []any:
+		return slices.ContainsFunc(v, expandable)
+	case map[string]any:
+		for _, inner := range v {
+			if expandable(inner) {
+				return true
+			}
+		}
+	}
+	return false
+}
