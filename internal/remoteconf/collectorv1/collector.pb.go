@@ -670,7 +670,7 @@ const file_collector_proto_rawDesc = "" +
 	"\x10CollectorService\x12d\n" +
 	"\x11RegisterCollector\x12&.collector.v1.RegisterCollectorRequest\x1a'.collector.v1.RegisterCollectorResponse\x12j\n" +
 	"\x13UnregisterCollector\x12(.collector.v1.UnregisterCollectorRequest\x1a).collector.v1.UnregisterCollectorResponse\x12L\n" +
-	"\tGetConfig\x12\x1e.collector.v1.GetConfigRequest\x1a\x1f.collector.v1.GetConfigResponseB2Z0github.com/invar-otel/invar/internal/collectorv1b\x06proto3"
+	"\tGetConfig\x12\x1e.collector.v1.GetConfigRequest\x1a\x1f.collector.v1.GetConfigResponseB=Z;github.com/invar-otel/invar/internal/remoteconf/collectorv1b\x06proto3"
 
 var (
 	file_collector_proto_rawDescOnce sync.Once
