@@ -120,14 +120,14 @@ soak: ## Run the long form of fault and soak tests
 .PHONY: generate
 generate: ## Regenerate everything generated: the distribution, component metadata, protocol messages, docs/components.md
 	go run -C internal/tools ./distgen -root $(CURDIR)
-	go run -C internal/tools ./metagen -root $(CURDIR)
+	go run -C internal/tools ./componentgen -root $(CURDIR)
 	go run -C internal/tools ./protogen -root $(CURDIR)
 	go test -C distributions/invar -run TestComponentTable . -update
 
 .PHONY: generate-check
 generate-check: ## Fail if something generated is stale
 	go run -C internal/tools ./distgen -check -root $(CURDIR)
-	go run -C internal/tools ./metagen -check -root $(CURDIR)
+	go run -C internal/tools ./componentgen -check -root $(CURDIR)
 	go run -C internal/tools ./protogen -check -root $(CURDIR)
 	go test -C distributions/invar -run TestComponentTable .
 

@@ -6,13 +6,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.uber.org/goleak"
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/translate"
 	"github.com/invar-otel/invar/internal/config/configtest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func parse(t testing.TB, text string) (*Config, error) {
 	cfg := createDefaultConfig().(*Config)

@@ -19,14 +19,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter/exportertest"
-	"go.uber.org/goleak"
 
 	ownmetadata "github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/internal/config/yamltext"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // testConfig sends soon and in small requests.
 func testConfig(t testing.TB, endpoint string) *Config {

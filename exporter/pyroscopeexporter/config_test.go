@@ -7,12 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
-	"go.uber.org/goleak"
 
 	"github.com/invar-otel/invar/internal/config/configtest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func parse(t testing.TB, text string) (*Config, error) {
 	cfg := createDefaultConfig().(*Config)

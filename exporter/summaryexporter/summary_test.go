@@ -20,12 +20,9 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/pdata/ptrace"
-	"go.uber.org/goleak"
 
 	"github.com/invar-otel/invar/exporter/summaryexporter/internal/metadata"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func logsFrom(service string, severities ...plog.SeverityNumber) plog.Logs {
 	ld := plog.NewLogs()

@@ -16,14 +16,11 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/extension"
-	"go.uber.org/goleak"
 
 	"github.com/invar-otel/invar/extension/reloadextension/internal/metadata"
 	"github.com/invar-otel/invar/internal/config/configtest"
 	"github.com/invar-otel/invar/internal/reloading"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // process stands in for the process.
 type process struct {

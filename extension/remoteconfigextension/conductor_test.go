@@ -11,13 +11,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componentstatus"
-	"go.uber.org/goleak"
 
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/transport"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestApplied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -22,7 +22,6 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/receiver/receivertest"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -33,8 +32,6 @@ import (
 	"github.com/invar-otel/invar/internal/lokiapi"
 	loki "github.com/invar-otel/invar/receiver/lokireceiver/internal/metadata"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // pipeline is what stands behind the receiver.
 type pipeline struct {

@@ -30,16 +30,11 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-	"go.uber.org/goleak"
 	"go.yaml.in/yaml/v2"
 
 	"github.com/invar-otel/invar/internal/promlane"
 	"github.com/invar-otel/invar/receiver/prometheusscrapereceiver/internal/metadata"
 )
-
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
-}
 
 func toYAML(t testing.TB, conf *confmap.Conf) string {
 	t.Helper()

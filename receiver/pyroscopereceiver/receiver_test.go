@@ -22,14 +22,11 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.opentelemetry.io/collector/receiver/xreceiver"
-	"go.uber.org/goleak"
 
 	"github.com/invar-otel/invar/internal/config/configtest"
 	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/metadata"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // pipeline is what stands behind the receiver.
 type pipeline struct {
