@@ -55,7 +55,7 @@ func BenchmarkScrape(b *testing.B) {
 			return f.read(ctx, buf.Bytes())
 		},
 		consume: func(context.Context, pprofile.Profiles) error { return nil },
-		convert: converter{}.convert, logger: zap.NewNop(), measure: nopMeasure(b),
+		convert: converter{}.convert, logger: zap.NewNop(), telemetry: nopTelemetry(b),
 		delta: delta.New([]string{"alloc_objects", "alloc_space"}),
 	}
 	b.SetBytes(int64(len(data)))

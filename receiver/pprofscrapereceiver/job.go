@@ -78,8 +78,8 @@ func (j *job) loop(t *target) *loop {
 	f := &fetcher{client: j.client, reader: reader{room: j.room, limit: int64(j.cfg.BodySizeLimit)}}
 	l := &loop{
 		target: t, fetch: f.fetch, consume: j.consume, convert: j.converter.convert,
-		logger:  j.logger.With(zap.String("profile", t.key), zap.String("url", t.url)),
-		measure: j.telemetry.of(t.key),
+		logger:    j.logger.With(zap.String("profile", t.key), zap.String("url", t.url)),
+		telemetry: j.telemetry.forProfile(t.key),
 	}
 	if len(t.profile.Cumulative) > 0 && !t.profile.Delta {
 		l.delta = delta.New(t.profile.Cumulative)

@@ -18,11 +18,11 @@ import (
 // belongs to the goroutine that runs it.
 type loop struct {
 	*target
-	fetch   func(ctx context.Context, url string) (*scraped, error)
-	consume func(ctx context.Context, pd pprofile.Profiles) error
-	convert func(s *scraped, t *target) (pprofile.Profiles, error)
-	logger  *zap.Logger
-	measure measured
+	fetch     func(ctx context.Context, url string) (*scraped, error)
+	consume   func(ctx context.Context, pd pprofile.Profiles) error
+	convert   func(s *scraped, t *target) (pprofile.Profiles, error)
+	logger    *zap.Logger
+	telemetry profileTelemetry
 
 	delta   *delta.Computer
 	failing bool // and the log says so
@@ -71,12 +71,11 @@ func (l *loop) scrape(ctx context.Context) {
 	if err != nil && ctx.Err() != nil {
 		return // the target has left, or the receiver ends
 	}
-	l.measure.scraped()
 	size := 0
 	if err == nil {
 		size = s.size
 	}
-	l.measure.fetched(time.Since(start), size)
+	l.telemetry.scraped(time.Since(start), size)
 	if err == nil {
 		err = l.pass(context.WithoutCancel(ctx), s, start)
 	}
@@ -119,7 +118,7 @@ func (l *loop) read(s *scraped, start time.Time) (pprofile.Profiles, error) {
 			return pprofile.Profiles{}, &failure{reasonTooLarge, fmt.Errorf("subtract the profile before: %w", err)}
 		}
 		if l.delta.Apply(p) == delta.Restarted {
-			l.measure.restarted()
+			l.telemetry.restarted()
 		}
 	}
 	pd, err := l.convert(s, l.target)
@@ -135,7 +134,7 @@ func (l *loop) read(s *scraped, start time.Time) (pprofile.Profiles, error) {
 // drop counts samples that were left out, and logs the first of each reason.
 func (l *loop) drop(dropped pprofconv.Dropped) {
 	for reason, n := range dropped {
-		l.measure.droppedBecause(reason, n)
+		l.telemetry.dropped(reason, n)
 		if l.told[reason] {
 			continue
 		}
@@ -151,7 +150,7 @@ func (l *loop) drop(dropped pprofconv.Dropped) {
 func (l *loop) report(err error) {
 	var f *failure
 	if errors.As(err, &f) {
-		l.measure.failedBecause(f.reason)
+		l.telemetry.failed(f.reason)
 	}
 	switch {
 	case err != nil && !l.failing:

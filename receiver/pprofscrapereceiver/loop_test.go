@@ -22,11 +22,11 @@ import (
 	"github.com/invar-otel/invar/receiver/pprofscrapereceiver/internal/metadata"
 )
 
-func nopMeasure(t testing.TB) measured {
+func nopTelemetry(t testing.TB) profileTelemetry {
 	t.Helper()
 	m, err := newTelemetry(componenttest.NewNopTelemetrySettings(), component.NewID(metadata.Type))
 	require.NoError(t, err)
-	return m.of("x")
+	return m.forProfile("x")
 }
 
 // contention is a block profile of one stack.
@@ -54,7 +54,7 @@ func testLoop(t *testing.T, fetch func(ctx context.Context) (*profile.Profile, e
 			*got = append(*got, sum(pd, "contentions", "lock"))
 			return nil
 		},
-		convert: converter{}.convert, logger: zap.NewNop(), measure: nopMeasure(t),
+		convert: converter{}.convert, logger: zap.NewNop(), telemetry: nopTelemetry(t),
 		delta: delta.New([]string{"contentions"}),
 	}, got
 }
@@ -193,7 +193,7 @@ func TestOwnMetrics(t *testing.T) {
 		return count(t, telemetry, "failed_scrapes", profile, attribute.String("reason", "status")) > 0
 	})
 	for _, name := range []string{"scrape_duration", "profile_size", "targets"} {
-		_, err := telemetry.GetMetric(prefix + name)
+		_, err := telemetry.GetMetric(metricPrefix + name)
 		require.NoError(t, err, name)
 	}
 	_, err := telemetry.GetMetric("otelcol_receiver_accepted_profile_samples")

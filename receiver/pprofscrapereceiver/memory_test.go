@@ -33,7 +33,7 @@ func TestMemoryOfAnAnswer(t *testing.T) {
 		require.LessOrEqual(t, len(data), limit, name)
 		data = compress(t, data)
 		r := newTestReader(limit)
-		l := &loop{target: &target{}, convert: converter{}.convert, measure: nopMeasure(t), delta: delta.New([]string{"", "alloc_space"})}
+		l := &loop{target: &target{}, convert: converter{}.convert, telemetry: nopTelemetry(t), delta: delta.New([]string{"", "alloc_space"})}
 		var err error
 		took := allocated(func() {
 			var buf bytes.Buffer

@@ -73,10 +73,13 @@ func start(t *testing.T, next *sink, text string) *componenttest.Telemetry {
 	return telemetry
 }
 
+// metricPrefix is what the names of all own metrics begin with.
+const metricPrefix = "otelcol_receiver_pprof_scrape_"
+
 // count is the value of one of the receiver's counters.
 func count(t *testing.T, telemetry *componenttest.Telemetry, name string, attributes ...attribute.KeyValue) int64 {
 	t.Helper()
-	m, err := telemetry.GetMetric(prefix + name)
+	m, err := telemetry.GetMetric(metricPrefix + name)
 	if err != nil {
 		return 0 // nothing has been counted
 	}
@@ -279,12 +282,12 @@ func TestTargetsComeAndGo(t *testing.T) {
 	require.Equal(t, before, from("/one"), "a target that left is not scraped")
 	_, dropped := hits.Load("/dropped")
 	require.False(t, dropped)
-	m, err := telemetry.GetMetric(prefix + "targets")
+	m, err := telemetry.GetMetric(metricPrefix + "targets")
 	require.NoError(t, err)
 	require.Equal(t, int64(2), m.Data.(metricdata.Gauge[int64]).DataPoints[0].Value)
 	write()
 	next.until(t, "none is left", func() bool {
-		m, err := telemetry.GetMetric(prefix + "targets")
+		m, err := telemetry.GetMetric(metricPrefix + "targets")
 		return err == nil && m.Data.(metricdata.Gauge[int64]).DataPoints[0].Value == 0
 	})
 }

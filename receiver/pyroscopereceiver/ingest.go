@@ -61,7 +61,7 @@ func (r *pyroscopeReceiver) ingest(w http.ResponseWriter, req *http.Request) {
 		err = r.consume(req.Context(), r.obsHTTP, format, to.batch.Profiles())
 	}
 	if err == nil {
-		r.report(req.Context(), to.dropped)
+		r.telemetry.dropped(req.Context(), to.dropped)
 	}
 	if err == nil {
 		w.WriteHeader(http.StatusOK)

@@ -44,7 +44,7 @@ func (r *pyroscopeReceiver) Push(ctx context.Context, req *connect.Request[pushv
 	if errors.Is(invalid, errUnavailable) {
 		err = invalid // nothing is passed on, as all of it comes again
 	} else if err = r.consume(ctx, obs, formatPprof, profiles); err == nil {
-		r.report(ctx, to.dropped)
+		r.telemetry.dropped(ctx, to.dropped)
 	}
 	switch {
 	case errors.Is(err, errUnavailable):

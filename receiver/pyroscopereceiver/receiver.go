@@ -35,7 +35,7 @@ type pyroscopeReceiver struct {
 	maxBody    int64 // bytes of a request
 	maxProfile int   // bytes of a profile, decompressed
 	pool       *pprofconv.Pool
-	tel        *telemetry
+	telemetry  *telemetry
 
 	obsHTTP, obsGRPC *receiverhelper.ObsReport
 }
@@ -49,7 +49,7 @@ func newReceiver(set receiver.Settings, cfg *Config, next xconsumer.Profiles) (*
 	}
 	r.pool = pprofconv.NewPool(requestsAtATime * memoryPerProfileSize * int64(r.maxProfile))
 	var err error
-	if r.tel, err = newTelemetry(set); err != nil {
+	if r.telemetry, err = newTelemetry(set); err != nil {
 		return nil, err
 	}
 	r.obsHTTP, err = receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: set.ID, Transport: "http", ReceiverCreateSettings: set})

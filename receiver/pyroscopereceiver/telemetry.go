@@ -14,30 +14,30 @@ import (
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/metadata"
 )
 
-// telemetry is what the receiver says of itself beside receiverhelper.
+// telemetry records the receiver's own metrics, beside those of receiverhelper.
 type telemetry struct {
-	self    metric.MeasurementOption // the attribute receiver
-	dropped metric.Int64Counter
-	// logger tells each reason once a minute.
+	metrics *metadata.TelemetryBuilder
+	common  metric.MeasurementOption // the attribute receiver
+	// logger logs each message once a minute.
 	logger *zap.Logger
 }
 
 func newTelemetry(set receiver.Settings) (*telemetry, error) {
-	dropped, err := set.MeterProvider.Meter(metadata.ScopeName).Int64Counter("otelcol_receiver_pyroscope_dropped_profile_samples",
-		metric.WithUnit("{samples}"), metric.WithDescription("Samples left out of profiles that contradict themselves, by reason."))
+	metrics, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
 	return &telemetry{
-		self:    metric.WithAttributeSet(attribute.NewSet(attribute.String("receiver", set.ID.String()))),
-		dropped: dropped,
+		metrics: metrics,
+		common:  metric.WithAttributeSet(attribute.NewSet(attribute.String("receiver", set.ID.String()))),
 		logger: set.Logger.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 			return zapcore.NewSamplerWithOptions(c, time.Minute, 1, 0)
 		})),
 	}, err
 }
 
-// report counts the samples that were left out of a request's profiles.
-func (r *pyroscopeReceiver) report(ctx context.Context, dropped pprofconv.Dropped) {
-	for reason, n := range dropped {
-		r.tel.dropped.Add(ctx, int64(n), r.tel.self, metric.WithAttributes(attribute.String("reason", string(reason))))
-		r.tel.logger.Warn("Samples of a profile contradict it and are left out; the others are taken. Reason: "+string(reason), zap.Int("samples", n))
+// dropped counts and logs samples that were left out of a request's profiles.
+func (t *telemetry) dropped(ctx context.Context, samples pprofconv.Dropped) {
+	for reason, n := range samples {
+		t.metrics.ReceiverPyroscopeDroppedProfileSamples.Add(ctx, int64(n), t.common,
+			metric.WithAttributes(attribute.String("reason", string(reason))))
+		t.logger.Warn("Samples of a profile contradict it and are left out; the others are taken. Reason: "+string(reason), zap.Int("samples", n))
 	}
 }
