@@ -17,10 +17,10 @@ import (
 	servicetelemetry "go.opentelemetry.io/collector/service/telemetry"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/invar-otel/invar/converter/laneconverter"
 	"github.com/invar-otel/invar/extension/remoteconfigextension/confinement"
 	"github.com/invar-otel/invar/internal/config/redaction"
 	"github.com/invar-otel/invar/internal/config/yamltext"
+	"github.com/invar-otel/invar/internal/promlane"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
@@ -186,7 +186,7 @@ func (r *Runner) resolve(ctx context.Context, body []byte, bounds *expansion) (*
 		URIs:               []string{givenScheme + ":"},
 		ProviderFactories:  yamltext.KeepAll(factories, defaultScheme == "env"),
 		DefaultScheme:      defaultScheme,
-		ConverterFactories: []confmap.ConverterFactory{laneconverter.NewFactory()},
+		ConverterFactories: []confmap.ConverterFactory{promlane.NewConverterFactory()},
 		ProviderSettings:   confmap.ProviderSettings{Logger: logger},
 		ConverterSettings:  confmap.ConverterSettings{Logger: logger},
 	})
