@@ -10,7 +10,7 @@ COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(s
 LDFLAGS := -s -w -X github.com/invar-otel/invar/internal/command.commit=$(COMMIT)
 
 # Folders with a go.mod of ours that holds Go code.
-MODULES := . internal/tools tests distributions/invar
+MODULES := . internal/tools internal/tools/lint tests distributions/invar
 
 TOOL := go tool -modfile=$(CURDIR)/internal/tools/go.mod
 LINT := go tool -modfile=$(CURDIR)/internal/tools/lint/go.mod golangci-lint
@@ -132,7 +132,8 @@ generate-check: ## Fail if something generated is stale
 	go test -C distributions/invar -run TestComponentTable .
 
 .PHONY: lint
-lint: ## Run the linters, including the rules on who may import whom
+lint: ## Run the linters, including the rules on who may import whom, and test these rules
+	go test -C internal/tools/lint ./...
 	for module in $(MODULES); do \
 		(cd $$module && $(LINT) run --config $(CURDIR)/.golangci.yml ./...); \
 	done
