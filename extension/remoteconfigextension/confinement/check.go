@@ -18,15 +18,15 @@ import (
 const (
 	// maxDepth bounds the nesting of a configuration; real ones have about 12.
 	maxDepth = 64
-	// maxRemembered bounds what is kept of findings to tell each once.
+	// maxRemembered bounds the findings kept to report each one once.
 	maxRemembered = 1000
 	// maxForms bounds how often an address is unescaped.
 	maxForms = 5
-	// maxFindings bounds an error's length: a fleet server shows it to people.
+	// maxFindings bounds the length of an error, which a fleet server displays.
 	maxFindings = 20
 )
 
-// Keys that the checks below know.
+// Keys with checks of their own.
 const (
 	serviceKey        = "service"
 	telemetryKey      = "telemetry"
@@ -47,44 +47,45 @@ const (
 const expressionStart = "EXPR("
 
 var (
-	// unixAddress finds a Unix socket in an address. gRPC takes it behind other
-	// schemes too, as in passthrough:///unix:///run/x. Clients trim spaces.
+	// unixAddress finds a Unix socket in an address. gRPC also accepts it after
+	// another scheme, as in passthrough:///unix:///run/x. Clients trim spaces.
 	unixAddress = regexp.MustCompile(`(?is)(?:^|[/:@,])\s*(unix|unix-abstract|unixgram|unixpacket|npipe|vsock):\s*(.*?)\s*$`)
-	// readsEnv finds ways of a log operator's expression to the environment:
-	// env("X"), the variable behind it, and all variables as a map. A member or
-	// key of that name, as in attributes.env or attributes["env"], is none.
+	// readsEnv matches expressions of a log operator that read the environment:
+	// env("X"), the variable it is stored in, and all variables as a map. It does
+	// not match a member or key of that name: attributes.env, attributes["env"].
 	readsEnv = regexp.MustCompile("(^|[^.\\w\"'`])env\\b|\\.\\.\\s*env\\b|\\$env\\b|os_env_func")
 )
 
-// checker walks one configuration and collects what it must not contain.
+// checker walks one configuration and collects violations of the rules.
 type checker struct {
 	rules    *Rules
 	raw      bool // before ${…} is expanded
 	findings []error
-	left     int // findings beyond the limit
+	omitted  int // findings beyond maxFindings
 	found    map[string]bool
 }
 
-// place is where in a configuration the checker is.
+// place is a position in a configuration.
 type place struct {
-	path  string // as the user knows it: receivers::otlp::protocols
-	id    string // kind/type of the component, current type
-	key   string // last named key in lower case; items of a list have the list's
+	path  string // as the user writes it: receivers::otlp::protocols
+	id    string // kind/type of the component, with the current type
+	key   string // last named key in lower case; a list item has the list's key
 	under string // the key above it
-	free  bool   // the key is the user's, not the component's
+	free  bool   // the user chose the key, not the component
 	item  bool   // an item of a list
 	depth int
 }
 
-func (p place) down(name string) place {
+// child returns the place of the entry with the given name.
+func (p place) child(name string) place {
 	return place{
 		path: p.path + confmap.KeyDelimiter + name, id: p.id,
 		key: strings.ToLower(name), under: p.key, depth: p.depth + 1,
 	}
 }
 
-// find adds a finding, once: a value is looked at in all its readings, and as it
-// was decoded.
+// find records a violation at path. It drops repetitions: a value is checked in
+// each of its readings and once more decoded.
 func (c *checker) find(path, format string, args ...any) {
 	finding := path + ": " + fmt.Sprintf(strings.ReplaceAll(format, "%w", "%v"), args...)
 	if c.found[finding] {
@@ -97,29 +98,29 @@ func (c *checker) find(path, format string, args ...any) {
 		c.found[finding] = true
 	}
 	if len(c.findings) == maxFindings {
-		c.left++
+		c.omitted++
 		return
 	}
 	c.findings = append(c.findings, fmt.Errorf("%s: %w", path, fmt.Errorf(format, args...)))
 }
 
 func (c *checker) err() error {
-	if c.left > 0 {
-		return errors.Join(append(c.findings, fmt.Errorf("and %d more", c.left))...)
+	if c.omitted > 0 {
+		return errors.Join(append(c.findings, fmt.Errorf("and %d more", c.omitted))...)
 	}
 	return errors.Join(c.findings...)
 }
 
-// config looks at a whole configuration.
+// config checks a whole configuration.
 func (c *checker) config(m map[string]any) {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		value := m[name]
 		kind, isSection := sections[name]
 		switch {
 		case isSection:
-			if of, ok := c.asMap(name, value); ok {
-				for _, id := range slices.Sorted(maps.Keys(of)) {
-					c.component(name, kind, id, of[id])
+			if components, ok := c.asMap(name, value); ok {
+				for _, id := range slices.Sorted(maps.Keys(components)) {
+					c.component(name, kind, id, components[id])
 				}
 			}
 		case name == serviceKey:
@@ -135,8 +136,8 @@ func (c *checker) config(m map[string]any) {
 	}
 }
 
-// asMap reads a map whose values are looked into one by one. A string that
-// something else is expanded from has its say when it is.
+// asMap returns value as a map whose values the caller checks. A string with a
+// ${…} is not an error before expansion: CheckResolved sees the result.
 func (c *checker) asMap(path string, value any) (map[string]any, bool) {
 	switch m := parsed(value).(type) {
 	case nil:
@@ -156,7 +157,7 @@ func (c *checker) asMap(path string, value any) (map[string]any, bool) {
 
 func (c *checker) component(section, kind, rawID string, value any) {
 	path := section + confmap.KeyDelimiter + rawID
-	// The collector would split such a key, and see another component in it.
+	// The collector would split such a key and read another component from it.
 	if name, _, split := strings.Cut(rawID, confmap.KeyDelimiter); split {
 		c.find(path, "is not the name of a component; write %s and its keys below each other", name)
 		return
@@ -185,13 +186,13 @@ func (c *checker) component(section, kind, rawID string, value any) {
 	}
 }
 
-// noFolder finds fault with a folder that is not named.
+// noFolder records that a component names no folder.
 func (c *checker) noFolder(path string, f folder) {
 	c.find(strings.Join([]string{path, f.parent, f.name}, confmap.KeyDelimiter),
 		"is not set, and its default is a folder of this host; name one below allowed_paths")
 }
 
-// hasText reports whether a map has a text at a key that is not empty.
+// hasText reports whether parent is a map with a non-empty text at a key.
 func hasText(parent any, name string) bool {
 	m, _ := parsed(parent).(map[string]any)
 	if expanded, is := m[name].(xconfmap.ExpandedValue); is {
@@ -201,7 +202,7 @@ func hasText(parent any, name string) bool {
 	return text != ""
 }
 
-// part looks at a part of a component, such as a scraper.
+// part checks a part of a component, such as a scraper.
 func (c *checker) part(path, kind, name string) {
 	if kind == partDetector && name == schemeEnv && c.rules.allowsProvider(schemeEnv) {
 		return
@@ -212,7 +213,7 @@ func (c *checker) part(path, kind, name string) {
 	}
 }
 
-// value looks at what is below a place.
+// value checks a value and everything below it.
 func (c *checker) value(p place, value any) {
 	if p.depth > maxDepth {
 		c.find(p.path, "is nested deeper than %d", maxDepth)
@@ -249,11 +250,11 @@ func (c *checker) value(p place, value any) {
 	}
 }
 
-// entry looks at one key of a map and what it holds.
+// entry checks one key of a map and its value.
 func (c *checker) entry(p place, name string, value any) {
-	at := p.down(name)
+	at := p.child(name)
 	c.expansions(at.path, name)
-	// What reads a list's items may split their keys, as the collector does.
+	// Code that decodes list items may split their keys, as the collector does.
 	if i := strings.LastIndex(at.key, confmap.KeyDelimiter); i >= 0 {
 		c.find(at.path, "is a key in parts; write them below each other")
 		return
@@ -268,15 +269,15 @@ func (c *checker) entry(p place, name string, value any) {
 	}
 }
 
-// holdsFree reports whether the keys below a place are the user's.
+// holdsFree reports whether the user chooses the keys below a place.
 func (p place) holdsFree() bool {
 	return freeKeys[p.key] && !userKeys[p.under] && !p.item && !p.free
 }
 
-// special looks at keys that stand for a part of a component, or for a way
-// around the rules. Without a value a key may still be one: a scraper without
-// settings has its defaults. Others are nothing then, and if they are not, it is
-// seen in what is decoded.
+// special checks keys that select a part of a component or bypass the rules. A
+// scraper counts even without a value, as it then has its defaults. Other keys
+// without a value are skipped: if they have an effect, the decoded configuration
+// shows it.
 func (c *checker) special(p, at place, name string, value any) {
 	if p.key == scrapersKey {
 		c.part(at.path, partScraper, name)
@@ -284,7 +285,7 @@ func (c *checker) special(p, at place, name string, value any) {
 	if value == nil {
 		return
 	}
-	if k := classify(at.id, at.key); k.class == classBack && !at.free {
+	if k := classify(at.id, at.key); k.class == classBypass && !at.free {
 		c.find(at.path, "%s; no rule permits it", k.reason)
 	}
 	if discovery, is := strings.CutSuffix(at.key, discoverySuffix); is {
@@ -316,10 +317,11 @@ func (c *checker) special(p, at place, name string, value any) {
 	}
 }
 
-// pending tells whether a text is yet to be expanded, and so is looked at then.
+// pending reports whether a text has yet to be expanded. It is checked
+// afterwards.
 func (c *checker) pending(text string) bool { return c.raw && strings.Contains(text, "$") }
 
-// text looks at one value.
+// text checks a single value.
 func (c *checker) text(p place, text string) {
 	c.expansions(p.path, text)
 	if (p.under == externalLabelsKey || p.key == externalLabelsKey) && strings.Contains(text, "$") && !c.rules.allowsProvider(schemeEnv) {
@@ -351,8 +353,8 @@ func (c *checker) text(p place, text string) {
 	c.socket(p.path, text)
 }
 
-// files looks at a path or a list of paths: the collector splits a text at
-// commas if a list is wanted.
+// files checks a path or a list of paths: the collector splits a text at commas
+// to decode it into a list.
 func (c *checker) files(path, text string) {
 	if text == "" || text == "stdout" || text == "stderr" {
 		return
@@ -369,7 +371,7 @@ func (c *checker) files(path, text string) {
 	}
 }
 
-// socket looks for the path of a Unix socket in an address.
+// socket checks the path of a Unix socket if text is an address of one.
 func (c *checker) socket(path, text string) {
 	if !strings.Contains(text, ":") && !strings.Contains(text, "%") {
 		return
@@ -382,8 +384,8 @@ func (c *checker) socket(path, text string) {
 	}
 }
 
-// forms are a text as it is and as a URL's path or an address list is read, by
-// one reader after the other.
+// forms returns a text as written and after each round of unescaping: several
+// readers in turn may unescape a URL's path or an address list.
 func forms(text string) []string {
 	all := []string{text}
 	for len(all) < maxForms {

@@ -22,8 +22,8 @@ const (
 	partOperator  = "operator"  // operators of log receivers
 	partResolver  = "resolver"  // load_balancing::resolver
 	partSASL      = "sasl"      // sasl::mechanism of kafka, in lower case
-	partAuthType  = "auth_type" // auth_type of what asks Kubernetes, in lower case
-	partIdentity  = "identity"  // of a cloud, where no key names the credentials
+	partAuthType  = "auth_type" // auth_type of clients of Kubernetes, in lower case
+	partIdentity  = "identity"  // a cloud identity, where no key names credentials
 )
 
 // sections are the parts of a collector's configuration that hold components.
@@ -35,14 +35,15 @@ var sections = map[string]string{
 	"extensions": kindExtension,
 }
 
-// group is components of one kind that are permitted, or not, for one reason.
+// group lists components of one kind that are permitted or refused for the same
+// reason.
 type group struct {
 	kind   string
 	types  string // separated by spaces
 	reason string
 }
 
-// allowed are the components that a remote configuration may use unless the
+// allowed lists the components that a remote configuration may use unless the
 // administrator lists others.
 var allowed = []group{
 	{kindReceiver, "fluent_forward influxdb jaeger loki nop otlp pyroscope statsd syslog tcp_log udp_log zipkin",
@@ -77,7 +78,7 @@ var allowed = []group{
 	{partAuthType, "none serviceaccount tls", "is nobody, the pod, or who the certificate in the configuration says"},
 }
 
-// refused are the components that only the administrator can permit.
+// refused lists the components that only the administrator can permit.
 var refused = []group{
 	{kindReceiver, "file_log journald otlp_json_file", "reads the host's files or runs a command"},
 	{kindReceiver, "docker_stats", "reads the container engine's socket and containers' environment"},
@@ -102,12 +103,13 @@ var refused = []group{
 	{partIdentity, "tpm", "uses the host's TPM"},
 }
 
-// never are the components that steer the process. No rule permits them.
+// never lists the components that control the process. No rule permits them.
 var never = []group{
 	{kindExtension, "opamp reload remote_config", "steers the collector"},
 }
 
-// formerly are the deprecated names of components, which configurations still use.
+// formerly maps deprecated names of components, which configurations still use,
+// to the current ones.
 var formerly = map[string]string{
 	"receiver/filelog":               "file_log",
 	"receiver/fluentforward":         "fluent_forward",
@@ -163,19 +165,19 @@ func kindsOf(groups []group) []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-// DefaultComponents are the components and parts, as kind/type, that a remote
-// configuration may use if AllowedComponents is nil. The list is the caller's.
+// DefaultComponents returns the components and parts, as kind/type, that a remote
+// configuration may use if AllowedComponents is nil. The caller owns the slice.
 func DefaultComponents() []string { return slices.Sorted(maps.Keys(allowedReasons)) }
 
-// Known tells whether a component is on one of the lists of this package, for
-// the test of a binary's component set. kind is one of receiver, processor,
-// exporter, connector and extension; name is the current or a former type.
+// Known reports whether a component is classified. It exists for the test of a
+// binary's component set. kind is receiver, processor, exporter, connector or
+// extension; name is the current or a former type.
 func Known(kind, name string) bool {
 	id := kind + "/" + canonical(kind, name)
 	return allowedReasons[id] != "" || refusedReasons[id] != "" || neverReasons[id] != ""
 }
 
-// canonical is the current name of a component's type.
+// canonical returns the current name of a component's type.
 func canonical(kind, name string) string {
 	if current, ok := formerly[kind+"/"+name]; ok {
 		return current
@@ -191,7 +193,7 @@ func isPart(kind string) bool {
 	return true
 }
 
-// allows tells whether a component or part may be used; if not, why not.
+// allows reports whether a component or part may be used, and if not, why.
 func (r *Rules) allows(kind, name string) (bool, string) {
 	name = canonical(kind, name)
 	id := kind + "/" + name
@@ -211,7 +213,7 @@ func (r *Rules) allows(kind, name string) (bool, string) {
 	return false, "it is not among those known to be harmless"
 }
 
-// matches tells whether a pattern of AllowedComponents names a component.
+// matches reports whether a pattern of AllowedComponents matches a component.
 func matches(pattern, kind, name string) bool {
 	if pattern == defaultsPattern {
 		return allowedReasons[kind+"/"+name] != ""

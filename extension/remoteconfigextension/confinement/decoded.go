@@ -13,30 +13,30 @@ import (
 	"github.com/invar-otel/invar/internal/config/configwalk"
 )
 
-// decoded looks at what components really got, with their defaults: addresses
-// that they listen on, and all that the rules say of texts and keys. Of a
-// component that the administrator had to allow, its own defaults are allowed
-// with it: resolved tells what is not one.
+// decoded checks the configurations that components receive, defaults included:
+// the addresses they listen on, and all rules for texts and keys. Permitting a
+// component that is refused by default permits its defaults too; resolved shows
+// which values are not defaults.
 func (c *checker) decoded(resolved map[string]any, cfg Components) {
-	for _, of := range []struct {
+	for _, s := range []struct {
 		section string
 		configs map[component.ID]component.Config
 	}{
 		{"receivers", cfg.Receivers}, {"processors", cfg.Processors}, {"exporters", cfg.Exporters},
 		{"connectors", cfg.Connectors}, {"extensions", cfg.Extensions},
 	} {
-		kind := sections[of.section]
-		written, _ := parsed(resolved[of.section]).(map[string]any)
+		kind := sections[s.section]
+		written, _ := parsed(resolved[s.section]).(map[string]any)
 		byName := func(a, b component.ID) int { return strings.Compare(a.String(), b.String()) }
-		for _, id := range slices.SortedFunc(maps.Keys(of.configs), byName) {
+		for _, id := range slices.SortedFunc(maps.Keys(s.configs), byName) {
 			d := decodedComponent{
 				checker: c, id: kind + "/" + canonical(kind, id.Type().String()),
-				path: of.section + confmap.KeyDelimiter + id.String(),
+				path: s.section + confmap.KeyDelimiter + id.String(),
 			}
 			if allowedReasons[d.id] == "" {
 				d.written = writtenAs(written, id)
 			}
-			configwalk.Walk(of.configs[id], d.visit)
+			configwalk.Walk(s.configs[id], d.visit)
 		}
 	}
 }
@@ -46,10 +46,10 @@ type decodedComponent struct {
 	checker *checker
 	id      string
 	path    string
-	written map[string]any // what was written of it; nil if that does not matter
+	written map[string]any // its configuration as written; nil to check defaults too
 }
 
-// writtenAs returns what is written of a component, not nil.
+// writtenAs returns the component's configuration as written. It is never nil.
 func writtenAs(section map[string]any, id component.ID) map[string]any {
 	for name, value := range section {
 		var written component.ID
@@ -62,7 +62,7 @@ func writtenAs(section map[string]any, id component.ID) map[string]any {
 	return map[string]any{}
 }
 
-// isDefault reports whether nothing at a path was written.
+// isDefault reports whether the value at a path is an exempt default.
 func (d decodedComponent) isDefault(path configwalk.Path) bool {
 	if d.written == nil {
 		return false
@@ -83,7 +83,7 @@ func (d decodedComponent) isDefault(path configwalk.Path) bool {
 func (d decodedComponent) visit(path configwalk.Path, v reflect.Value) bool {
 	key := path.String()
 	if v.Kind() == reflect.Struct {
-		if d.off(v, key) || d.server(v, key) {
+		if d.isUnused(v, key) || d.server(v, key) {
 			return false
 		}
 		d.folder(v, key)
@@ -100,9 +100,9 @@ func (d decodedComponent) visit(path configwalk.Path, v reflect.Value) bool {
 	}
 	parent, at := d.place(path)
 	at.free = parent.holdsFree() && isText
-	// What is zero was not set; an entry of a map was, by its key.
+	// A zero value was not set, unless it is an entry of a map.
 	if path[len(path)-1].Free || !v.IsZero() {
-		var value any = struct{}{} // something that has no rule of its own
+		var value any = struct{}{} // stands for any value without a rule of its own
 		switch {
 		case isText:
 			value = text
@@ -117,8 +117,8 @@ func (d decodedComponent) visit(path configwalk.Path, v reflect.Value) bool {
 	return true
 }
 
-// place returns where a value is, and where what holds it is. An item's place is
-// that of its list.
+// place returns the place of a value and that of its parent. The item of a list
+// has the place of the list.
 func (d decodedComponent) place(path configwalk.Path) (parent, at place) {
 	at = place{path: d.path, id: d.id}
 	for _, key := range path {
@@ -127,12 +127,13 @@ func (d decodedComponent) place(path configwalk.Path) (parent, at place) {
 			at.item = true
 			continue
 		}
-		parent, at = at, at.down(key.Name)
+		parent, at = at, at.child(key.Name)
 	}
 	return parent, at
 }
 
-// server looks at a struct that is an address to listen on.
+// server checks a struct that is an address to listen on, and reports whether v
+// is one.
 func (d decodedComponent) server(v reflect.Value, key string) bool {
 	if !v.CanInterface() || dialed[d.id+key] {
 		return false
@@ -148,8 +149,8 @@ func (d decodedComponent) server(v reflect.Value, key string) bool {
 	return true
 }
 
-// off reports whether a server is configured but not used.
-func (d decodedComponent) off(v reflect.Value, key string) bool {
+// isUnused reports whether a server is configured but not run.
+func (d decodedComponent) isUnused(v reflect.Value, key string) bool {
 	toggle := unused[d.id+key]
 	if toggle == "" {
 		return false
@@ -158,7 +159,7 @@ func (d decodedComponent) off(v reflect.Value, key string) bool {
 	return found && field.Kind() == reflect.Bool && !field.Bool()
 }
 
-// folder looks at a struct that names a folder to write to.
+// folder checks a struct that names a folder to write to.
 func (d decodedComponent) folder(v reflect.Value, key string) {
 	f, writes := folders[d.id]
 	if !writes || key != confmap.KeyDelimiter+f.parent {
@@ -178,8 +179,8 @@ func fieldOf(v reflect.Value, key string) (reflect.Value, bool) {
 	return reflect.Value{}, false
 }
 
-// discoveries looks at a list of Prometheus' service discoveries, which are
-// beside each other whatever key each had.
+// discoveries checks a list of Prometheus' service discoveries, and reports
+// whether v is one. The list no longer has the keys the discoveries were under.
 func (d decodedComponent) discoveries(v reflect.Value, key string) bool {
 	if v.Kind() != reflect.Slice || v.Type().Name() != "Configs" || !strings.HasSuffix(v.Type().PkgPath(), "prometheus/discovery") {
 		return false

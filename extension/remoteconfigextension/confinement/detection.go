@@ -6,22 +6,23 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 )
 
-// resourceDetection is the component of that type.
+// resourceDetection is the ID of the processor.
 const resourceDetection = kindProcessor + "/resource_detection"
 
-// identifiedDetectors are keys of detectors which have a cloud asked with an
-// identity that no key names. What is asked without them is the machine's own
-// metadata service.
+// identifiedDetectors are keys that make a detector query a cloud's API with the
+// identity of the host. Without them it queries only the machine's own metadata
+// service.
 var identifiedDetectors = []struct {
 	detector, key string
-	unless        string // a key that is true if the metadata service is asked
+	unless        string // a key that, if true, selects the metadata service
 	identity      string
 }{
 	{"ec2", "tags", "tags_from_imds", "aws"},
 	{"gcp", "labels", "", "gcp"},
 }
 
-// detection looks at what resource_detection does without saying it in one key.
+// detection checks what resource_detection does by default or by several keys
+// together.
 func (c *checker) detection(path string, m map[string]any) {
 	if parsed(m[detectorsKey]) == nil {
 		// Its default reads OTEL_RESOURCE_ATTRIBUTES.
@@ -36,7 +37,7 @@ func (c *checker) detection(path string, m map[string]any) {
 	}
 }
 
-// isEmpty reports whether a list has nothing in it.
+// isEmpty reports whether value is an empty list.
 func isEmpty(value any) bool {
 	switch v := value.(type) {
 	case nil:

@@ -1,22 +1,22 @@
-// Package confinement is what a configuration from a fleet server may use on
-// this host: a fleet server must not read the host's secrets by configuration,
-// nor open ports to the network, unless the local administrator permits it.
+// Package confinement limits what a configuration from a fleet server may use on
+// this host. Unless the local administrator permits it, such a configuration
+// must not read the host's secrets or open ports to the network.
 //
 //	configuration from the server
 //	  │ CheckRaw        before ${…} is expanded: providers, components and their
 //	  │                 parts, files, environment, expressions that read it
 //	  ▼
-//	confmap.Resolver    with ProviderFactories alone
-//	  │ Canonical       one reading of what became a map or list; this, and
-//	  ▼                 nothing else, is decoded
-//	  │ CheckResolved   all Readings of the same again after expansion; and what
-//	  ▼                 was decoded, with defaults and addresses to listen on
+//	confmap.Resolver    with ProviderFactories only
+//	  │ Canonical       reduces an expanded map or list to one reading; only the
+//	  ▼                 result is decoded
+//	  │ CheckResolved   the same checks on all Readings after expansion, and on
+//	  ▼                 the decoded configuration: defaults, listen addresses
 //	components run
-//	  │ ListenersNow    before and after the start: New tells what listens that
-//	  ▼                 the configuration did not say
+//	  │ ListenersNow    before and after the start: New returns the listeners
+//	  ▼                 that the configuration did not declare
 //	kept, or rolled back
 //
-// What a component may be is a curated list (components.go), what a key means is
-// a curated table (keys.go). Both refuse what they do not know. A test beside
-// the generated binary fails until a new component or key is entered.
+// The permitted components are a curated list (components.go) and the meaning of
+// keys is a curated table (keys.go). Both refuse unknown entries. Tests in
+// distributions/invar fail until a new component or key is classified.
 package confinement

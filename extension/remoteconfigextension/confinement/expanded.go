@@ -7,21 +7,19 @@ import (
 	"github.com/invar-otel/invar/internal/config/yamltext"
 )
 
-// Canonical returns a resolved configuration in which every ${…} that became a
-// map or a list is that alone. As confmap resolves it, a field that holds a text
-// would take the YAML that it came from, and what is below it may be expanded
-// twice. What is left with two readings is a single value, such as a number. conf
-// is only read.
+// Canonical returns a resolved configuration in which every ${…} that expanded to
+// a map or a list has that as its only reading. In conf, a text field would get
+// the YAML source instead, and values below may be expanded twice. Only scalars,
+// such as numbers, keep two readings. Canonical does not modify conf.
 func Canonical(conf *confmap.Conf) *confmap.Conf {
 	return confmap.NewFromStringMap(yamltext.Raw(conf))
 }
 
 // Readings returns a configuration for CheckResolved, with both readings of each
-// expanded ${…}. What conf decodes to is among them.
+// expanded ${…}. Whatever conf decodes to is one of them.
 func Readings(conf *confmap.Conf) map[string]any { return xconfmap.ToStringMapRaw(conf) }
 
-// parsed returns what YAML takes an expanded ${…} for, and other values as they
-// are.
+// parsed returns the YAML value of an expanded ${…}, and other values unchanged.
 func parsed(value any) any {
 	for {
 		expanded, is := value.(xconfmap.ExpandedValue)
@@ -32,9 +30,9 @@ func parsed(value any) any {
 	}
 }
 
-// readings returns all that a component may decode a value as. An expanded ${…}
-// is two: a field that holds a text takes the text as it was expanded, comments
-// and all, any other what YAML takes it for.
+// readings returns every value that a component may decode value from. An expanded
+// ${…} has two: a text field gets the expanded text with its comments, any other
+// field the YAML value.
 func readings(value any) []any {
 	expanded, is := value.(xconfmap.ExpandedValue)
 	if !is {

@@ -6,31 +6,31 @@ import (
 	"strings"
 )
 
-// class is what the values of a key mean.
+// class says what the values of a key refer to.
 type class int
 
 const (
-	classOther class = iota // nothing on this host
-	classFile               // a file, folder, glob, or a list of them
-	classEnv                // the name of an environment variable
-	classBack               // a way around the rules, which no rule permits
+	classOther  class = iota // nothing on this host
+	classFile                // a file, folder, glob, or a list of them
+	classEnv                 // the name of an environment variable
+	classBypass              // configuration that bypasses the rules; never permitted
 )
 
 // key is an entry of the table of keys.
 type key struct {
 	class  class
-	reason string // of classBack: what it does
-	// except are components, or kinds if they end with a slash, in which the key
-	// means nothing on this host.
+	reason string // for classBypass: what the key does
+	// except lists components, or kinds with a trailing slash, in which the key is
+	// of classOther.
 	except []string
 }
 
-// suspicious matches keys whose values may be files, commands or variables.
-// Every such key must be in the table; one that is not counts as a file.
+// suspicious matches keys whose values may be files, commands or variables. Such
+// a key must be in the table; otherwise its values are treated as files.
 var suspicious = regexp.MustCompile(`file|path|dir|folder|include|glob|cert|socket|htpasswd|command|exec|env|script|keytab|kubeconfig|root`)
 
-// keys is the table, by the last part of a key's path. It holds what is
-// reachable in the binary; the test beside the binary tells what is missing.
+// keys is the table, by the last part of a key's path. It covers the keys that
+// the binary has; a test in distributions/invar reports missing ones.
 var keys = table(map[class]string{
 	// Credentials and certificates: configtls, Prometheus' HTTP client, auth
 	// extensions, Kerberos, service discoveries.
@@ -65,12 +65,12 @@ var keys = table(map[class]string{
 		"exporter/pyroscope", "processor/", "connector/", "receiver/host_metrics",
 	}},
 	"path": {class: classFile, except: []string{"receiver/pprof_scrape", "extension/health_check"}},
-	// Of ZooKeeper, in its service discoveries.
+	// In the service discoveries through ZooKeeper.
 	"paths": {class: classFile, except: []string{
 		"receiver/ebpf_profile", "receiver/pprof_scrape", "receiver/prometheus", "receiver/prometheus_scrape",
 	}},
-	"scrape_config_files": {class: classBack, reason: "loads configuration that these rules do not see"},
-	"target_allocator":    {class: classBack, reason: "loads configuration that these rules do not see"},
+	"scrape_config_files": {class: classBypass, reason: "loads configuration that these rules do not see"},
+	"target_allocator":    {class: classBypass, reason: "loads configuration that these rules do not see"},
 })
 
 func table(byClass map[class]string, special map[string]key) map[string]key {
@@ -82,22 +82,22 @@ func table(byClass map[class]string, special map[string]key) map[string]key {
 	return special
 }
 
-// freeKeys hold maps whose keys are the user's: a label may be called path.
-// Only what is directly in such a map counts, what is deeper is looked at.
+// freeKeys are keys of maps whose own keys the user chooses: a label may be
+// called path. This holds for direct entries of the map only.
 var freeKeys = names(`
 	attributes claims connection_params const_labels default_labels endpoint_params experimental_match_labels
 	external_labels group_resource_labels headers labels mapping meta non_identifying_attributes params
 	proxy_connect_header required_matchers resource response_headers time_zone_locations`)
 
-// userKeys hold maps whose keys are the user's and whose values are the
-// component's again: what is called labels in them is not a map of freeKeys.
+// userKeys are keys of maps whose own keys the user chooses but whose values are
+// settings of the component again: labels in them is not one of freeKeys.
 var userKeys = names(`http_headers`)
 
-// expressions are keys of log operators whose values are expressions as a whole.
+// expressions are keys of log operators whose whole value is an expression.
 var expressions = names(`expr if is_first_entry is_last_entry`)
 
-// identityKeys are keys whose value, of any kind, has another asked with
-// an identity that no key names: that of the host or of its user.
+// identityKeys are keys that make a component authenticate as the host or its
+// user, with credentials that no key names.
 var identityKeys = map[string]string{
 	"azuread": "azure", "google_iam": "gcp", "sigv4": "aws",
 }
@@ -105,11 +105,11 @@ var identityKeys = map[string]string{
 // folder is a key of a component that names a folder to write to.
 type folder struct {
 	parent, name string
-	always       bool // also if there is nothing at parent
+	always       bool // required even if parent is not set
 }
 
-// folders are those whose default is a folder of the host that no configuration
-// shows, for components that are allowed by default. They must be named.
+// folders are settings, in components that are allowed by default, whose default
+// is a folder of the host. They must be set, so that the folder can be checked.
 var folders = map[string]folder{
 	"exporter/prometheus_wal":          {"wal", "directory", true},
 	"exporter/prometheus_remote_write": {"wal", "directory", false},
@@ -123,25 +123,25 @@ func names(list string) map[string]bool {
 	return set
 }
 
-// Suspicious tells whether a key's name looks as if its value was a file, a
-// command or an environment variable. Such a key must be KnownKey.
+// Suspicious reports whether a key's name suggests that its value is a file, a
+// command or an environment variable. Such a key must be in the table of keys.
 func Suspicious(name string) bool { return suspicious.MatchString(strings.ToLower(name)) }
 
-// KnownKey tells whether the last part of a key's path is in the table, for the
-// test of a binary's component set.
+// KnownKey reports whether the last part of a key's path is in the table of keys.
+// It exists for the test of a binary's component set.
 func KnownKey(name string) bool {
 	_, known := keys[strings.ToLower(name)]
 	return known
 }
 
-// HostKey tells whether the rules take the values of a key of a component,
-// written as kind/type with the current type, for files or variables of the host.
+// HostKey reports whether the values of a component's key refer to files or
+// variables of the host. id is kind/type with the current type.
 func HostKey(id, name string) bool {
 	return classify(id, strings.ToLower(name)).class != classOther
 }
 
-// classify tells what a key of a component means. name is in lower case: what
-// reads a configuration may be less strict than we are.
+// classify returns the table's entry for a key of a component. name is in lower
+// case, as decoders may ignore case.
 func classify(id, name string) key {
 	k, known := keys[name]
 	if !known {

@@ -11,11 +11,11 @@ import (
 	"github.com/invar-otel/invar/internal/sockets"
 )
 
-// anyAddress is a host or port of AllowedListenAddresses that matches all.
+// anyAddress matches every host or port in AllowedListenAddresses.
 const anyAddress = "*"
 
-// listenTexts are addresses to listen on that are texts and not a
-// confignet.AddrConfig, as component::key path, or as the last key of any.
+// listenTexts are the keys of listen addresses that are plain texts, not a
+// confignet.AddrConfig: either component::path, or the last key in any component.
 var listenTexts = map[string]bool{
 	"listen_address":                                       true,
 	"receiver/fluent_forward::endpoint":                    true,
@@ -24,21 +24,21 @@ var listenTexts = map[string]bool{
 	"receiver/jaeger::remote_sampling::host_endpoint":      true,
 }
 
-// Listens tells whether a text is an address to listen on, for the test of a
-// binary's component set. id is kind/type with the current type; the path of
-// the key begins with ::.
+// Listens reports whether the text at a key is an address to listen on. It is
+// exported for the test of a binary's component set. id is kind/type with the
+// current type; key is the path of the key and begins with ::.
 func Listens(id, key string) bool {
 	return listenTexts[key[strings.LastIndex(key, ":")+1:]] || listenTexts[id+key]
 }
 
-// dialed are the structs of a server's address that are connected to. Other
-// clients have a text.
+// dialed are structs of listen addresses that a client connects to. Other clients
+// use plain texts.
 var dialed = map[string]bool{"receiver/kubelet_stats": true}
 
-// unused are servers that run only if the key beside them says so.
+// unused maps servers to the key in them that must be true for them to run.
 var unused = map[string]string{"receiver/prometheus::api_server": "enabled"}
 
-// listens looks at one address that is listened on.
+// listens checks an address to listen on.
 func (c *checker) listens(path, transport, address string) {
 	if strings.HasPrefix(transport, "unix") {
 		c.unixSocket(path, transport, address)
@@ -50,7 +50,7 @@ func (c *checker) listens(path, transport, address string) {
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		host, port = address, "" // what listens there decides on the port
+		host, port = address, "" // the component chooses the port
 	}
 	if sockets.IsLoopback(host) || c.rules.allowsListen(host, port) {
 		return
@@ -62,7 +62,7 @@ func (c *checker) listens(path, transport, address string) {
 		address, net.JoinHostPort("127.0.0.1", strings.Replace(port, anyAddress, "4317", 1)), net.JoinHostPort(wildcardName(host), port))
 }
 
-// isWildcard tells whether a host means all interfaces.
+// isWildcard reports whether a host means all interfaces.
 func isWildcard(host string) bool {
 	if host == "" {
 		return true
@@ -78,7 +78,7 @@ func wildcardName(host string) string {
 	return host
 }
 
-// allowsListen tells whether the administrator permits an address.
+// allowsListen reports whether the administrator permits an address.
 func (r *Rules) allowsListen(host, port string) bool {
 	return slices.ContainsFunc(r.AllowedListenAddresses, func(allowed string) bool {
 		allowedHost, allowedPort, err := net.SplitHostPort(allowed)

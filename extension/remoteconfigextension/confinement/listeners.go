@@ -8,14 +8,14 @@ import (
 	"github.com/invar-otel/invar/internal/sockets"
 )
 
-// Listeners is a set of sockets of this process that take what comes from other
-// hosts. UDP sockets count if they are bound and not connected.
+// Listeners is a set of sockets of this process that other hosts can reach: TCP
+// sockets that listen, and UDP sockets that are bound and not connected.
 type Listeners map[sockets.Socket]struct{}
 
-// ListenersNow returns what this process listens on beyond loopback. It is empty
-// where a process is not told its sockets, which is everywhere but on Linux; what
-// configurations say of addresses is checked everywhere. It may be called
-// concurrently.
+// ListenersNow returns what this process listens on beyond loopback. It returns an
+// empty set on systems other than Linux, which do not list a process's sockets;
+// there only addresses in configurations are checked. It is safe for concurrent
+// use.
 func ListenersNow() (Listeners, error) {
 	sockets, err := sockets.Listening()
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -33,9 +33,10 @@ func ListenersNow() (Listeners, error) {
 	return listeners, nil
 }
 
-// New tells what listens in now that did not in before, except what
-// AllowedListenAddresses permits, in order. The sets are only read. What the
-// local pipelines opened in between is among it: compare while they stand still.
+// New returns the sockets in now that are not in before and that
+// AllowedListenAddresses does not permit, sorted. It does not modify the sets. It
+// cannot tell sockets of local pipelines apart: the caller must not start those
+// between the two snapshots.
 func (r *Rules) New(before, now Listeners) []string {
 	var opened []string
 	for l := range now {

@@ -14,9 +14,10 @@ import (
 // paths, in filepath.Match and in doublestar.
 const globMeta = `*?[{\`
 
-// checkPath tells why a file, folder or pattern is not within AllowedPaths; nil
-// if it is. The part before a pattern's first * or the like must be within, after
-// symbolic links. What is linked below it by the host's own people stays reachable.
+// checkPath returns an error if a file, folder or glob pattern is not within
+// AllowedPaths. Of a pattern, the part before the first wildcard counts. Symbolic
+// links in the path are followed first. Links inside an allowed folder, which the
+// host's administrators made, stay usable.
 func (r *Rules) checkPath(path string) error {
 	if strings.ContainsRune(path, 0) {
 		return errors.New("contains a zero byte, which is not in a path")
@@ -24,7 +25,7 @@ func (r *Rules) checkPath(path string) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("%q is not an absolute path; a remote configuration names files like /etc/invar/certs/ca.pem", path)
 	}
-	// Cleaning would hide that .. after a link is not where it looks.
+	// After a symbolic link, .. does not lead where a cleaned path says.
 	if slices.Contains(strings.FieldsFunc(path, func(c rune) bool { return c == '/' || c == filepath.Separator }), "..") {
 		return fmt.Errorf("%q contains .., which is not followed; write the path without", path)
 	}
@@ -64,7 +65,7 @@ func resolve(path string) (string, error) {
 			return filepath.Join(target, rest), nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			// A path below a file reads nothing, but where it leads is not known.
+			// For example a path below a file, or a loop of links.
 			return "", errors.New("cannot be followed on this host")
 		}
 		if _, err := os.Lstat(prefix); err == nil {

@@ -20,13 +20,13 @@ const (
 	schemeYAML = "yaml"
 )
 
-// scheme is what confmap takes for one.
+// scheme matches a URI with a scheme as confmap does.
 var scheme = regexp.MustCompile(`(?s)^([A-Za-z][A-Za-z0-9+.-]+):(.*)$`)
 
-// ProviderFactories are the providers that ${…} may use: yaml always, for it
-// reads nothing, env and file if they are permitted. The provider of files reads
-// only what is within AllowedPaths. They are the rule itself: text that expands
-// to another ${…} is not seen by CheckRaw.
+// ProviderFactories returns the providers that ${…} may use: yaml always, as it
+// reads nothing, env and file if they are permitted. The file provider reads only
+// within AllowedPaths. These providers are the actual barrier: CheckRaw does not
+// see a text that expands to another ${…}.
 func (r *Rules) ProviderFactories() []confmap.ProviderFactory {
 	factories := []confmap.ProviderFactory{yamlprovider.NewFactory()}
 	if r.allowsProvider(schemeEnv) {
@@ -40,7 +40,7 @@ func (r *Rules) ProviderFactories() []confmap.ProviderFactory {
 	return factories
 }
 
-// confined is the provider of files, within AllowedPaths.
+// confined is the file provider, limited to AllowedPaths.
 type confined struct {
 	confmap.Provider
 	rules *Rules
@@ -58,8 +58,7 @@ func (p confined) Retrieve(ctx context.Context, uri string, watch confmap.Watche
 	return p.Provider.Retrieve(ctx, uri, watch)
 }
 
-// expansions looks at every ${…} of a text that is not escaped. After expansion
-// what is left is text, but a component may expand it once more.
+// expansions checks every unescaped ${…} of a text before expansion.
 func (c *checker) expansions(path, text string) {
 	if !c.raw {
 		return
@@ -79,7 +78,8 @@ func (c *checker) expansions(path, text string) {
 	}
 }
 
-// checkURI tells why what follows a ${ may not be expanded.
+// checkURI returns an error if the URI at the start of rest, which follows a ${,
+// may not be expanded.
 func (r *Rules) checkURI(rest string) error {
 	uri, _, closed := strings.Cut(rest, "}")
 	if !closed {

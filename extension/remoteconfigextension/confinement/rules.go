@@ -9,9 +9,10 @@ import (
 	"go.opentelemetry.io/collector/component"
 )
 
-// Rules is what a configuration from a fleet server may use. The zero Rules
-// permit the default components, no environment, no files, and listening on
-// loopback only. Rules are read only once validated, and may be used concurrently.
+// Rules says what a configuration from a fleet server may use. The zero value
+// permits the default components, no environment, no files, and listening on
+// loopback only. Rules must not be modified after Validate, and are then safe for
+// concurrent use.
 type Rules struct {
 	// AllowedComponents are components and parts of components: "receiver/otlp",
 	// "otlp" (of any kind), "exporter/*", or "default" for DefaultComponents, to
@@ -19,16 +20,17 @@ type Rules struct {
 	// discovery, operator, resolver, sasl, auth_type, identity) are added to the
 	// default parts.
 	AllowedComponents []string `mapstructure:"allowed_components"`
-	// AllowedProviders are those of env and file that ${…} may name.
+	// AllowedProviders are the providers that ${…} may use: env, file or both.
 	AllowedProviders []string `mapstructure:"allowed_providers"`
-	// AllowedPaths are absolute folders, with all in them, or files.
+	// AllowedPaths are absolute paths of files, or of folders with their contents.
 	AllowedPaths []string `mapstructure:"allowed_paths"`
 	// AllowedListenAddresses are addresses beyond loopback, as host:port. 0.0.0.0
-	// and [::] are all interfaces; * is any host or any port.
+	// and [::] mean all interfaces; * is any host or any port.
 	AllowedListenAddresses []string `mapstructure:"allowed_listen_addresses"`
 }
 
-// Components are a pipeline's decoded configurations by ID. They are only read.
+// Components are a pipeline's decoded configurations by ID. The checks do not
+// modify them.
 type Components struct {
 	Receivers  map[component.ID]component.Config
 	Processors map[component.ID]component.Config
@@ -37,7 +39,7 @@ type Components struct {
 	Extensions map[component.ID]component.Config
 }
 
-// Validate implements the collector's validation. All errors are joined.
+// Validate implements xconfmap.Validator. It joins all errors.
 func (r *Rules) Validate() error {
 	var errs []error
 	if r.AllowedComponents != nil && len(r.AllowedComponents) == 0 {
@@ -69,21 +71,21 @@ func (r *Rules) Validate() error {
 	return errors.Join(errs...)
 }
 
-// CheckRaw looks at a pipeline's configuration as the server sent it, before
-// ${…} is expanded. All findings are joined, up to a limit; each names its key.
-// Of values, errors show only paths, addresses and names of components and
-// environment variables. raw is only read.
+// CheckRaw checks a pipeline's configuration as the server sent it, before ${…}
+// is expanded. The error joins all violations, up to a limit; each names its key.
+// The only values in it are paths, addresses, and names of components and
+// environment variables. CheckRaw does not modify raw.
 func (r *Rules) CheckRaw(raw map[string]any) error {
 	c := checker{rules: r, raw: true}
 	c.config(raw)
 	return c.err()
 }
 
-// CheckResolved looks again at the configuration after expansion, and at what it
-// was decoded to, with the defaults of the components: what they listen on, and
-// all that CheckRaw looks at. resolved is what Readings returns; of another map,
-// only one reading of each expanded ${…} is checked as it is written. Errors are
-// as those of CheckRaw. Nothing is changed.
+// CheckResolved repeats the checks of CheckRaw after expansion, on resolved and on
+// the decoded configurations with the components' defaults, and also checks the
+// addresses that components listen on. resolved must come from Readings: any other
+// map has only one reading of each expanded ${…}. Errors are like those of
+// CheckRaw. CheckResolved does not modify its arguments.
 func (r *Rules) CheckResolved(resolved map[string]any, cfg Components) error {
 	c := checker{rules: r}
 	c.config(resolved)
