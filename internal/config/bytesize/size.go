@@ -1,4 +1,4 @@
-// Package bytesize is a number of bytes as people write it in a configuration.
+// Package bytesize reads and writes numbers of bytes in configurations.
 package bytesize
 
 import (
@@ -8,7 +8,7 @@ import (
 	"github.com/alecthomas/units"
 )
 
-// Size is a number of bytes, written as a number or like 512MiB.
+// Size is a number of bytes, written as a plain number or like 512MiB.
 type Size int64
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -24,7 +24,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String is the form that UnmarshalText reads.
+// String returns the form that UnmarshalText reads.
 func (s Size) String() string { return units.Base2Bytes(s).String() }
 
 // MarshalText implements encoding.TextMarshaler.

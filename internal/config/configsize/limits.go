@@ -1,13 +1,13 @@
 // Package configsize bounds configurations before anything walks them.
 //
-// The size of a text says little about what it costs: the collector joins the
-// keys of a map on each way from the root, so that the cost grows with the square
-// of the depth, aliases repeat parts without limit, and a key "a::b::c" is three
-// levels. So three things are looked at, in the order in which they get known:
+// The size of a text says little about its cost: the collector joins the keys on
+// each path from the root, so the cost grows with the square of the depth; aliases
+// repeat parts without limit; and a key a::b::c is three levels. Three stages are
+// checked, as soon as each is known:
 //
 //	text ──CheckText──▶ parse ──CheckNode──▶ decode, ${…} ──CheckValue──▶ the collector
-//	   bytes, and how           as the decoder           what ${…} made
-//	   many nodes at most       will see it              of it
+//	   bytes, and an            values, with             values, with
+//	   estimate of nodes        aliases resolved         ${…} expanded
 package configsize
 
 import (
@@ -22,7 +22,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Limits is what one configuration may have. The zero value permits nothing.
+// Limits bounds one configuration. The zero value permits nothing.
 type Limits struct {
 	// Bytes bounds the text, and the texts in it once aliases are resolved.
 	Bytes int
@@ -30,22 +30,22 @@ type Limits struct {
 	Depth int
 	// Values bounds the maps, lists and single values, aliases resolved.
 	Values int
-	// Paths bounds the sum, over all values, of the length of the key path in bytes
-	// and 16 for each of its parts: what one pass of the collector over a
-	// configuration allocates.
+	// Paths bounds the sum, over all values, of the key path's length in bytes plus
+	// 16 for each of its parts. That is what the collector allocates in one pass
+	// over a configuration.
 	Paths int
 }
 
-// Remote is for configurations that come from a server. Those of people have a
-// depth of about 12, and several hundred values for each component.
+// Remote is for configurations from a server. Hand-written ones have a depth of
+// about 12, and at most several hundred values for each component.
 var Remote = Limits{Bytes: 8 << 20, Depth: 64, Values: 30_000, Paths: 32 << 20}
 
-// Local is for configurations that come from this host. It is there for the
-// mistake of a program that writes one, not for malice.
+// Local is for configurations from this host. It guards against mistakes of
+// programs that generate configurations, not against malice.
 var Local = Limits{Bytes: 256 << 20, Depth: 256, Values: 10_000_000, Paths: 4 << 30}
 
-// Parse returns the first document of a text that is within the limits, nil if
-// there is none, and the decoder that the next one can be read from.
+// Parse checks a text and its first document, and returns the document and a
+// decoder positioned after it. The document is nil if the text has none.
 func (l Limits) Parse(content []byte) (*yaml.Node, *yaml.Decoder, error) {
 	if err := l.CheckText(content); err != nil {
 		return nil, nil, err
@@ -64,22 +64,22 @@ func (l Limits) Parse(content []byte) (*yaml.Node, *yaml.Decoder, error) {
 	return document, decoder, nil
 }
 
-// CheckText returns an error if a text is too long, or has so many of the
-// characters that nodes of YAML begin with that parsing alone costs too much.
+// CheckText returns an error if a text is too long, or has so many characters that
+// begin a YAML node that parsing it would cost too much.
 func (l Limits) CheckText(content []byte) error {
 	if len(content) > l.Bytes {
 		return limitErrorf("the configuration has %d bytes; at most %d are taken", len(content), l.Bytes)
 	}
-	// Keys count here, and text and comments have such characters too.
+	// The estimate counts keys, and such characters in texts and comments.
 	if n := mostNodes(content); n > 4*l.Values {
 		return limitErrorf("the configuration has up to %d values; at most %d are taken", n, l.Values)
 	}
 	return nil
 }
 
-// mostNodes returns how many nodes a text of YAML can have. A colon ends a key
-// and begins a value; [ and - begin an item, the others a key that may be one
-// without a value.
+// mostNodes returns an upper bound for the number of nodes in a YAML text. A colon
+// stands for a key and a value, [ and - for an item, and the other indicators for a
+// key without a value, which still makes two nodes.
 func mostNodes(content []byte) int {
 	n := 1
 	for i, c := range content {
@@ -103,38 +103,39 @@ func mostNodes(content []byte) int {
 	return n
 }
 
-// isPlain reports whether a colon next to c is text, as in 10:30 or http://, when
-// there is such a character on its other side too.
+// isPlain reports whether c may stand next to a colon inside a plain text, as in
+// 10:30 or http://.
 func isPlain(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_/.:-", c) >= 0
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
 
-// Size is what a configuration has of what Limits bounds.
+// Size is the measured size of a configuration, in the units of Limits.
 type Size struct {
 	Bytes, Depth, Values, Paths int
-	// LongestPath is the most that a single value has in Paths.
+	// LongestPath is the largest contribution of a single value to Paths.
 	LongestPath int
 }
 
-// CheckNode returns an error that names the key if what the node decodes to is
-// beyond the limits. A document counts as its root.
+// CheckNode measures the value that a node decodes to. It returns an error that
+// names the key if the value exceeds the limits. A document is measured as its
+// root.
 func (l Limits) CheckNode(n *yaml.Node) (Size, error) {
 	c := checker{limits: l}
 	err := c.node(n, place{})
 	return c.size, err
 }
 
-// CheckValue does the same for what was decoded: maps, lists and single values.
-// Others count as one value.
+// CheckValue is CheckNode for a decoded value: maps, lists and scalars. Values of
+// other types count as one.
 func (l Limits) CheckValue(value any) (Size, error) {
 	c := checker{limits: l}
 	err := c.value(value, place{})
 	return c.size, err
 }
 
-// LimitError tells which limit a configuration is beyond.
+// LimitError reports that a configuration exceeds a limit.
 type LimitError struct{ text string }
 
 func limitErrorf(format string, args ...any) error {
@@ -144,13 +145,13 @@ func limitErrorf(format string, args ...any) error {
 // Error implements error.
 func (e *LimitError) Error() string { return e.text }
 
-// checker adds up.
+// checker measures a configuration and compares it with limits.
 type checker struct {
 	limits Limits
 	size   Size
 }
 
-// place is where the checker is. Texts of paths are only made for errors.
+// place is the position of the checker. Paths become text for errors only.
 type place struct {
 	parent *place
 	key    string
@@ -159,12 +160,14 @@ type place struct {
 	parts  int
 }
 
-func (p *place) down(key string) place {
+// child returns the place of a map's entry.
+func (p *place) child(key string) place {
 	parts := 1 + strings.Count(key, confmap.KeyDelimiter)
 	return place{parent: p, key: key, depth: p.depth + parts, path: p.path + len(key) + len(confmap.KeyDelimiter), parts: p.parts + parts}
 }
 
-// item is an item of a list, which the collector takes as a whole.
+// item returns the place of a list's item. It adds nothing to the path, as the
+// collector does not walk into lists.
 func (p *place) item() place {
 	return place{parent: p, depth: p.depth + 1, path: p.path, parts: p.parts}
 }
@@ -193,7 +196,7 @@ func (p *place) String() string {
 	return b.String()
 }
 
-// at begins an error's text with the place, if there is one.
+// at returns the beginning of an error's text: the place, unless it is the root.
 func (p *place) at() string {
 	if text := p.String(); text != "" {
 		return text + ": "
@@ -201,7 +204,7 @@ func (p *place) at() string {
 	return "the configuration "
 }
 
-// count counts a node with so many bytes of text.
+// count adds a node with the given bytes of text, and checks the limits.
 func (c *checker) count(p *place, bytes int) error {
 	path := p.path + 16*p.parts
 	c.size.Values++
@@ -235,7 +238,7 @@ func (c *checker) node(n *yaml.Node, p place) error {
 		if n.Alias == nil {
 			return nil
 		}
-		return c.node(n.Alias, p) // one that contains itself is too deep
+		return c.node(n.Alias, p) // ends at the depth limit if it contains itself
 	}
 	if err := c.count(&p, len(n.Value)); err != nil {
 		return err
@@ -245,7 +248,7 @@ func (c *checker) node(n *yaml.Node, p place) error {
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key := n.Content[i]
 			if key.Kind != yaml.ScalarNode { // an alias, or a map as the key
-				if err := c.node(key, p.down("?")); err != nil {
+				if err := c.node(key, p.child("?")); err != nil {
 					return err
 				}
 			}
@@ -254,7 +257,7 @@ func (c *checker) node(n *yaml.Node, p place) error {
 				name = key.Alias.Value
 			}
 			c.size.Bytes += len(name)
-			if err := c.node(n.Content[i+1], p.down(name)); err != nil {
+			if err := c.node(n.Content[i+1], p.child(name)); err != nil {
 				return err
 			}
 		}
@@ -280,7 +283,7 @@ func (c *checker) value(value any, p place) error {
 	case map[string]any:
 		for key, inner := range v {
 			c.size.Bytes += len(key)
-			if err := c.value(inner, p.down(key)); err != nil {
+			if err := c.value(inner, p.child(key)); err != nil {
 				return err
 			}
 		}
@@ -297,8 +300,8 @@ func (c *checker) value(value any, p place) error {
 	return nil
 }
 
-// expanded returns what ${…} became, which is a struct of the collector's with a
-// field Value until it is decoded.
+// expanded returns the value of an expanded ${…}. Until it is decoded, the
+// collector keeps it in a struct with a field Value.
 func expanded(value any) (inner any, is bool) {
 	v := reflect.ValueOf(value)
 	if v.Kind() != reflect.Struct {
@@ -310,7 +313,7 @@ func expanded(value any) (inner any, is bool) {
 	return nil, false
 }
 
-// other looks into types that are not of YAML.
+// other measures values of types that YAML does not produce.
 func (c *checker) other(v reflect.Value, p place) error {
 	switch v.Kind() {
 	case reflect.Slice, reflect.Array:
@@ -323,7 +326,7 @@ func (c *checker) other(v reflect.Value, p place) error {
 		for entries := v.MapRange(); entries.Next(); {
 			name := fmt.Sprint(entries.Key().Interface())
 			c.size.Bytes += len(name)
-			if err := c.value(entries.Value().Interface(), p.down(name)); err != nil {
+			if err := c.value(entries.Value().Interface(), p.child(name)); err != nil {
 				return err
 			}
 		}

@@ -11,8 +11,8 @@ import (
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 )
 
-// Parse reads YAML into cfg, which holds the defaults, and validates it, as
-// the collector does.
+// Parse decodes YAML into cfg, which holds the defaults, and validates it as the
+// collector does.
 func Parse(t testing.TB, text string, cfg any) error {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")

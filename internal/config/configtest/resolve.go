@@ -12,8 +12,8 @@ import (
 	"github.com/invar-otel/invar/internal/config/yamltext"
 )
 
-// Resolve reads configurations as the command does: ${…} is expanded, and values
-// keep their texts.
+// Resolve resolves configurations as the command line does: it expands ${…}, and
+// values keep their texts.
 func Resolve(t testing.TB, uris ...string) (*confmap.Conf, error) {
 	t.Helper()
 	r, err := confmap.NewResolver(confmap.ResolverSettings{

@@ -1,7 +1,7 @@
 package redaction
 
-// Error returns an error whose text is without secrets, nil if err is nil. What it
-// wraps is err itself.
+// Error returns an error that wraps err and whose text is without secrets. It
+// returns nil if err is nil.
 func (s *Secrets) Error(err error) error {
 	if err == nil {
 		return nil
@@ -17,5 +17,5 @@ type redactedError struct {
 // Error implements error.
 func (e *redactedError) Error() string { return e.text }
 
-// Unwrap returns the error with its secrets.
+// Unwrap returns the original error, whose text may contain secrets.
 func (e *redactedError) Unwrap() error { return e.err }

@@ -6,20 +6,22 @@ import (
 )
 
 const (
-	// A secret shorter than minLength is not searched for in texts, and one
-	// shorter than wordLength as a word only: it would be found in other words.
+	// Secrets shorter than minLength are not searched for in texts. Secrets
+	// shorter than wordLength are found as whole words only, as they may be part
+	// of ordinary words.
 	minLength  = 4
 	wordLength = 8
-	// maxAlike bounds the secrets that begin alike, which are all looked at where a
-	// text does. Of more, all that begins so is hidden.
+	// maxAlike bounds the secrets with the same first bytes, each of which is
+	// compared at every match of these bytes. If there are more, every word with
+	// these first bytes is hidden.
 	maxAlike = 64
 )
 
-// known are secrets by their value, to be found in texts at a cost that does not
-// grow with their number.
-type known map[[minLength]byte][]string // by how they begin, the longest first
+// known is an index of secrets by their first bytes, longest first. The cost of a
+// search does not grow with the number of secrets.
+type known map[[minLength]byte][]string
 
-// add takes a secret of at least minLength bytes.
+// add adds a secret of at least minLength bytes.
 func (k known) add(secret string) {
 	begin := [minLength]byte([]byte(secret[:minLength]))
 	alike := k[begin]
@@ -43,7 +45,7 @@ func longer(a, b string) int {
 // hide returns text with all secrets masked.
 func (k known) hide(text string) string {
 	var b strings.Builder
-	done := 0 // up to where text is in b
+	done := 0 // text[:done] is in b
 	for i := 0; len(k) > 0 && i+minLength <= len(text); {
 		end := k.match(text, i)
 		if end < 0 {
@@ -61,7 +63,7 @@ func (k known) hide(text string) string {
 	return b.String()
 }
 
-// match returns where the secret ends that begins at i, -1 if there is none.
+// match returns the end of the secret that begins at i, or -1 if there is none.
 func (k known) match(text string, i int) int {
 	alike := k[[minLength]byte([]byte(text[i:i+minLength]))]
 	if len(alike) > maxAlike {

@@ -7,15 +7,15 @@ import (
 
 var (
 	// secretName matches the names of keys, headers, parameters and labels whose
-	// values are secrets. The end decides: token_file and token_url hold none.
+	// values are secrets. The end of a name decides: token_file is not a secret.
 	secretName = regexp.MustCompile(`(?i)(password|passwd|passphrase|passcode|pwd|secrets?|tokens?|credentials?|authorization|bearer|cookie|dsn|signature` +
 		`|connection_?string|` +
 		`((access|secret|hmac|application|consumer|private|account|api|app|auth|signing|encryption|shared|shared_access|master|license|certificate|sas|ingest|write|read|routing_integration)[_-]?key)` +
 		`|(password|secret|token)[_-]?(value|hash|text|string)|headers_list|jwt|assertion|([_-]|^)(pass|pw))[_-]?\d*$` +
 		`|^(auth|owner_auth|hash_salt|key_pem|sig|sas)$`)
-	// plainName matches what secretName takes and what is none.
+	// plainName matches the names that secretName matches wrongly.
 	plainName = regexp.MustCompile(`(?i)(_|^)(max|min|num|count)_?tokens?$`)
-	// parameterName matches parameters of a URL that are secrets there only.
+	// parameterName matches names that are secrets only as parameters of a URL.
 	parameterName = regexp.MustCompile(`(?i)^(key|p|x-amz-(signature|credential|security-token)|x-goog-(signature|credential))$`)
 )
 
@@ -29,25 +29,25 @@ func isSecretParameter(name string) bool {
 }
 
 // containers are keys of maps, or of lists of names and values, whose values are
-// sent as they are: credentials are among them under any name.
+// sent unchanged. Any of them may be a credential, whatever its name.
 var containers = names(`
 	connection_params endpoint_params headers http_headers metadata_headers params proxy_connect_header query_params
 	record_headers request_headers response_headers proxy_headers`)
 
-// described are the keys beside a value that say what it is.
-var described = []string{"key", "name", "target_label", "header", "from_attribute", "attribute"}
+// describing are keys that say what the value beside them is.
+var describing = []string{"key", "name", "target_label", "header", "from_attribute", "attribute"}
 
-// values are the keys of what described is about.
+// values are the keys of the values that describing refers to.
 var values = names(`value default_value replacement new_value`)
 
-// inline is a key of htpasswd: names and hashes of passwords.
+// htpasswd::inline holds names and hashes of passwords.
 const (
 	htpasswdKey = "htpasswd"
 	inlineKey   = "inline"
 )
 
-// harmlessHeaders are headers that are masked where they are, and not searched
-// for in other texts: their values are ordinary words.
+// harmlessHeaders are headers that are masked in place but not searched for in
+// other texts, as their values are ordinary words.
 var harmlessHeaders = names(`
 	accept accept-encoding accept-language content-encoding content-type user-agent x-scope-orgid x-prometheus-remote-write-version
 	x-prometheus-scrape-timeout-seconds`)

@@ -1,11 +1,12 @@
-// Package redaction hides the secrets of a configuration wherever it leaves the
-// process or is shown: the configuration itself, as written, resolved or with
-// defaults, and errors and logs about it.
+// Package redaction hides the secrets of a configuration wherever the process
+// shows or sends it: the configuration itself (as written, resolved, or with
+// defaults), and errors and logs about it.
 //
-// A value is a secret by the type that it was decoded into (configopaque.String,
-// Prometheus' Secret), by the name of its key, by the map that it is in (headers,
-// parameters), or by its form (passwords in URLs and connection strings, private
-// keys). Where a secret is known by its value, it is hidden in other texts too.
+// A value counts as a secret because of the type it is decoded into
+// (configopaque.String, Prometheus' Secret), the name of its key, the map that
+// holds it (headers, parameters), or its form (passwords in URLs and connection
+// strings, private keys). Secrets whose value is known are hidden in other texts
+// too.
 package redaction
 
 import (
@@ -24,21 +25,23 @@ import (
 	"github.com/invar-otel/invar/internal/config/configwalk"
 )
 
-// Mask is what is shown in a secret's place. It is that of configopaque.
+// Mask replaces a secret. It is the same as configopaque's.
 const Mask = "[REDACTED]"
 
-// maxDepth bounds the nesting of what Map copies; below it all is masked.
+// maxDepth bounds the nesting that Map copies. Everything deeper is masked.
 const maxDepth = 200
 
-// Secrets are the secrets that are known of a configuration. A nil *Secrets knows
-// none, and hides what looks like one. Once filled, it may be used concurrently.
+// Secrets holds the known secrets of a configuration. A nil *Secrets knows none
+// and hides only texts that look like secrets. After the last Add, it is safe for
+// concurrent use.
 type Secrets struct {
 	known known
-	paths map[string]bool // of keys, from the section on
+	paths map[string]bool // of keys with secrets, starting with the section
 }
 
-// AddComponent adds the secrets in the decoded configuration of a component.
-// path is where it is, "exporters::otlp_http/x". The configuration is only read.
+// AddComponent adds the secrets in the decoded configuration of a component. path
+// is its key path, such as exporters::otlp_http/x. AddComponent does not modify
+// the configuration.
 func (s *Secrets) AddComponent(path string, config any) {
 	configwalk.Walk(config, func(at configwalk.Path, v reflect.Value) bool {
 		text, is := configwalk.Text(v)
@@ -79,8 +82,9 @@ func (s *Secrets) AddComponents(cfg *otelcol.Config) {
 	s.AddComponent("service::telemetry", cfg.Service.Telemetry)
 }
 
-// AddConfig adds the secrets that the keys of a configuration tell. The map is
-// only read. Of ${…}, it is known where a secret is and not what it is.
+// AddConfig adds the secrets of a configuration map, found by their keys. It does
+// not modify the map. It ignores ${…}, which refer to secrets whose value is not
+// known.
 func (s *Secrets) AddConfig(m map[string]any) {
 	r := reader{found: s}
 	r.value(m, place{}, 0)
@@ -101,20 +105,20 @@ func name(at configwalk.Path) string {
 	return ""
 }
 
-// fields stands for what is beside a field of a struct: a key that says what a
-// value is has the value beside it.
+// fields stands in for the siblings of a struct's field: a key that describes a
+// value has a sibling called value.
 var fields = map[string]any{"value": nil}
 
-// secretAt reports whether the keys tell of a secret.
+// secretAt reports whether the value at a path is a secret, by its keys.
 func secretAt(at configwalk.Path) bool {
 	var p place
 	for _, key := range at {
 		switch {
 		case key.Item:
 		case key.Free:
-			p = p.down(key.Name, nil)
+			p = p.child(key.Name, nil)
 		default:
-			p = p.down(key.Name, fields)
+			p = p.child(key.Name, fields)
 		}
 	}
 	return p.secret
@@ -127,7 +131,7 @@ func (s *Secrets) addPath(path string) {
 	s.paths[path] = true
 }
 
-// add makes a secret known. name is the key, header or parameter that it is at.
+// add adds a known secret. name is its key, header or parameter.
 func (s *Secrets) add(name, text string) {
 	text = strings.TrimSpace(text)
 	switch {
@@ -136,7 +140,7 @@ func (s *Secrets) add(name, text string) {
 	case harmlessHeaders[strings.ToLower(name)]:
 		return
 	case len(text) < wordLength && !isSecretName(name):
-		return // such as a header's no-cache
+		return // a common word, such as no-cache in a header
 	}
 	if _, err := strconv.ParseBool(text); err == nil {
 		return
@@ -144,16 +148,16 @@ func (s *Secrets) add(name, text string) {
 	if s.known == nil {
 		s.known = known{}
 	}
-	// As it is, and as it is in a URL or quoted.
+	// As written, as part of a URL, and quoted.
 	for _, form := range []string{text, url.QueryEscape(text), url.PathEscape(text), strings.Trim(strconv.Quote(text), `"`)} {
 		s.known.add(form)
 	}
 	if scheme, rest, both := strings.Cut(text, " "); both && len(scheme) <= len("digest") && len(rest) >= wordLength {
-		s.known.add(rest) // of Bearer x
+		s.known.add(rest) // the x of Bearer x
 	}
 }
 
-// addURL makes the password of a URL known.
+// addURL adds the password and the secret parameters of a URL.
 func (s *Secrets) addURL(text string) {
 	if !strings.Contains(text, "://") {
 		return
@@ -174,8 +178,8 @@ func (s *Secrets) addURL(text string) {
 	}
 }
 
-// Text returns a text, such as an error's, without the secrets that are known and
-// without what looks like one.
+// Text returns a text, such as an error's, in which known secrets and whatever
+// looks like one are masked.
 func (s *Secrets) Text(text string) string {
 	return patterns(s.withoutKnown(text))
 }
@@ -187,9 +191,9 @@ func (s *Secrets) withoutKnown(text string) string {
 	return s.known.hide(text)
 }
 
-// Map returns a copy of a configuration, as written, resolved or with defaults,
-// in which secrets are masked. References such as ${env:TOKEN} stay: they tell
-// where a secret is and not what it is.
+// Map returns a copy of a configuration (as written, resolved, or with defaults)
+// in which secrets are masked. References such as ${env:TOKEN} stay: they say where
+// a secret comes from but not its value.
 func (s *Secrets) Map(m map[string]any) map[string]any {
 	if m == nil {
 		return nil
@@ -198,7 +202,7 @@ func (s *Secrets) Map(m map[string]any) map[string]any {
 	return r.value(m, place{}, 0).(map[string]any)
 }
 
-// Conf is Map of a confmap.Conf; nil if there is none.
+// Conf is Map for a confmap.Conf. It returns nil if conf is nil.
 func (s *Secrets) Conf(conf *confmap.Conf) *confmap.Conf {
 	if conf == nil {
 		return nil
@@ -206,18 +210,19 @@ func (s *Secrets) Conf(conf *confmap.Conf) *confmap.Conf {
 	return confmap.NewFromStringMap(s.Map(conf.ToStringMap()))
 }
 
-// place is where in a configuration a value is.
+// place is the position of a value in a configuration.
 type place struct {
 	path      string
-	key       string // last named key; items of a list have the list's
+	key       string // last named key; a list item has the list's key
 	under     string // the key above it
-	container bool   // within a map of containers
-	secret    bool   // by its keys
-	ids       bool   // names of components
+	container bool   // below one of containers
+	secret    bool   // holds a secret, by its keys
+	ids       bool   // holds names of components
 }
 
-// down is a key below a place. beside are the keys beside it, if they are known.
-func (p place) down(name string, beside map[string]any) place {
+// child returns the place of the entry with the given name. beside are the keys
+// of the same map, nil if they are not known.
+func (p place) child(name string, beside map[string]any) place {
 	at := place{path: name, key: strings.ToLower(name), under: p.key, container: p.container || containers[p.key]}
 	if p.path != "" {
 		at.path = p.path + confmap.KeyDelimiter + name
@@ -234,9 +239,9 @@ func (p place) down(name string, beside map[string]any) place {
 	return at
 }
 
-// containerSecret reports whether a key below a container holds a secret: all
-// do, but of a list of names and values, or of Prometheus' http_headers, some
-// keys say what it is or in which file.
+// containerSecret reports whether a key below a container holds a secret. All do,
+// except the keys that, in a list of names and values or in Prometheus'
+// http_headers, name the value or the file it is in.
 func (p place) containerSecret(beside map[string]any) bool {
 	switch p.key {
 	case "files", "from_context", "from_attribute", "action", "value_file", "default_value_file":
@@ -252,21 +257,21 @@ func (p place) containerSecret(beside map[string]any) bool {
 	return true
 }
 
-// isDescribed reports whether what is beside a value names it as a secret.
+// isDescribed reports whether a key beside a value names it as a secret.
 func isDescribed(beside map[string]any) bool {
-	for _, by := range described {
-		if text, is := beside[by].(string); is && isSecretName(text) {
+	for _, key := range describing {
+		if text, is := beside[key].(string); is && isSecretName(text) {
 			return true
 		}
 	}
 	return false
 }
 
-// reader goes through a configuration: to find its secrets, or to copy it
-// without them.
+// reader walks a configuration, either to find its secrets or to copy it without
+// them.
 type reader struct {
-	found   *Secrets
-	hide    *Secrets
+	found   *Secrets // receives the secrets; nil if masking
+	hide    *Secrets // known secrets to mask; may be nil
 	masking bool
 }
 
@@ -281,13 +286,13 @@ func (r reader) value(v any, p place, depth int) any {
 		}
 		out := make(map[string]any, len(v))
 		for name, inner := range v {
-			out[name] = r.value(inner, p.down(name, v), depth+1)
+			out[name] = r.value(inner, p.child(name, v), depth+1)
 		}
 		return out
 	case map[any]any:
 		out := make(map[any]any, len(v))
 		for name, inner := range v {
-			out[name] = r.value(inner, p.down(fmt.Sprint(name), nil), depth+1)
+			out[name] = r.value(inner, p.child(fmt.Sprint(name), nil), depth+1)
 		}
 		return out
 	case []any:
@@ -309,8 +314,8 @@ func (r reader) value(v any, p place, depth int) any {
 	return r.typed(reflect.ValueOf(v), p, depth)
 }
 
-// typed is a value of another type than those that files have, such as the
-// []string of a marshaled configuration.
+// typed is value for types that YAML does not produce, such as the []string in a
+// marshaled configuration.
 func (r reader) typed(v reflect.Value, p place, depth int) any {
 	switch v.Kind() {
 	case reflect.Map:
@@ -331,7 +336,7 @@ func (r reader) typed(v reflect.Value, p place, depth int) any {
 	return r.other(v.Interface(), p)
 }
 
-// other is a value that is no text, such as a number.
+// other is value for scalars other than text, such as numbers.
 func (r reader) other(v any, p place) any {
 	switch {
 	case !r.masking && p.secret:

@@ -28,7 +28,7 @@ func parse(t testing.TB, text string) map[string]any {
 	return m
 }
 
-// Each planted-… is a secret; everything else has to stay.
+// Everything that contains planted is a secret; everything else must stay.
 func TestMap(t *testing.T) {
 	f := func(given, want string) {
 		t.Helper()
@@ -68,7 +68,7 @@ func TestMap(t *testing.T) {
 	f(`exporters: {a: {tls: {cert_pem: "c", key_pem: "-----BEGIN PRIVATE KEY-----\nplanted\n-----END PRIVATE KEY-----"}, other: "x -----BEGIN RSA PRIVATE KEY-----\nplanted"}}`,
 		`exporters: {a: {tls: {cert_pem: "c", key_pem: "[REDACTED]"}, other: "x [REDACTED]"}}`)
 
-	// References stay, their defaults and what is literal do not.
+	// References stay; their defaults and literals are masked.
 	f(`exporters: {a: {token: "${env:TOKEN}", password: "${TOKEN}", secret: "${file:/etc/s}", headers: {a: "Bearer ${env:T}", b: "${env:T:-planted}", c: "x${env:T}planted", d: "$${planted}", e: "${yaml:planted}"}}}`,
 		`exporters: {a: {token: "${env:TOKEN}", password: "${TOKEN}", secret: "${file:/etc/s}", headers: {a: "Bearer ${env:T}", b: "${env:T:-[REDACTED]}", c: "[REDACTED]", d: "[REDACTED]", e: "[REDACTED]"}}}`)
 	f(`exporters: {a: {endpoint: "https://u:${env:PW}@h/?token=${env:T}", b: "https://planted@h", c: "https://${env:U}@h"}}`,
@@ -114,7 +114,7 @@ func TestKnownSecrets(t *testing.T) {
 	f("visible-name of tenantname, no Authorization", "visible-name of tenantname, no Authorization")
 	f("tiny is a word, destiny is not; tiny", "[REDACTED] is a word, destiny is not; [REDACTED]")
 
-	// By the type, at the same path, though no name tells; elsewhere by the value.
+	// Masked by type at the same path, although no name says so, and by value elsewhere.
 	got := s.Map(parse(t, `exporters: {a/b: {odd: "x${env:A}y", prom: 5}, a/c: {odd: plain, note: "uses oddsecret"}}`))
 	require.Equal(t, parse(t, `exporters: {a/b: {odd: "[REDACTED]", prom: "[REDACTED]"}, a/c: {odd: plain, note: "uses [REDACTED]"}}`), got)
 
@@ -159,8 +159,8 @@ func TestError(t *testing.T) {
 	require.EqualError(t, none.Error(io.EOF), "EOF")
 }
 
-// The cost of hiding does not grow with the secrets: a server's configuration may
-// have any number of them, alike or not.
+// The cost of hiding does not grow with the number of secrets, which a server's
+// configuration decides, whether or not they begin alike.
 func TestManySecrets(t *testing.T) {
 	var s Secrets
 	headers := map[string]any{}
@@ -177,7 +177,7 @@ func TestManySecrets(t *testing.T) {
 	require.NotContains(t, fmt.Sprint(s.Map(m)), "planted")
 }
 
-func TestDeepMapsEnd(t *testing.T) {
+func TestDeepMapsAreMasked(t *testing.T) {
 	deep := map[string]any{"password": "planted"}
 	for range 100_000 {
 		deep = map[string]any{"a": []any{deep}}
@@ -187,7 +187,7 @@ func TestDeepMapsEnd(t *testing.T) {
 	require.NotContains(t, fmt.Sprint(s.Map(deep)), "planted")
 }
 
-// A marshaled configuration has other types than a file.
+// A marshaled configuration has types that a file does not have.
 func TestTypes(t *testing.T) {
 	type text string
 	got := (&Secrets{}).Map(map[string]any{

@@ -6,24 +6,24 @@ import (
 )
 
 var (
-	// userinfo is what stands before the host of a URL. What follows the last @
-	// of the authority is the host, as in net/url.
+	// userinfo matches the part of a URL before the host. The host follows the
+	// last @ of the authority, as in net/url.
 	userinfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)([^/?#\s"'<>\\]*)@`)
-	// leadingUserinfo is the same of an address without a scheme.
+	// leadingUserinfo does the same for an address without a scheme.
 	leadingUserinfo = regexp.MustCompile(`^([^\s:@/]+):([^\s/]+)@`)
-	// pair is a parameter of a URL, or a part of a connection string.
+	// pair matches a parameter of a URL or a part of a connection string.
 	pair = regexp.MustCompile(`([?&]?)([A-Za-z][A-Za-z0-9_.-]*)(=|%3D)(\$\{[^}]*\}[^\s;&"'<>)}\]]*|"[^"]*"|'[^']*'|[^=\s;&,"'<>)}\]][^\s;&"'<>)}\]]*)`)
-	// member is one of a JSON object, in a text that may be quoted.
+	// member matches a member of a JSON object, in a text that may be quoted.
 	member = regexp.MustCompile(`(\\?"([A-Za-z0-9_.-]+)\\?"\s*:\s*\\?")([^"\\]*)`)
-	// authorization is the header in an error or a dump.
+	// authorization matches the header in an error or a dump.
 	authorization = regexp.MustCompile(`(?i)\b((?:proxy-)?authorization["']?\s*[:=]\s*\[?["']?)((?:(?:bearer|basic|digest|token|apikey)\s+)?[^\s"',\]]+)`)
 	bearer        = regexp.MustCompile(`(?i)\b(bearer\s+)([A-Za-z0-9._~+/-]{12,}=*)`)
 	jwt           = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*`)
 	privateKey    = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|$)`)
 )
 
-// patterns masks what looks like a secret wherever it is: passwords in URLs and
-// connection strings, parameters and headers with telling names, private keys.
+// patterns masks whatever looks like a secret: passwords in URLs and connection
+// strings, parameters and headers with the name of a secret, private keys.
 func patterns(text string) string {
 	if strings.Contains(text, "://") && strings.Contains(text, "@") {
 		text = userinfo.ReplaceAllStringFunc(text, func(found string) string {
@@ -65,11 +65,11 @@ func patterns(text string) string {
 	return privateKey.ReplaceAllString(text, Mask)
 }
 
-// isMask reports whether what was found is a mask, perhaps without its end.
+// isMask reports whether text is a mask, which may lack its last character.
 func isMask(text string) bool { return strings.HasPrefix(text, Mask[:len(Mask)-1]) }
 
-// leaf is what patterns is for a value of a configuration: a value may be nothing
-// but an address with a user's name and password.
+// leaf is patterns for a whole value of a configuration, which may be an address
+// with user name and password but without a scheme.
 func leaf(text string) string {
 	if m := leadingUserinfo.FindStringSubmatchIndex(text); m != nil && !strings.HasPrefix(text[m[4]:], "//") && !onlyReferences(text[m[4]:m[5]]) {
 		text = text[:m[4]] + Mask + text[m[5]:]
@@ -77,7 +77,8 @@ func leaf(text string) string {
 	return patterns(text)
 }
 
-// maskUserinfo keeps a user's name beside a password. Alone it may be a token.
+// maskUserinfo masks the password and keeps the user name. A user name without a
+// password may be a token and is masked.
 func maskUserinfo(info string) string {
 	user, password, both := strings.Cut(info, ":")
 	switch {
@@ -91,18 +92,18 @@ func maskUserinfo(info string) string {
 	return user + ":" + Mask
 }
 
-// reference is ${…}, of a variable or of a group of a regular expression, without a
-// default: that would be a value.
 var (
+	// reference matches a ${…} without a default, for a variable, a file, or a
+	// group of a regular expression. A default would be a value.
 	reference = regexp.MustCompile(`\$\{([A-Za-z0-9_]+|env:[A-Za-z_][A-Za-z0-9_]*|file:[^${}]+)\}`)
-	// withDefault is one that has one.
+	// withDefault matches a ${…} with a default.
 	withDefault = regexp.MustCompile(`^\$\{((?:env:)?[A-Za-z_][A-Za-z0-9_]*):-[^${}]*\}$`)
-	// scheme is what may stand before a reference: it is no secret.
+	// scheme matches what may precede a reference and is not secret.
 	scheme = regexp.MustCompile(`(?i)^\s*(bearer|basic|digest|token|apikey|api-key|splunk)?\s*$`)
 )
 
-// onlyReferences reports whether a text tells where a secret is, and not what it
-// is: ${env:TOKEN}, or Bearer ${env:TOKEN}. An escaped $${TOKEN} is a text.
+// onlyReferences reports whether a text only refers to a secret, as
+// ${env:TOKEN} or Bearer ${env:TOKEN} do. An escaped $${TOKEN} is plain text.
 func onlyReferences(text string) bool {
 	if !strings.Contains(text, "${") || strings.Contains(text, "$$") {
 		return false
@@ -110,7 +111,7 @@ func onlyReferences(text string) bool {
 	return scheme.MatchString(reference.ReplaceAllString(text, ""))
 }
 
-// masked is a secret as it is shown.
+// masked returns the form of a secret that may be shown.
 func masked(text string) string {
 	if text == "" || onlyReferences(text) {
 		return text

@@ -4,13 +4,14 @@ import (
 	"regexp"
 )
 
-// notString is what the collector says of a value for a field of a string that
-// YAML takes for something else.
+// notString matches the collector's error about a value for a string field that
+// YAML parsed as another type. It is the text of mapstructure, which has no type
+// for this error; TestExplain uses the real one.
 var notString = regexp.MustCompile(`expected type '(?:string|configopaque\.String)', got unconvertible type '(?:u?int(?:32|64)?|float(?:32|64)|bool|time\.Time)'`)
 
-// Explain adds to an error about a configuration what to do if a number, a
-// boolean or a date is written without quotes where a string belongs. Other
-// errors are returned as they are.
+// Explain adds advice to an error about a configuration in which a number, a
+// boolean or a date is written without quotes where a string belongs. It returns
+// other errors unchanged.
 func Explain(err error) error {
 	if err == nil {
 		return nil
@@ -31,5 +32,5 @@ type explained struct {
 // Error implements error.
 func (e *explained) Error() string { return e.text }
 
-// Unwrap returns the error as it was.
+// Unwrap returns the original error.
 func (e *explained) Unwrap() error { return e.error }

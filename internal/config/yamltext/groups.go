@@ -17,8 +17,7 @@ var (
 
 func isGroupNumber(s string) bool { return groupNumber.MatchString(s) }
 
-// references returns the ${X} in a text that are not escaped and of which X is
-// accepted.
+// references returns each unescaped ${X} in a text for which accept(X) is true.
 func references(text string, accept func(name string) bool) (found []string) {
 	for _, m := range groupReference.FindAllStringSubmatch(text, -1) {
 		dollars := strings.IndexByte(m[0], '{')
@@ -29,8 +28,8 @@ func references(text string, accept func(name string) bool) (found []string) {
 	return found
 }
 
-// groups finds ${1}, which Prometheus has for the group of a regular expression,
-// and which no environment variable is called.
+// groups refuses ${1}, which in Prometheus is a group of a regular expression but
+// cannot be an environment variable.
 func (w *walker) groups(text string, n *yaml.Node) {
 	if !w.names {
 		return
@@ -40,8 +39,8 @@ func (w *walker) groups(text string, n *yaml.Node) {
 	}
 }
 
-// namedGroups finds, in a relabelling rule, ${name} of a group of that name, if
-// no environment variable has it.
+// namedGroups refuses, in a relabelling rule, ${name} if the expression has a group
+// of that name and no environment variable has it.
 func (w *walker) namedGroups(rule map[string]any, n *yaml.Node) {
 	expression, ok := rule["regex"].(string)
 	if !ok || !w.names {
@@ -49,7 +48,7 @@ func (w *walker) namedGroups(rule map[string]any, n *yaml.Node) {
 	}
 	re, err := regexp.Compile(strings.ReplaceAll(expression, "$$", "$"))
 	if err != nil {
-		return // Prometheus will say it
+		return // Prometheus reports it
 	}
 	isGroup := func(name string) bool {
 		_, set := os.LookupEnv(name)
@@ -66,7 +65,7 @@ func (w *walker) namedGroups(rule map[string]any, n *yaml.Node) {
 	})
 }
 
-// maxRefused is how many places an error names.
+// maxRefused bounds the places that an error names.
 const maxRefused = 10
 
 func (w *walker) refuse(found []string, n *yaml.Node, path []string, unset string) {

@@ -10,16 +10,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Keep returns the factory of a provider whose documents keep the texts that
-// Prometheus is to have. If ${X} stands for ${env:X} in the configuration,
-// names says so, and ${1} is an error that tells where it is.
+// Keep returns the factory of a provider whose documents keep the texts for
+// Prometheus. names says that ${X} means ${env:X} in the configuration; then ${1}
+// is an error that names its place.
 func Keep(factory confmap.ProviderFactory, names bool) confmap.ProviderFactory {
 	return confmap.NewProviderFactory(func(set confmap.ProviderSettings) confmap.Provider {
 		return provider{factory.Create(set), names}
 	})
 }
 
-// KeepAll is Keep for all factories.
+// KeepAll applies Keep to all factories.
 func KeepAll(factories []confmap.ProviderFactory, names bool) []confmap.ProviderFactory {
 	out := make([]confmap.ProviderFactory, len(factories))
 	for i, f := range factories {
@@ -49,12 +49,12 @@ func (p provider) Retrieve(ctx context.Context, uri string, watch confmap.Watche
 	return r, nil
 }
 
-// keep puts the texts into what was retrieved. That is the provider's own
-// document still, which nobody else has.
+// keep puts the texts into a retrieved document, in place: nobody else holds the
+// document yet.
 func keep(r *confmap.Retrieved, uri string, names bool) error {
 	raw, err := r.AsRaw()
 	if err != nil {
-		return nil //nolint:nilerr // confmap will say it
+		return nil //nolint:nilerr // confmap reports it
 	}
 	switch raw.(type) {
 	case map[string]any, []any:

@@ -15,7 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Text returns a part of Raw with the texts of values in their places.
+// Text returns a part of Raw in which values are replaced by their texts.
 func Text(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -39,17 +39,17 @@ func Text(v any) any {
 	if expanded.Value == nil {
 		return nil
 	}
-	var doc yaml.Node // without spaces and comments around
+	var doc yaml.Node // strips spaces and comments
 	if yaml.Unmarshal([]byte(text), &doc) == nil && len(doc.Content) == 1 && doc.Content[0].Kind == yaml.ScalarNode {
 		text = doc.Content[0].Value
 	}
 	return text
 }
 
-// Marshal writes a part of a configuration, raw or not, as YAML for
-// Prometheus: what was text in the configuration is the same text there, for
-// fields of strings and for others. A value whose text cannot be known is an
-// error that says to quote it.
+// Marshal writes a part of a configuration, from Raw or not, as YAML for
+// Prometheus. Prometheus sees the text that the user wrote, both in string fields
+// and in others. A value whose text is not known is an error that says to quote
+// it.
 func Marshal(v any) ([]byte, error) {
 	var w writer
 	n, err := w.node(Text(v))
@@ -59,16 +59,15 @@ func Marshal(v any) ([]byte, error) {
 	return yaml.Marshal(n)
 }
 
-// floats are the keys of Prometheus' configuration that have a number with a
-// point.
+// floats are the keys of Prometheus' configuration whose values are floats.
 var floats = []string{"native_histogram_min_bucket_factor", "sampling_fraction"}
 
-// writer makes the YAML of a value.
+// writer builds the YAML of a value.
 type writer struct {
-	path []string // to where it is
+	path []string // of the current value
 }
 
-// below is node for what has a key where the writer is.
+// below is node for the value at a key of the current one.
 func (w *writer) below(key string, v any) (*yaml.Node, error) {
 	w.path = append(w.path, key)
 	n, err := w.node(v)
@@ -79,7 +78,7 @@ func (w *writer) below(key string, v any) (*yaml.Node, error) {
 func (w *writer) node(v any) (*yaml.Node, error) {
 	switch v := v.(type) {
 	case map[string]any:
-		n := &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle} // indented, it grows with the square of its depth
+		n := &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle} // block style grows with the square of the depth
 		for _, key := range slices.Sorted(maps.Keys(v)) {
 			value, err := w.below(key, v[key])
 			if err != nil {
@@ -121,11 +120,11 @@ func (w *writer) unknown(value string) error {
 	return fmt.Errorf("%s: was read as %s, which may not be what is written; quote it", strings.Join(w.path, "::"), value)
 }
 
-// plain is a scalar without quotes.
+// plain returns a scalar without quotes.
 func plain(text string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: text} }
 
-// text is a string, written so that Prometheus reads it as if it had no quotes:
-// "100" fits into a field of a number too.
+// text returns a scalar that Prometheus reads as if the user had not quoted it:
+// "100" also fits into a number field.
 func text(s string) *yaml.Node {
 	switch {
 	case !utf8.ValidString(s):
@@ -138,12 +137,12 @@ func text(s string) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Value: s}
 }
 
-// mayBeNumber keeps most texts away from the parser, and all that have another
-// meaning in YAML.
+// mayBeNumber rules out most texts before they reach the parser, and all texts
+// that have a structural meaning in YAML.
 var mayBeNumber = regexp.MustCompile(`^(?:[-+.0-9][-+._0-9A-Za-z]{0,63}|(?i:y|n|yes|no|on|off|true|false))$`)
 
-// isNumberOrBool reports whether Prometheus' YAML has another value than a
-// string, and not null, for a text without quotes.
+// isNumberOrBool reports whether Prometheus' YAML reads an unquoted text as a
+// number or a boolean.
 func isNumberOrBool(s string) bool {
 	if !mayBeNumber.MatchString(s) {
 		return false

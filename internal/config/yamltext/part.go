@@ -4,13 +4,13 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 )
 
-// Part is a map in a component's configuration that Prometheus is to read, with
-// the texts of its values. It is read only.
+// Part is a map in a component's configuration that Prometheus reads, with the
+// texts of its values. It is immutable.
 type Part struct {
-	m map[string]any // of Text
+	m map[string]any // from Text
 }
 
-// Parts are the maps as they are.
+// Parts returns a Part for each map, without copying it.
 func Parts(maps ...map[string]any) []Part {
 	parts := make([]Part, len(maps))
 	for i, m := range maps {
@@ -30,7 +30,7 @@ func (p Part) Marshal(conf *confmap.Conf) error {
 	return conf.Merge(confmap.NewFromStringMap(p.m))
 }
 
-// MarshalParts is Marshal of a list. A part that is null is one there.
+// MarshalParts is Marshal for a list. A part that is null stays null.
 func MarshalParts(parts []Part) ([]byte, error) {
 	list := make([]any, len(parts))
 	for i, p := range parts {

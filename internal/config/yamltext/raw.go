@@ -5,10 +5,9 @@ import (
 	"go.opentelemetry.io/collector/confmap/xconfmap"
 )
 
-// Raw returns the map of a configuration with the texts that are known of its
-// single values, for [Marshal] and [Text]: such a value is an
-// [xconfmap.ExpandedValue]. A ${…} that became a map, a list or a string is that
-// alone. conf is only read.
+// Raw returns the map of a configuration for [Marshal] and [Text]. A scalar whose
+// text is known is an [xconfmap.ExpandedValue]. A ${…} that expanded to a map, a
+// list or a string is that value alone. Raw does not modify conf.
 func Raw(conf *confmap.Conf) map[string]any {
 	m, _ := raw(xconfmap.ToStringMapRaw(conf)).(map[string]any)
 	return m

@@ -8,10 +8,10 @@ import (
 // section is a part of a component's configuration that Prometheus reads.
 type section struct {
 	kind, component string
-	under           func(path []string) bool // whether path, below the component, is in it
+	contains        func(path []string) bool // path starts below the component
 }
 
-// sections are all there are.
+// sections lists all parts that Prometheus reads.
 var sections = []section{
 	{"receivers", "prometheus_scrape", func(p []string) bool { return p[0] == "config" }},
 	{"receivers", "ebpf_profile", func(p []string) bool { return p[0] == "targets" }},
@@ -21,7 +21,7 @@ var sections = []section{
 	{"exporters", "prometheus_wal", func(p []string) bool { return p[0] == "write_relabel_configs" }},
 }
 
-// clientKeys are those of Prometheus' HTTP client in a scrape_config.
+// clientKeys are the keys of Prometheus' HTTP client in a scrape_config.
 var clientKeys = []string{
 	"basic_auth", "authorization", "oauth2", "bearer_token", "bearer_token_file", "tls_config", "http_headers",
 	"proxy_url", "no_proxy", "proxy_connect_header",
@@ -33,8 +33,8 @@ func isPrometheus(key string) bool {
 		slices.Contains(clientKeys, key)
 }
 
-// inSection reports whether Prometheus reads what is at a path from the root of
-// a configuration.
+// inSection reports whether Prometheus reads the value at a path that starts at the
+// root of a configuration.
 func inSection(path []string) bool {
 	if len(path) < 3 {
 		return false
@@ -42,14 +42,14 @@ func inSection(path []string) bool {
 	name, _, _ := strings.Cut(path[1], "/")
 	for _, s := range sections {
 		if path[0] == s.kind && strings.TrimSpace(name) == s.component {
-			return s.under(path[2:])
+			return s.contains(path[2:])
 		}
 	}
 	return false
 }
 
-// isRoot reports whether a document is a configuration and not a part of one: it
-// has a section of one, which is not a mere word.
+// isRoot reports whether a document is a configuration rather than a part of one:
+// it has one of the sections, and the section is not just a word.
 func isRoot(raw any) bool {
 	m, ok := raw.(map[string]any)
 	if !ok {

@@ -10,19 +10,19 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// walker goes through a document and the YAML that it was parsed from.
+// walker walks a document together with the YAML that it was parsed from.
 type walker struct {
 	root  bool   // the document is a whole configuration
 	names bool   // ${X} is an environment variable
-	file  string // that it is from; "" if from none
+	file  string // source of the document; empty if it is not a file
 
-	path    []string // to where it is
-	errs    []error
-	refused int // places, of which errs has the first
+	path    []string // of the current value
+	errs    []error  // about the first maxRefused places
+	refused int      // places refused in all
 }
 
-// value returns what is to be in the place of raw, which was parsed from n. Maps
-// and lists are changed in place.
+// value returns the replacement for raw, which was parsed from n. It changes maps
+// and lists in place.
 func (w *walker) value(raw any, n *yaml.Node) any {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -53,7 +53,7 @@ func (w *walker) value(raw any, n *yaml.Node) any {
 	}
 }
 
-// below is value for what has a key where the walker is.
+// below is value for the value at a key of the current one.
 func (w *walker) below(key string, raw any, n *yaml.Node) any {
 	here := len(w.path)
 	w.path = append(w.path, strings.Split(key, "::")...)
@@ -71,11 +71,11 @@ func (w *walker) mapping(raw map[string]any, n *yaml.Node) {
 	w.namedGroups(raw, n)
 }
 
-// mappingOf makes a map with the keys as they are written.
+// mappingOf returns a map with the keys as written.
 func (w *walker) mappingOf(raw map[any]any, n *yaml.Node) map[string]any {
 	out := make(map[string]any, len(raw))
 	type entry struct{ key, value any }
-	rest := make(map[string]entry, len(raw)) // in raw, NaN is not found
+	rest := make(map[string]entry, len(raw)) // a lookup of NaN in raw fails
 	for k, v := range raw {
 		rest[typed(k)] = entry{k, v}
 	}
@@ -90,13 +90,13 @@ func (w *walker) mappingOf(raw map[any]any, n *yaml.Node) map[string]any {
 		}
 	})
 	for _, e := range rest {
-		out[fmt.Sprint(e.key)] = e.value // as confmap has it
+		out[fmt.Sprint(e.key)] = e.value // like confmap
 	}
 	return out
 }
 
-// pairs calls f with the keys and values of a mapping, those that it merges
-// included: each key once, with the value that counts.
+// pairs calls f with the keys and values of a mapping, including merged ones. It
+// calls f once for each key, with the value that takes precedence.
 func pairs(n *yaml.Node, f func(key, value *yaml.Node)) {
 	seen := map[string]bool{}
 	var visit func(n *yaml.Node, depth int)
@@ -144,7 +144,7 @@ func (w *walker) scalar(raw any, n *yaml.Node) any {
 	}
 	var v any
 	if n.Decode(&v) != nil || typed(v) != typed(raw) {
-		return raw // it is not what the text says; leave it alone
+		return raw // not the value of this text
 	}
 	if w.root {
 		return n.Value
@@ -152,11 +152,12 @@ func (w *walker) scalar(raw any, n *yaml.Node) any {
 	return xconfmap.ExpandedValue{Value: raw, Original: n.Value}
 }
 
-// typed tells scalars apart as YAML does; NaN is one, unlike in Go.
+// typed returns a key that is equal for scalars that YAML treats as equal. Unlike
+// in Go, NaN equals NaN.
 func typed(v any) string { return fmt.Sprintf("%T %[1]v", v) }
 
-// isCanonical reports whether a value is written as text wherever it is written.
-// Floats and times have too many ways to be written for that.
+// isCanonical reports whether printing v gives text. It returns false for floats
+// and times, which print in several forms.
 func isCanonical(v any, text string) bool {
 	switch v := v.(type) {
 	case nil:

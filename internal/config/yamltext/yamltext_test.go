@@ -35,7 +35,7 @@ func resolve(t testing.TB, uris ...string) (*confmap.Conf, error) {
 	return r.Resolve(context.Background())
 }
 
-// Only the sections of Prometheus are changed.
+// Only the sections that Prometheus reads change.
 func TestSections(t *testing.T) {
 	f := func(path string, want any) {
 		t.Helper()
@@ -63,15 +63,15 @@ func TestSections(t *testing.T) {
 	}}, conf.Get("receivers::pprof_scrape::scrape_configs"))
 }
 
-// Keys are what is written, everywhere.
+// Keys stay as written everywhere.
 func TestKeys(t *testing.T) {
 	conf, err := resolve(t, "yaml:exporters: {a: {headers: {0x1F: a, 1.10: b, TRUE: c, .nan: d, ~: e, f: g}}}")
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"0x1F": "a", "1.10": "b", "TRUE": "c", ".nan": "d", "~": "e", "f": "g"}, conf.Get("exporters::a::headers"))
 }
 
-// What is merged and repeated by anchors keeps its text too, and what overrides
-// it counts.
+// Values merged or repeated by anchors keep their text, and overrides take
+// precedence.
 func TestAnchors(t *testing.T) {
 	conf, err := resolve(t, `yaml:receivers:
   prometheus_scrape:
@@ -91,8 +91,8 @@ func TestAnchors(t *testing.T) {
 	}, conf.Get("receivers::prometheus_scrape::config"))
 }
 
-// A part of a configuration can be for any field: numbers stay numbers, and
-// fields of strings get the text.
+// A part of a configuration may be used for any field: number fields get the
+// number, and string fields the text.
 func TestParts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "part.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("text: 0123\nnumber: 0123\nlist: [1.10]\nbool: True\n"), 0o600))
@@ -112,7 +112,7 @@ func TestParts(t *testing.T) {
 	require.Equal(t, []float64{1.1}, got.List)
 	require.True(t, got.Bool)
 
-	// Labels may be called like sections.
+	// Labels may have the names of sections.
 	require.NoError(t, os.WriteFile(path, []byte("service: 012\nreceivers: 0x1F\n"), 0o600))
 	conf, err = resolve(t, "yaml:exporters::x: ${file:"+path+"}")
 	require.NoError(t, err)
@@ -174,7 +174,7 @@ func TestMarshal(t *testing.T) {
 	require.Contains(t, string(out), ": 1.1}\n")
 }
 
-// Any text comes back as it was, from the YAML of Prometheus.
+// Prometheus' YAML reads any text back unchanged.
 func FuzzMarshal(f *testing.F) {
 	for _, s := range []string{"a", "012", "yes", "~", "", " ", "a\nb", "\t", "'\"", "\u2028\ufeff\u0085", "a: b # c", "- a", "😀", "\x00", "\xff", "!!x", "*a", "&a", "%", "@", "`", "1e3", "<<", "? a", "---", "..."} {
 		f.Add(s)
@@ -193,8 +193,8 @@ func FuzzMarshal(f *testing.F) {
 	})
 }
 
-// What a client can make the error is bounded.
-func TestManyGroups(t *testing.T) {
+// The length of the error is bounded.
+func TestGroupErrorIsBounded(t *testing.T) {
 	_, err := resolve(t, "yaml:a: ['"+strings.Repeat("${1}", 1000)+"'"+strings.Repeat(", '${1}'", 10_000)+"]")
 	require.ErrorContains(t, err, "a::0: a collector configuration takes ${1}, ")
 	require.ErrorContains(t, err, "a::9: a collector configuration takes ${1} for")
@@ -202,8 +202,8 @@ func TestManyGroups(t *testing.T) {
 	require.Less(t, len(err.Error()), 4000)
 }
 
-// Prometheus' YAML reads of a scalar, in a configuration and in a part of one,
-// what it reads of the scalar itself.
+// Prometheus' YAML reads a scalar the same after it went through a configuration,
+// or a part of one, as it reads the scalar itself.
 func FuzzScalar(f *testing.F) {
 	for _, s := range []string{
 		"012345678901", "1.10", "0x1F", "1_000", "2024-01-02", "2001-12-14 21:59:43", "1e3", "0o17", "0b1", "-0b1", "yes", "on", "~", "null", ".5", "+1",
@@ -248,7 +248,7 @@ func FuzzScalar(f *testing.F) {
 	})
 }
 
-// What is nested deeply costs no more than what is in it.
+// The cost of deep nesting is linear.
 func TestDepth(t *testing.T) {
 	const depth = 3000
 	text := "receivers: {prometheus_scrape: {config: " + strings.Repeat("{a: ", depth) + "1.10" + strings.Repeat("}", depth) + "}}"
