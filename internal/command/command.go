@@ -12,8 +12,8 @@
 //	        │ without a subcommand: collector.New(set).Run
 //	internal/collector            runs and reloads the service
 //
-// Everything else that upstream's command does stays as it is. What a later
-// feature needs to add, such as a subcommand, is added to the tree in New.
+// The rest of upstream's command is unchanged. New adds subcommands and flags to
+// its tree.
 package command
 
 import (
@@ -45,23 +45,22 @@ var defaultGates = []string{
 	"service.profilesSupport", // profiles are one of our four signals
 }
 
-// settleTime is when, after the start, a collector has done what it does only
-// once and its start-up pages can be given back.
+// settleTime is how long after the start a collector has finished its one-time
+// work, so that the pages of start-up code can be returned.
 const settleTime = 15 * time.Second
 
-// errNoConfig makes the exit status non-zero after the guide was printed, so
-// that a service unit without arguments does not look as if it had run.
+// errNoConfig makes the exit status non-zero after the guide was printed. A
+// service unit without arguments must not look as if it had succeeded.
 var errNoConfig = errors.New("no --config given")
 
-// Execute runs the command line in os.Args and returns its error, which has
-// then been printed already.
+// Execute runs the command line in os.Args. It prints the error that it returns.
 func Execute(set otelcol.CollectorSettings) error {
 	err := enableDefaultGates()
 	if err == nil {
 		err = yamltext.Explain(New(set).Execute())
 	}
 	if err != nil && !errors.Is(err, errNoConfig) {
-		var none *redaction.Secrets // what looks like one is hidden
+		var none *redaction.Secrets // hides whatever looks like a secret
 		fmt.Fprintln(os.Stderr, "Error:", none.Text(err.Error()))
 	}
 	return err
@@ -101,18 +100,18 @@ func New(set otelcol.CollectorSettings) *cobra.Command {
 		return fmt.Errorf("unknown command %q; to run a configuration file: %s --config %[1]s", args[0], set.BuildInfo.Command)
 	}
 	var given uris
-	listenErr := given.listen(root)
+	recordErr := given.record(root)
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().NFlag() == 0 {
 			_, err := fmt.Fprint(cmd.OutOrStdout(), guide(set.BuildInfo.Command, set.BuildInfo.Version))
 			return errors.Join(err, errNoConfig)
 		}
-		if listenErr != nil {
-			return listenErr
+		if recordErr != nil {
+			return recordErr
 		}
 		settled := time.AfterFunc(settleTime, func() {
-			debug.FreeOSMemory()          // the garbage of parsing and building
-			_, _ = startuppages.Release() // the code that did it
+			debug.FreeOSMemory()          // garbage of parsing and building
+			_, _ = startuppages.Release() // code that ran once
 		})
 		defer settled.Stop()
 		return given.run(cmd, set)
@@ -125,8 +124,8 @@ func versionText(name, version string) string {
 		name, version, revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// revision is the commit given to the linker, or else the one the Go tool
-// recorded for a plain `go build` in a checkout.
+// revision returns the commit given to the linker, or else the one that a plain
+// `go build` in a checkout recorded.
 func revision() string {
 	if commit != "" {
 		return commit
@@ -141,7 +140,7 @@ func revision() string {
 	return "unknown"
 }
 
-// guide is what a user sees who types the bare command.
+// guide returns the help that the bare command prints.
 func guide(name, version string) string {
 	return strings.NewReplacer("{name}", name, "{version}", version).Replace(
 		`{name} {version}: an OpenTelemetry Collector for Prometheus, Loki, Tempo and Pyroscope

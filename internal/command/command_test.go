@@ -61,8 +61,8 @@ func TestCommandLine(t *testing.T) {
 	f([]string{"print-config", "--help"}, "Prints the Collector's configuration", "")
 }
 
-// Errors of every command say what to do about a value that is no string, and
-// about groups of regular expressions.
+// Errors of every command advise on values that are not strings, and on groups of
+// regular expressions.
 func TestErrorsSayHowToWriteIt(t *testing.T) {
 	args := os.Args
 	defer func() { os.Args = args }()

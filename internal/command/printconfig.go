@@ -19,8 +19,8 @@ const (
 	jsonFormat      = "json"
 )
 
-// redactPrintConfig has upstream's print-config hide all secrets in its redacted
-// mode, and not only those of the type configopaque.String.
+// redactPrintConfig makes upstream's print-config hide all secrets in its redacted
+// mode, not only those of type configopaque.String.
 func redactPrintConfig(root *cobra.Command) {
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == printConfigName {
@@ -48,7 +48,7 @@ func redacted(run func(*cobra.Command, []string) error) func(*cobra.Command, []s
 	}
 }
 
-// printRedacted writes what upstream printed without secrets, in its format.
+// printRedacted writes upstream's output without secrets, in the same format.
 func printRedacted(out io.Writer, printed []byte, format string) error {
 	var config map[string]any // JSON is YAML
 	if err := yaml.Unmarshal(printed, &config); err != nil {

@@ -13,18 +13,18 @@ import (
 	"github.com/invar-otel/invar/internal/collector"
 )
 
-// uris collects what upstream's --config and --set flags are given. Upstream
-// keeps that to itself and prints it in a form that cannot be taken apart.
+// uris collects the values of upstream's --config and --set flags, which upstream
+// does not expose.
 type uris struct {
 	configs, sets []string
 }
 
-// listen makes both flags of root tell u their values.
-func (u *uris) listen(root *cobra.Command) error {
-	for name, heard := range map[string]func(string){
+// record makes both flags of root add their values to u.
+func (u *uris) record(root *cobra.Command) error {
+	for name, add := range map[string]func(string){
 		"config": func(v string) { u.configs = append(u.configs, v) },
 		"set": func(v string) {
-			key, value, _ := strings.Cut(v, "=") // has been checked by the flag
+			key, value, _ := strings.Cut(v, "=") // the flag has checked for it
 			u.sets = append(u.sets, "yaml:"+strings.TrimSpace(strings.ReplaceAll(key, ".", "::"))+": "+strings.TrimSpace(value))
 		},
 	} {
@@ -32,27 +32,28 @@ func (u *uris) listen(root *cobra.Command) error {
 		if flag == nil {
 			return fmt.Errorf("upstream's command has no flag --%s", name)
 		}
-		flag.Value = heardValue{flag.Value, heard}
+		flag.Value = recordedValue{flag.Value, add}
 	}
 	return nil
 }
 
-type heardValue struct {
+// recordedValue is a flag's value that passes on what it is set to.
+type recordedValue struct {
 	pflag.Value
-	heard func(string)
+	add func(string)
 }
 
 // Set implements pflag.Value.
-func (v heardValue) Set(s string) error {
+func (v recordedValue) Set(s string) error {
 	if err := v.Value.Set(s); err != nil {
 		return err
 	}
-	v.heard(s)
+	v.add(s)
 	return nil
 }
 
-// settings are set with the configuration that the flags ask for, as upstream's
-// command has them.
+// settings returns set with the configuration that the flags name, as upstream's
+// command does.
 func (u *uris) settings(set otelcol.CollectorSettings) (otelcol.CollectorSettings, error) {
 	resolver := &set.ConfigProviderSettings.ResolverSettings
 	if given := slices.Concat(u.configs, u.sets); len(given) > 0 {

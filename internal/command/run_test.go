@@ -9,13 +9,13 @@ import (
 	"go.opentelemetry.io/collector/otelcol"
 )
 
-// TestURIs compares the flags' values with what the collector is given.
+// TestURIs compares the flags' values with the settings of the collector.
 func TestURIs(t *testing.T) {
 	f := func(args, want []string, wantErr string) {
 		t.Helper()
 		root := otelcol.NewCommand(settings())
 		var given uris
-		require.NoError(t, given.listen(root))
+		require.NoError(t, given.record(root))
 		var got otelcol.CollectorSettings
 		root.RunE = func(*cobra.Command, []string) (err error) {
 			got, err = given.settings(settings())
@@ -38,7 +38,7 @@ func TestURIs(t *testing.T) {
 	f([]string{"--set", "x"}, nil, "missing equal sign")
 	f(nil, nil, "at least one config flag must be provided")
 
-	require.ErrorContains(t, new(uris).listen(&cobra.Command{}), "has no flag --")
+	require.ErrorContains(t, new(uris).record(&cobra.Command{}), "has no flag --")
 	var given uris
 	given.configs = []string{"a.yaml"}
 	_, err := given.settings(otelcol.CollectorSettings{})

@@ -15,7 +15,7 @@ import (
 	"github.com/invar-otel/invar/internal/wal/walinspect"
 )
 
-// newWAL returns the command that looks into a prometheus_wal directory.
+// newWAL returns the command that inspects a prometheus_wal directory.
 func newWAL() *cobra.Command {
 	var format string
 	var match []string
@@ -72,7 +72,8 @@ func writeReport(cmd *cobra.Command, r *walinspect.Report, format string) error 
 	return enc.Encode(r)
 }
 
-// hint names the logs below a directory that holds none itself.
+// hint returns an error that names the logs below a directory, if dir itself holds
+// none.
 func hint(dir string, err error) error {
 	if !errors.Is(err, walinspect.ErrNoLog) {
 		return nil

@@ -1,5 +1,5 @@
-// Package sockets reports what this process listens on, whether it is at the
-// other end of a connection, and which hosts are loopback.
+// Package sockets reports what this process listens on, whether it owns the other
+// end of a connection, and which hosts are loopback.
 package sockets
 
 import (
@@ -7,17 +7,17 @@ import (
 	"net/netip"
 )
 
-// ErrClosed is of a connection whose other end, on this host, is closed.
+// ErrClosed is returned for a connection whose other end, on this host, is closed.
 var ErrClosed = errors.New("the other end is closed")
 
-// Socket is one that takes what others send: a TCP socket that listens, or a
-// UDP socket that is bound and not connected.
+// Socket is a socket that anybody can send to: a TCP socket that listens, or a UDP
+// socket that is bound and not connected.
 type Socket struct {
 	Network string // tcp or udp
 	Address netip.AddrPort
 }
 
-// String is the address with its protocol, as in 0.0.0.0:4317/tcp.
+// String returns the address with its protocol, as in 0.0.0.0:4317/tcp.
 func (s Socket) String() string { return s.Address.String() + "/" + s.Network }
 
 // Set is a set of sockets.

@@ -18,16 +18,16 @@ import (
 
 // States of a socket in /proc/net, from the kernel's include/net/tcp_states.h.
 const (
-	stateClosed = 0x07 // of UDP: bound, and connected to nobody
+	stateClosed = 0x07 // for UDP: bound and not connected
 	stateListen = 0x0A
 )
 
-// Listening reads the sockets of this process from /proc/self. It fails if /proc
-// is not mounted. It may be called concurrently.
+// Listening returns the sockets of this process, read from /proc/self. It fails if
+// /proc is not mounted. It is safe for concurrent use.
 func Listening() (Set, error) { return listeningIn("/proc/self") }
 
 func listeningIn(proc string) (Set, error) {
-	inodes, err := sockets(filepath.Join(proc, "fd"))
+	inodes, err := socketInodes(filepath.Join(proc, "fd"))
 	if err != nil {
 		return nil, fmt.Errorf("list sockets of the process: %w", err)
 	}
@@ -51,10 +51,10 @@ func listeningIn(proc string) (Set, error) {
 	return found, nil
 }
 
-// Connected reports whether the other end of a TCP connection that this process
-// has accepted is a socket of this process too; local and remote are the addresses
-// of the accepted end. Where the other end is of this host and closed already,
-// nobody can tell whose it was: that is ErrClosed. It may be called concurrently.
+// Connected reports whether this process owns both ends of a TCP connection that it
+// has accepted. local and remote are the addresses of the accepted end. Connected
+// returns ErrClosed if the other end is on this host and already closed, as its
+// owner is then unknown. It is safe for concurrent use.
 func Connected(local, remote netip.AddrPort) (bool, error) {
 	return connectedIn("/proc/self", local, remote)
 }
@@ -81,7 +81,7 @@ func connectedIn(proc string, local, remote netip.AddrPort) (bool, error) {
 			inode = other
 		}
 	}
-	if !listed { // as where a sandbox has a table of its own
+	if !listed { // for example in a sandbox with its own network table
 		return false, errNotListed
 	}
 	if inode == "" || inode == "0" {
@@ -90,7 +90,7 @@ func connectedIn(proc string, local, remote netip.AddrPort) (bool, error) {
 		}
 		return false, nil
 	}
-	inodes, err := sockets(filepath.Join(proc, "fd"))
+	inodes, err := socketInodes(filepath.Join(proc, "fd"))
 	if err != nil {
 		return false, fmt.Errorf("list sockets of the process: %w", err)
 	}
@@ -99,9 +99,9 @@ func connectedIn(proc string, local, remote netip.AddrPort) (bool, error) {
 
 var errNotListed = errors.New("the kernel does not list the connection")
 
-// connection returns the inode of the socket with these addresses in one table of
-// /proc/net: "" if there is none, "0" if nobody has it any more. It also reports
-// whether the connection's other socket is there.
+// connection returns the inode of the socket with these addresses in a table of
+// /proc/net: "" if there is none, "0" if no process holds it any more. other
+// reports whether the table has the socket at the other end.
 func connection(r io.Reader, local, remote netip.AddrPort) (inode string, other bool, err error) {
 	lines := bufio.NewScanner(r)
 	for first := true; lines.Scan(); first = false {
@@ -130,8 +130,8 @@ func connection(r io.Reader, local, remote netip.AddrPort) (inode string, other 
 	return inode, other, lines.Err()
 }
 
-// isOfThisHost reports whether an address is of one of the host's interfaces. It is
-// if they cannot be listed.
+// isOfThisHost reports whether an address belongs to one of the host's interfaces.
+// It returns true if they cannot be listed.
 func isOfThisHost(ip netip.Addr) bool {
 	if ip.IsLoopback() {
 		return true
@@ -150,8 +150,9 @@ func isOfThisHost(ip netip.Addr) bool {
 	return false
 }
 
-// sockets are the inodes of the process' sockets.
-func sockets(dir string) (map[string]bool, error) {
+// socketInodes returns the inodes of the process's sockets. dir is its folder of
+// file descriptors.
+func socketInodes(dir string) (map[string]bool, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -160,7 +161,7 @@ func sockets(dir string) (map[string]bool, error) {
 	for _, entry := range entries {
 		target, err := os.Readlink(filepath.Join(dir, entry.Name()))
 		if err != nil {
-			continue // closed in the meantime
+			continue // closed meanwhile
 		}
 		if inode, is := strings.CutPrefix(target, "socket:["); is {
 			inodes[strings.TrimSuffix(inode, "]")] = true
@@ -169,9 +170,9 @@ func sockets(dir string) (map[string]bool, error) {
 	return inodes, nil
 }
 
-// readSockets adds the sockets of one table of /proc/net to found. The fields
-// of a line are: slot, local address, remote address, state, queues, timers,
-// retransmits, user, timeout, inode. Source: proc_pid_net(5).
+// readSockets adds the sockets of a table of /proc/net that are in the given state
+// to found. The fields of a line are: slot, local address, remote address, state,
+// queues, timers, retransmits, user, timeout, inode (proc_pid_net(5)).
 func readSockets(r io.Reader, network string, state uint64, inodes map[string]bool, found Set) error {
 	lines := bufio.NewScanner(r)
 	for first := true; lines.Scan(); first = false {
@@ -191,8 +192,8 @@ func readSockets(r io.Reader, network string, state uint64, inodes map[string]bo
 	return lines.Err()
 }
 
-// parseAddress reads an address of /proc/net: 32-bit words in the order of the
-// machine's bytes, in hexadecimal, and the port.
+// parseAddress parses an address of /proc/net: 32-bit words in native byte order,
+// in hexadecimal, and the port.
 func parseAddress(text string) (netip.AddrPort, error) {
 	ip, port, _ := strings.Cut(text, ":")
 	raw, err := hex.DecodeString(ip)

@@ -91,11 +91,11 @@ func TestConnected(t *testing.T) {
 		require.ErrorIs(t, err, ErrClosed)
 	}
 	f("tcp4", "127.0.0.1:0")
-	f("tcp", "[::]:0") // where the other end may be in the other table
+	f("tcp", "[::]:0") // the other end may be in the other table
 	f("tcp6", "[::1]:0")
 }
 
-// The other end is another process's.
+// The other end belongs to another process.
 func TestConnectedToAnother(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

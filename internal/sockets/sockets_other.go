@@ -7,9 +7,9 @@ import (
 	"net/netip"
 )
 
-// Listening is not supported: only Linux tells a process its sockets without a
-// privilege.
+// Listening returns errors.ErrUnsupported: only Linux lists a process's sockets
+// without privileges.
 func Listening() (Set, error) { return nil, errors.ErrUnsupported }
 
-// Connected is not supported either.
+// Connected returns errors.ErrUnsupported.
 func Connected(_, _ netip.AddrPort) (bool, error) { return false, errors.ErrUnsupported }

@@ -1,12 +1,11 @@
 // Package stability refuses configurations that use components less mature
 // than the user wants to run.
 //
-// Upstream factories state a stability per signal. The gate reads the
-// effective configuration (after all providers and merges), looks up every
-// component that a pipeline or service::extensions really uses, for the
-// signals it is used with, and reports all offenders in one error. It is a
-// confmap converter, so it applies wherever a configuration is resolved: run,
-// validate, print-config, and every reload.
+// Upstream factories state a stability per signal. The gate reads the effective
+// configuration (after all providers and merges), looks up every component that a
+// pipeline or service::extensions uses, for the signals it is used with, and
+// reports all offenders in one error. As a confmap converter it applies wherever a
+// configuration is resolved: run, validate, print-config, and every reload.
 package stability
 
 import (

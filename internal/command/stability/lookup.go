@@ -50,7 +50,7 @@ func levelOf(f otelcol.Factories, u use) component.StabilityLevel {
 	return component.StabilityLevelUndefined
 }
 
-// threeSignals is what receiver, processor and exporter factories share.
+// threeSignals is implemented by receiver, processor and exporter factories.
 type threeSignals interface {
 	MetricsStability() component.StabilityLevel
 	LogsStability() component.StabilityLevel

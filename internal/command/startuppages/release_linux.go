@@ -21,7 +21,7 @@ type mapping struct {
 // Release unmaps the executable's read-only pages. It is safe to call at any
 // time and from any goroutine; it returns the number of bytes of address space
 // it asked the kernel to drop. A range with a page that differs from the file
-// is left alone, for a debugger or an uprobe has written a breakpoint there.
+// is left alone: a debugger or a uprobe has written a breakpoint there.
 func Release() (int64, error) {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package startuppages
 
-// Release does nothing where the kernel is not Linux.
+// Release does nothing on systems other than Linux.
 func Release() (int64, error) { return 0, nil }

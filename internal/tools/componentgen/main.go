@@ -8,9 +8,9 @@
 //	                       └──▶ README.md                             the status, between its markers
 //
 // mdatagen writes beside the metadata.yaml it reads. componentgen gives it a
-// scratch module that holds nothing but each metadata.yaml and README.md, and
-// copies the result back. With -check it compares instead: nothing is written,
-// and the exit status is 1 if a file is stale, missing or left over.
+// scratch module that contains only the metadata.yaml and README.md files, and
+// copies the result back. With -check it writes nothing: it compares, and exits
+// with status 1 if a file is stale, missing or left over.
 package main
 
 import (
