@@ -15,19 +15,18 @@ import (
 // Config is what a user writes under receivers::loki.
 type Config struct {
 	Protocols ProtocolsConfig `mapstructure:"protocols"`
-	// KeepTimestamp keeps the times of entries; without it they get the time at
-	// which they arrive.
+	// KeepTimestamp keeps the timestamps of entries. Otherwise entries get the time
+	// at which they arrive.
 	KeepTimestamp bool `mapstructure:"use_incoming_timestamp"`
-	// MaxRequestMemory is what the streams and entries of one request may take in
-	// memory when they are decoded, which can be a thousand times what it has on
-	// the wire.
+	// MaxRequestMemory bounds the memory of one request's decoded streams and
+	// entries, which can be a thousand times the size on the wire.
 	MaxRequestMemory bytesize.Size `mapstructure:"max_request_memory"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
 
-// ProtocolsConfig is what is listened for; at least one.
+// ProtocolsConfig are the protocols to serve; at least one must be set.
 type ProtocolsConfig struct {
 	HTTP configoptional.Optional[confighttp.ServerConfig] `mapstructure:"http"`
 	GRPC configoptional.Optional[configgrpc.ServerConfig] `mapstructure:"grpc"`
@@ -39,7 +38,8 @@ type ProtocolsConfig struct {
 const (
 	defaultHTTPEndpoint = "localhost:3500"
 	defaultGRPCEndpoint = "localhost:3600"
-	// defaultBodySize is confighttp's, for the request as sent and as decompressed.
+	// defaultBodySize is confighttp's default. It bounds a request both as sent and
+	// decompressed.
 	defaultBodySize = 20 << 20
 	// defaultRequestMemory is enough for a request of defaultBodySize whose lines
 	// have 100 bytes and ten labels.

@@ -2,6 +2,6 @@
 // Alloy, Docker's Loki driver and other clients push to Grafana Loki, over HTTP
 // (protobuf or JSON) and gRPC, and answers as Loki would.
 //
-// A request is answered when the pipeline has taken its logs, so that a client
+// The receiver answers a request after the pipeline has accepted its logs. A client
 // that got 204 need not keep them.
 package lokireceiver

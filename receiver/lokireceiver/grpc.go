@@ -15,8 +15,8 @@ import (
 	"github.com/invar-otel/invar/internal/lokiapi"
 )
 
-// pusherService is logproto.Pusher of push.proto. The generated one decodes a
-// request before it asks what that will take; this one gets the bytes.
+// pusherService is logproto.Pusher of push.proto. Unlike the generated service, its
+// handler gets the request's bytes, and checks their cost before it decodes them.
 var pusherService = grpc.ServiceDesc{
 	ServiceName: "logproto.Pusher",
 	HandlerType: (*rawPusher)(nil),
@@ -41,10 +41,10 @@ func handlePush(server any, ctx context.Context, decode func(any) error, interce
 	return interceptor(ctx, &request, &grpc.UnaryServerInfo{Server: server, FullMethod: "/logproto.Pusher/Push"}, handle)
 }
 
-// rawMessage is a message as it came.
+// rawMessage is an undecoded message.
 type rawMessage []byte
 
-// rawCodec leaves requests as they came, and encodes answers as gRPC does.
+// rawCodec does not decode requests, and encodes answers as gRPC does.
 type rawCodec struct{ encoding.CodecV2 }
 
 func newRawCodec() rawCodec { return rawCodec{encoding.GetCodecV2(proto.Name)} }

@@ -25,7 +25,7 @@ import (
 
 const pushPath = "/loki/api/v1/push"
 
-// marshalled is a request with n streams or entries that take few bytes each.
+// marshalled returns the encoded request with the given streams.
 func marshalled(t *testing.T, streams []push.Stream) []byte {
 	t.Helper()
 	plain, err := (&push.PushRequest{Streams: streams}).Marshal()
@@ -41,7 +41,7 @@ func manyLabels(n int) string {
 	return strings.ReplaceAll("{"+b.String()[1:]+"}", `""`, `"v"`)
 }
 
-// hostile are requests of little size that stand for much.
+// hostile returns small requests that decode to large ones.
 func hostile(t *testing.T) map[string][]byte {
 	return map[string][]byte{
 		"empty streams":            []byte(strings.Repeat("\n\x00", 5_000_000)),
@@ -87,14 +87,14 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// pushPlain sends bytes as a request over gRPC.
+// pushPlain sends bytes as a gRPC request.
 func pushPlain(t *testing.T, conn *grpc.ClientConn, plain []byte, options ...grpc.CallOption) (*push.PushResponse, error) {
 	var answer push.PushResponse
 	err := conn.Invoke(t.Context(), "/logproto.Pusher/Push", plain, &answer, append(options, grpc.ForceCodecV2(bytesCodec{newRawCodec()}))...)
 	return &answer, err
 }
 
-// TestAnswerIsBounded sends millions of streams that are wrong, or empty.
+// TestAnswerIsBounded sends millions of invalid or empty streams.
 func TestAnswerIsBounded(t *testing.T) {
 	p := &pipeline{}
 	addr, rpc := startLarge(t, "", "", p)
@@ -131,7 +131,7 @@ func TestAnswerIsBounded(t *testing.T) {
 	}
 	f("couldn't parse labels", long)
 
-	// Streams without entries are nothing to Loki.
+	// Streams without entries are ignored, as in Loki.
 	code, words, _ := post(t, "http://"+addr+pushPath, nil, s2.EncodeSnappy(nil, marshalled(t, append(make([]push.Stream, 400_000), good))))
 	require.Equal(t, http.StatusNoContent, code, words)
 	code, words, _ = post(t, "http://"+addr+pushPath, map[string]string{"Content-Type": "application/json"},
@@ -142,8 +142,8 @@ func TestAnswerIsBounded(t *testing.T) {
 	require.Contains(t, words, "(100000 times)")
 }
 
-// TestManyStreams checks that what a stream takes does not grow with their
-// number.
+// TestManyStreams checks that the cost per stream does not grow with the number of
+// streams.
 func TestManyStreams(t *testing.T) {
 	allocations := func(n int) float64 {
 		r := &push.PushRequest{Streams: make([]push.Stream, n)}
@@ -181,7 +181,7 @@ func BenchmarkManyAttributes(b *testing.B) {
 	}
 }
 
-// BenchmarkPush is a request as Promtail makes it, from its body to pdata.
+// BenchmarkPush translates a request like Promtail's, from its body to pdata.
 func BenchmarkPush(b *testing.B) {
 	r := &push.PushRequest{}
 	for s := range 20 {
@@ -220,7 +220,7 @@ func BenchmarkPush(b *testing.B) {
 	})
 }
 
-// bytesCodec sends a message as it is.
+// bytesCodec sends a message unchanged.
 type bytesCodec struct{ rawCodec }
 
 // Marshal implements encoding.CodecV2.

@@ -28,11 +28,11 @@ import (
 	"github.com/invar-otel/invar/internal/lokiapi"
 )
 
-// olderPushPath is where clients of Loki before 1.0 push to; it still takes it.
+// olderPushPath is the path for clients of Loki before 1.0, which Loki still serves.
 const olderPushPath = "/api/prom/push"
 
-// retryAfter is what clients are asked to wait when the pipeline takes no logs,
-// in seconds.
+// retryAfter is how many seconds clients are asked to wait if the pipeline refuses
+// logs temporarily.
 const retryAfter = "1"
 
 type lokiReceiver struct {
@@ -44,7 +44,7 @@ type lokiReceiver struct {
 	server sync.WaitGroup
 
 	obsHTTP, obsGRPC *receiverhelper.ObsReport
-	// refusals logs what is left out of requests, a few times a minute.
+	// refusals logs what is left out of requests, at most a few times a minute.
 	refusals *zap.Logger
 }
 
@@ -86,8 +86,8 @@ func (r *lokiReceiver) startHTTP(ctx context.Context, host component.Host) error
 	mux.HandleFunc("GET /loki/ready", ready)
 	var err error
 	r.http, err = cfg.ToServer(ctx, host.GetExtensions(), r.set.TelemetrySettings, mux,
-		// Clients say snappy for the block that protobuf always is in, and deflate
-		// is without zlib's header to Loki; confighttp reads both otherwise.
+		// Clients announce the snappy block around protobuf as an encoding, and
+		// Loki's deflate has no zlib header. confighttp reads both differently.
 		confighttp.WithDecoder("snappy", func(body io.ReadCloser) (io.ReadCloser, error) { return body, nil }),
 		confighttp.WithDecoder("deflate", func(body io.ReadCloser) (io.ReadCloser, error) { return flate.NewReader(body), nil }),
 	)
@@ -150,7 +150,7 @@ func (r *lokiReceiver) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// problem is why a request is not taken, or not whole.
+// problem is why a request is refused, wholly or in part.
 type problem struct {
 	status int
 	err    error
@@ -176,7 +176,7 @@ func (r *lokiReceiver) handle(w http.ResponseWriter, req *http.Request) {
 	http.Error(w, p.err.Error(), p.status)
 }
 
-// decode reads the body of a request, which confighttp has decompressed.
+// decode reads the body of a request. confighttp has already decompressed it.
 func (r *lokiReceiver) decode(req *http.Request, budget *lokiapi.Budget) (format string, request *push.PushRequest, p *problem) {
 	format = "protobuf"
 	if content := req.Header.Get("Content-Type"); content != "" {
@@ -210,11 +210,11 @@ func (r *lokiReceiver) decode(req *http.Request, budget *lokiapi.Budget) (format
 	return format, request, nil
 }
 
-// maxPresized is how much of the length that a request claims is believed, in
-// bytes.
+// maxPresized bounds the buffer that is allocated for a request's Content-Length,
+// in bytes.
 const maxPresized = 1 << 20
 
-// undecodable is what is wrong with a request that is not decoded.
+// undecodable returns the problem of a request that cannot be decoded.
 func undecodable(err error) *problem {
 	if errors.Is(err, lokiapi.ErrTooLarge) {
 		return &problem{http.StatusRequestEntityTooLarge, err}
@@ -222,8 +222,8 @@ func undecodable(err error) *problem {
 	return &problem{http.StatusBadRequest, err}
 }
 
-// consume passes a request on. What is wrong with some streams does not keep the
-// others from being taken, as with Loki.
+// consume passes a request to the pipeline. As in Loki, invalid streams are left
+// out and the others accepted.
 func (r *lokiReceiver) consume(ctx context.Context, obs *receiverhelper.ObsReport, format string, request *push.PushRequest, budget *lokiapi.Budget) *problem {
 	if len(request.Streams) == 0 {
 		obs.EndLogsOp(ctx, format, 0, errNoStreams)
@@ -240,7 +240,7 @@ func (r *lokiReceiver) consume(ctx context.Context, obs *receiverhelper.ObsRepor
 	}
 	obs.EndLogsOp(ctx, format, n, err)
 	invalid := refused.errs.Err()
-	if invalid != nil && err == nil { // else the client sends them again
+	if invalid != nil && err == nil { // otherwise the client sends them again
 		obs.EndLogsOp(obs.StartLogsOp(ctx), format, refused.entries, invalid)
 		r.refusals.Warn("Streams of a push are refused, because their labels cannot be read; the client is told",
 			zap.Int("streams", refused.errs.Len()), zap.Int("records", refused.entries), zap.Error(invalid))

@@ -33,7 +33,7 @@ import (
 	loki "github.com/invar-otel/invar/receiver/lokireceiver/internal/metadata"
 )
 
-// pipeline is what stands behind the receiver.
+// pipeline is the consumer behind the receiver.
 type pipeline struct {
 	err    error
 	got    []plog.Logs
@@ -51,13 +51,13 @@ func (p *pipeline) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 	return nil
 }
 
-// start runs a receiver with an address of its own for each protocol.
+// start runs a receiver with a free address for each protocol.
 func start(t *testing.T, config string, next consumer.Logs) (httpAddr, grpcAddr string) {
 	t.Helper()
 	return startLarge(t, "max_request_body_size: 100000", config, next)
 }
 
-// startLarge is start with keys of http, for requests as large as they may be.
+// startLarge is start with additional keys under http, for large requests.
 func startLarge(t *testing.T, web, config string, next consumer.Logs) (httpAddr, grpcAddr string) {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
@@ -228,11 +228,11 @@ func TestAnswers(t *testing.T) {
 	f(inJSON, `{"streams": [{"labels": "{a=}", "entries": []}]}`, 400, "couldn't parse labels")
 	require.Empty(t, p.got)
 
-	// One bad stream does not keep the other from being taken.
+	// An invalid stream does not affect the other.
 	f(inJSON, `{"streams": [{"stream": {"a-b": "c"}, "values": [["1", "x"]]}, {"stream": {"a": "b"}, "values": [["1", "y"]]}]}`, 400, "couldn't parse labels")
 	require.Len(t, p.got, 1)
 	require.Equal(t, 1, p.got[0].LogRecordCount())
-	// Loki takes a stream without labels.
+	// A stream without labels is valid, as in Loki.
 	f(inJSON, `{"streams": [{"stream": {"a": ""}, "values": [["1", "x"]]}, {"stream": {}, "values": [["1", "y"]]}]}`, 204, "")
 	require.Equal(t, 2, p.got[1].LogRecordCount())
 
@@ -292,7 +292,7 @@ func TestAddressInUse(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 }
 
-// FuzzToLogs translates whatever a client can send.
+// FuzzToLogs translates arbitrary requests.
 func FuzzToLogs(f *testing.F) {
 	plain, err := request.Marshal()
 	require.NoError(f, err)

@@ -15,39 +15,39 @@ import (
 )
 
 const (
-	// hintAttributes is the attribute by which the loki exporter makes labels of
-	// what were labels.
+	// hintAttributes is the attribute that tells the loki exporter which attributes
+	// were labels.
 	hintAttributes = "loki.attribute.labels"
-	// hintPrefix is what the names of all hints begin with.
+	// hintPrefix is the prefix of the names of all hints.
 	hintPrefix = "loki."
-	// extracted is the suffix by which Loki's queries tell structured metadata
-	// from a label of the same name.
+	// extracted is the suffix that Loki's queries add to structured metadata with
+	// the name of a label.
 	extracted = "_extracted"
-	// fewAttributes is how many attributes of a record are put one by one, which
-	// looks through those that are there.
+	// fewAttributes is up to how many attributes a record's map is filled in place.
+	// Each insertion searches the map linearly.
 	fewAttributes = 32
 )
 
 // filler fills the records of a stream, one after the other.
 type filler struct {
-	*stream
+	stream *stream
 
-	names      map[string]struct{} // of labels, if there are many attributes
-	collisions []push.LabelAdapter // of a record, with labels
-	collided   map[string]int      // names in collisions, if there are many attributes
+	names      map[string]struct{} // of labels; only used with many attributes
+	collisions []push.LabelAdapter // metadata of the current record with the names of labels
+	collided   map[string]int      // index in collisions by name; only used with many attributes
 }
 
-// attributes are those of a record under construction.
+// attributes collects the attributes of a record.
 type attributes struct {
-	pcommon.Map
-	many map[string]any // instead, if there are many
+	few  pcommon.Map
+	many map[string]any // used instead of few if not nil
 }
 
 func (a *attributes) put(name, value string) {
 	if a.many != nil {
 		a.many[name] = value
 	} else {
-		a.PutStr(name, value)
+		a.few.PutStr(name, value)
 	}
 }
 
@@ -56,21 +56,22 @@ func (a *attributes) has(name string) bool {
 		_, ok := a.many[name]
 		return ok
 	}
-	_, ok := a.Get(name)
+	_, ok := a.few.Get(name)
 	return ok
 }
 
-// fill makes attributes of the labels and of an entry's structured metadata, or
-// fields of those pairs that stand for one.
+// fill sets the attributes of a record from the stream's labels and an entry's
+// structured metadata. Metadata that stands for a field of the record sets the
+// field instead.
 func (f *filler) fill(lr plog.LogRecord, metadata push.LabelsAdapter) {
-	to := attributes{Map: lr.Attributes()}
-	if n := f.n + 1 + len(metadata); n > fewAttributes {
+	to := attributes{few: lr.Attributes()}
+	if n := f.stream.labelCount + 1 + len(metadata); n > fewAttributes {
 		to.many = make(map[string]any, n)
 	} else {
-		to.EnsureCapacity(n)
+		to.few.EnsureCapacity(n)
 	}
-	f.labels.Range(func(l labels.Label) { to.put(l.Name, l.Value) })
-	to.put(hintAttributes, f.hint)
+	f.stream.labels.Range(func(l labels.Label) { to.put(l.Name, l.Value) })
+	to.put(hintAttributes, f.stream.hint)
 	f.collisions = f.collisions[:0]
 	clear(f.collided)
 	level := ""
@@ -79,7 +80,7 @@ func (f *filler) fill(lr plog.LogRecord, metadata push.LabelsAdapter) {
 		switch {
 		case m.Name == "detected_level" && severityOf(m.Value) != plog.SeverityNumberUnspecified:
 			level = m.Value
-		case isField(lr, m.Name, m.Value):
+		case setField(lr, m.Name, m.Value):
 		case f.isLabel(m.Name, to.many != nil):
 			f.collide(m, to.many != nil)
 		default:
@@ -90,17 +91,17 @@ func (f *filler) fill(lr plog.LogRecord, metadata push.LabelsAdapter) {
 	case n == plog.SeverityNumberUnspecified:
 	case lr.SeverityNumber() == plog.SeverityNumberUnspecified:
 		lr.SetSeverityNumber(n)
-	case (lr.SeverityNumber()-1)/4 != (n-1)/4: // the client says both
+	case (lr.SeverityNumber()-1)/4 != (n-1)/4: // the client sent both, and they differ
 		to.put("detected_level", level)
 	}
 	f.putCollisions(&to)
 	if to.many != nil {
-		_ = to.FromRaw(to.many) // strings are valid
+		_ = to.few.FromRaw(to.many) // cannot fail for strings
 	}
 }
 
-// collide notes structured metadata with the name of a label. The last of a name
-// counts.
+// collide records structured metadata with the name of a label. The last value of
+// a name wins.
 func (f *filler) collide(m push.LabelAdapter, many bool) {
 	i := -1
 	if many {
@@ -123,8 +124,8 @@ func (f *filler) collide(m push.LabelAdapter, many bool) {
 	f.collisions = append(f.collisions, m)
 }
 
-// putCollisions puts structured metadata with the name of a label under the name
-// by which Loki's queries know it, or a longer one if something else has that.
+// putCollisions adds structured metadata with the name of a label under the name
+// that Loki's queries give it, or a longer one if that is in use.
 func (f *filler) putCollisions(to *attributes) {
 	for _, m := range f.collisions {
 		name := m.Name + extracted
@@ -137,19 +138,19 @@ func (f *filler) putCollisions(to *attributes) {
 
 func (f *filler) isLabel(name string, many bool) bool {
 	if !many {
-		return f.labels.Has(name)
+		return f.stream.labels.Has(name)
 	}
 	if f.names == nil {
-		f.names = make(map[string]struct{}, f.n)
-		f.labels.Range(func(l labels.Label) { f.names[l.Name] = struct{}{} })
+		f.names = make(map[string]struct{}, f.stream.labelCount)
+		f.stream.labels.Range(func(l labels.Label) { f.names[l.Name] = struct{}{} })
 	}
 	_, ok := f.names[name]
 	return ok
 }
 
-// attributeName is the name of the attribute that structured metadata becomes.
-// What a client sends is data and no hint to the exporter: a name like those of
-// hints becomes the one that Loki itself would give it.
+// attributeName returns the attribute's name for structured metadata. Clients must
+// not send hints to the exporter, so a name that looks like a hint becomes the name
+// that Loki would give it.
 func attributeName(metadata string) string {
 	if strings.HasPrefix(metadata, hintPrefix) {
 		return lokiapi.LabelName(metadata)
@@ -157,10 +158,10 @@ func attributeName(metadata string) string {
 	return metadata
 }
 
-// isField sets the field of a record that a pair of structured metadata stands
-// for, by the names that Loki's OTLP endpoint uses. It reports whether the field
-// holds all that the pair says, so that the pair can be made of it again.
-func isField(lr plog.LogRecord, name, value string) bool {
+// setField sets the field of a record that structured metadata stands for, by the
+// names that Loki's OTLP endpoint uses. It reports whether the field represents the
+// pair exactly, so that no attribute is needed.
+func setField(lr plog.LogRecord, name, value string) bool {
 	switch name {
 	case "trace_id":
 		var id pcommon.TraceID
@@ -190,8 +191,8 @@ func isField(lr plog.LogRecord, name, value string) bool {
 	return false
 }
 
-// severityOf is the severity that a level stands for, unspecified if it is none
-// of those that OpenTelemetry has.
+// severityOf returns the severity of a level, or unspecified if it is not one of
+// OpenTelemetry's.
 func severityOf(level string) plog.SeverityNumber {
 	n := slices.Index([]string{"trace", "debug", "info", "warn", "error", "fatal"}, level)
 	if n < 0 {

@@ -26,7 +26,7 @@ func recordOf(t *testing.T, labels string, metadata ...push.LabelAdapter) plog.L
 	return ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
 }
 
-// TestAttributes has labels and structured metadata, few and among many others.
+// TestAttributes covers few attributes and many, which are collected differently.
 func TestAttributes(t *testing.T) {
 	f := func(labels, hint string, want map[string]any, metadata ...push.LabelAdapter) {
 		t.Helper()
@@ -43,20 +43,20 @@ func TestAttributes(t *testing.T) {
 	}
 	type m = map[string]any
 	f(`{app="a"}`, "app", m{"app": "a", "user": "u"}, pair("user", "u"))
-	// Names of labels.
+	// Metadata with names of labels.
 	f(`{app="a"}`, "app", m{"app": "a", "app_extracted": "b"}, pair("app", "b"))
 	f(`{app="a"}`, "app", m{"app": "a", "app_extracted": "c"}, pair("app", "b"), pair("app", "c"))
 	f(`{app="a", app_extracted="l"}`, "app,app_extracted", m{"app": "a", "app_extracted": "l", "app_extracted_extracted": "b"}, pair("app", "b"))
 	f(`{app="a"}`, "app", m{"app": "a", "app_extracted": "c", "app_extracted_extracted": "b"}, pair("app", "b"), pair("app_extracted", "c"))
 	f(`{app="a"}`, "app", m{"app": "a", "app_extracted": "c", "app_extracted_extracted": "b"}, pair("app_extracted", "c"), pair("app", "b"))
-	// Names of hints.
+	// Metadata with names of hints.
 	f(`{app="a"}`, "app", m{
 		"app": "a", "loki_tenant": "team", "team": "other", "loki_format": "json", "loki_resource_labels": "x", "loki_attribute_labels": "team", "loki_tenant_header": "h",
 	}, pair("loki.tenant", "team"), pair("team", "other"), pair("loki.format", "json"), pair("loki.resource.labels", "x"),
 		pair("loki.attribute.labels", "team"), pair("loki.tenant.header", "h"))
 	f(`{"loki.tenant"="team", loki_format="l"}`, "loki_format,loki_tenant", m{"loki_tenant": "team", "loki_format": "l", "loki_format_extracted": "m"}, pair("loki.format", "m"))
 	f(`{"a,b"="1", " c"="2", "é"="3"}`, "_c,a_b,key", m{"a_b": "1", "_c": "2", "key": "3"})
-	// Empty labels are none.
+	// Empty labels are dropped.
 	f(`{app="a", b=""}`, "app", m{"app": "a", "b": "metadata"}, pair("b", "metadata"))
 }
 
@@ -68,8 +68,8 @@ func TestLabelsThatBecomeOne(t *testing.T) {
 	require.Equal(t, 1, refused.entries)
 }
 
-// TestFields checks that a field is made of structured metadata, and that what a
-// field does not hold stays an attribute.
+// TestFields checks that structured metadata sets fields, and stays an attribute if
+// the field cannot represent it.
 func TestFields(t *testing.T) {
 	const id, span = "0102030405060708090a0b0c0d0e0f10", "0102030405060708"
 	f := func(name, value string, kept bool, check func(plog.LogRecord)) {

@@ -15,32 +15,32 @@ import (
 	"github.com/invar-otel/invar/internal/lokiapi"
 )
 
-// errNoStreams is in Loki's words.
+// errNoStreams has Loki's wording.
 var errNoStreams = errors.New("error at least one valid stream is required for ingestion")
 
-// What a record and an attribute of it take in memory, in bytes.
+// Memory of a record and of an attribute, in bytes.
 const (
 	recordCost    = 192
 	attributeCost = 64
 )
 
-// refused is what is left out of a request.
+// refused describes the streams that are left out of a request.
 type refused struct {
-	errs    errorlist.List // why, one for each stream
-	entries int            // how many they have
+	errs    errorlist.List // one for each stream
+	entries int            // number of entries in these streams
 }
 
-// stream is one of a request that is taken.
+// stream is a valid stream of a request.
 type stream struct {
-	labels  labels.Labels
-	n       int    // of labels
-	hint    string // their names
-	entries []push.Entry
+	labels     labels.Labels
+	labelCount int
+	hint       string // names of the labels, for the exporter
+	entries    []push.Entry
 }
 
-// toLogs makes a record of each entry; labels and structured metadata become its
-// attributes. It takes their memory from the budget before it makes them, and
-// returns an error if that is not enough.
+// toLogs converts each entry to a record whose attributes are the labels and the
+// structured metadata. It takes the memory from the budget first, and returns an
+// error if the budget does not suffice.
 func toLogs(r *push.PushRequest, budget *lokiapi.Budget, keepTimestamp bool, now time.Time) (plog.Logs, *refused, error) {
 	ld := plog.NewLogs()
 	streams, refused, err := readStreams(r, budget)
@@ -72,9 +72,9 @@ func toLogs(r *push.PushRequest, budget *lokiapi.Budget, keepTimestamp bool, now
 	return ld, refused, nil
 }
 
-// readStreams reads the labels of a request's streams. Of streams without entries
-// only labels that cannot be read are of interest, as to Loki. One without labels
-// is a stream like others: Loki gives it the label service_name.
+// readStreams parses the labels of a request's streams. As in Loki, streams without
+// entries are dropped unless their labels are invalid. A stream without labels is
+// valid: Loki gives it the label service_name.
 func readStreams(r *push.PushRequest, budget *lokiapi.Budget) ([]stream, *refused, error) {
 	refused := &refused{}
 	var streams []stream
@@ -93,23 +93,23 @@ func readStreams(r *push.PushRequest, budget *lokiapi.Budget) ([]stream, *refuse
 		for j := range s.Entries {
 			metadata += len(s.Entries[j].StructuredMetadata)
 		}
-		one := stream{labels: ls, n: ls.Len(), entries: s.Entries}
-		attributes := int64(len(s.Entries))*int64(one.n+1) + int64(metadata)
+		valid := stream{labels: ls, labelCount: ls.Len(), entries: s.Entries}
+		attributes := int64(len(s.Entries))*int64(valid.labelCount+1) + int64(metadata)
 		if err := budget.Take(3*int64(len(s.Labels)) + int64(len(s.Entries))*recordCost + attributes*attributeCost); err != nil {
 			return nil, refused, err
 		}
-		one.hint = names(ls, one.n)
+		valid.hint = names(ls, valid.labelCount)
 		if streams == nil {
 			streams = make([]stream, 0, len(r.Streams)-i)
 		}
-		streams = append(streams, one)
+		streams = append(streams, valid)
 	}
 	return streams, refused, nil
 }
 
-// readLabels reads the labels of a stream. Names that were quoted because Loki's
-// queries have no such names become what Loki makes of the names of structured
-// metadata, so that none has a comma or is a hint of the exporter.
+// readLabels parses the labels of a stream. Quoted names, which Loki's queries do
+// not support, are converted like names of structured metadata. None then contains
+// a comma or is a hint to the exporter.
 func readLabels(text string) (labels.Labels, error) {
 	ls, err := lokiapi.ParseLabels(text)
 	if err != nil {
@@ -130,6 +130,7 @@ func readLabels(text string) (labels.Labels, error) {
 	return ls, nil
 }
 
+// names returns the names of n labels, separated by commas.
 func names(ls labels.Labels, n int) string {
 	all := make([]string, 0, n)
 	ls.Range(func(l labels.Label) { all = append(all, l.Name) })
