@@ -2,7 +2,7 @@ package pyroscopereceiver
 
 import "strings"
 
-// maxAnswer is how much a client is told of what is wrong, in bytes.
+// maxAnswer bounds an error in an answer, in bytes.
 const maxAnswer = 4096
 
 // bounded is an error whose text has at most maxAnswer bytes.
@@ -17,5 +17,5 @@ func (b bounded) Error() string {
 	return text
 }
 
-// Unwrap returns the error as it is.
+// Unwrap returns the original error.
 func (b bounded) Unwrap() error { return b.error }

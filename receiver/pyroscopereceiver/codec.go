@@ -9,16 +9,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A series, label or sample of a push takes about this much memory beside its
-// contents, in bytes, the growing of lists included.
+// elementCost is the approximate memory of a series, label or sample of a push in
+// addition to its contents, in bytes. It includes the growth of slices.
 const elementCost = 176
 
-// elementsPerBody is how many times the limit of a request's size its elements may
-// take in memory. Real pushes have few elements and much content.
+// elementsPerBody bounds the memory of a request's elements, in multiples of the
+// limit for the request's size. Real pushes have few elements and much content.
 const elementsPerBody = 4
 
-// codecs are Connect's for protobuf and JSON, which refuse what would take much more
-// memory than it is large: an empty series is 2 bytes.
+// codecs returns Connect's codecs for protobuf and JSON, which refuse requests that
+// would take much more memory than their size: an empty series is 2 bytes.
 func codecs(maxBody int64) []connect.HandlerOption {
 	limit := elementsPerBody * maxBody
 	weighed := codec{name: "proto", limit: limit, weigh: protoCost, read: proto.Unmarshal, write: proto.Marshal}
@@ -34,7 +34,7 @@ func codecs(maxBody int64) []connect.HandlerOption {
 // codec implements connect.Codec.
 type codec struct {
 	name  string
-	limit int64 // of the cost of a message, in bytes
+	limit int64 // largest cost of a message, in bytes
 	weigh func(data []byte) int64
 	read  func(data []byte, to proto.Message) error
 	write func(proto.Message) ([]byte, error)
@@ -65,14 +65,14 @@ func (c codec) Unmarshal(data []byte, message any) error {
 	return c.read(data, m)
 }
 
-// protoCost is about what reading a push takes, in bytes. Every message in it counts:
-// series, and in them labels, samples and annotations.
+// protoCost returns the approximate memory for reading a push, in bytes. It counts
+// every message in it: series, and their labels, samples and annotations.
 func protoCost(data []byte) int64 {
 	cost := int64(len(data))
 	for len(data) > 0 {
 		_, kind, n := protowire.ConsumeTag(data)
 		if n < 0 {
-			break // it is no message, and read until here at most
+			break // not a message; decoding also stops here
 		}
 		data = data[n:]
 		if kind != protowire.BytesType {
@@ -100,8 +100,9 @@ func protoCost(data []byte) int64 {
 	return cost
 }
 
-// jsonCost is about what reading a push takes, in bytes. Each element of a list and
-// each field follows one of these; texts in base64 have none of them.
+// jsonCost returns the approximate memory for reading a push, in bytes. Every
+// element of a list and every field follows one of the counted characters, which do
+// not occur in base64.
 func jsonCost(data []byte) int64 {
 	cost := int64(len(data))
 	for _, b := range data {
@@ -112,7 +113,7 @@ func jsonCost(data []byte) int64 {
 	return cost
 }
 
-// readJSON reads JSON as Connect does.
+// readJSON decodes JSON as Connect does.
 func readJSON(data []byte, to proto.Message) error {
 	return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, to)
 }

@@ -14,16 +14,15 @@ import (
 // Config is what a user writes under receivers::pyroscope.
 type Config struct {
 	Protocols ProtocolsConfig `mapstructure:"protocols"`
-	// MaxProfileSize is the most bytes of one profile, as pprof or JFR without
-	// compression.
+	// MaxProfileSize bounds one profile, as decompressed pprof or JFR.
 	MaxProfileSize bytesize.Size `mapstructure:"max_profile_size"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
 
-// ProtocolsConfig is what is listened for. As with Pyroscope one port takes all:
-// /ingest, and Push by Connect, gRPC and gRPC-Web.
+// ProtocolsConfig are the protocols to serve. As in Pyroscope, one port serves
+// /ingest and Push by Connect, gRPC and gRPC-Web.
 type ProtocolsConfig struct {
 	HTTP configoptional.Optional[confighttp.ServerConfig] `mapstructure:"http"`
 
@@ -34,13 +33,14 @@ type ProtocolsConfig struct {
 const (
 	// defaultHTTPEndpoint has Pyroscope's port.
 	defaultHTTPEndpoint = "localhost:4040"
-	// defaultBodySize is confighttp's, for the request as sent and as decompressed.
+	// defaultBodySize is confighttp's default. It bounds a request both as sent and
+	// decompressed.
 	defaultBodySize = 20 << 20
-	// defaultProfileSize is four times what Pyroscope takes by default
+	// defaultProfileSize is four times Pyroscope's default limit
 	// (validation.max-profile-size-bytes).
 	defaultProfileSize = 16 << 20
-	// maxProfileSize is the largest that can be configured: by it, a request takes 16
-	// times as much memory.
+	// maxProfileSize is the largest value that can be configured. A request may take
+	// 16 times as much memory.
 	maxProfileSize = 1 << 30
 )
 

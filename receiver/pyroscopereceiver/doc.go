@@ -2,7 +2,7 @@
 // Pyroscope's SDKs, Alloy and profilecli push to Grafana Pyroscope, on /ingest
 // and on push.v1.PusherService/Push, and names and labels it as Pyroscope would.
 //
-// A request is answered when the pipeline has taken its profiles, so that a
+// The receiver answers a request after the pipeline has accepted its profiles. A
 // client that got 200 need not keep them.
 //
 //	/ingest ──▶ query, body ─┬─ pprof ───────────────▶ pprof.go ─┐
@@ -10,7 +10,7 @@
 //	                         └─ groups, lines ───────▶ folded.go │
 //	Push (Connect, gRPC, gRPC-Web) ──▶ push.go ──────────────────┘
 //
-// How Pyroscope reads /ingest, and what it makes of it, is in its source:
+// Pyroscope's source shows how it reads /ingest and converts the formats:
 // https://github.com/grafana/pyroscope/tree/main/pkg/ingester/pyroscope
 // https://github.com/grafana/pyroscope/tree/main/pkg/og/convert
 package pyroscopereceiver

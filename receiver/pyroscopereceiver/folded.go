@@ -14,12 +14,12 @@ import (
 	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 )
 
-// foldedType is what the last part of an application's name says about folded
-// stacks.
+// foldedType describes folded stacks. The last part of the application's name
+// selects it.
 type foldedType struct {
 	name       string // of the profile
 	typ, unit  string // of its samples
-	sampleRate bool   // whether values are samples at the rate of the query
+	sampleRate bool   // values count samples, taken at the rate in the query
 }
 
 // foldedTypes are Pyroscope's (convertMetadata in
@@ -52,8 +52,9 @@ var foldedTypes = map[string]foldedType{
 	"exceptions":                 {"exceptions", "samples", "count", false},
 }
 
-// folded reads stacks as text, whose frames are divided by ";" with the outermost
-// first: in groups "a;b;c 10", in lines "a;b;c" as often as it was seen.
+// folded reads stacks as text. Frames are separated by ";", outermost first. In the
+// format groups a line is "a;b;c 10"; in the format lines it is "a;b;c", repeated as
+// often as the stack was seen.
 func (in *ingestion) folded(to *reading, format string, body []byte) error {
 	app, suffix := in.app, "cpu"
 	if i := strings.LastIndexByte(app, '.'); i >= 0 {
@@ -95,7 +96,7 @@ func (in *ingestion) folded(to *reading, format string, body []byte) error {
 	return nil
 }
 
-// foldedProfile gathers folded stacks.
+// foldedProfile collects folded stacks.
 type foldedProfile struct {
 	profile   *profile.Profile
 	scale     int64
@@ -104,7 +105,7 @@ type foldedProfile struct {
 	budget    *pprofconv.Budget
 }
 
-// What a stack and a function take, in bytes, beside their texts.
+// Memory of a stack, a frame and a function in addition to their texts, in bytes.
 const (
 	stackCost    = int64(unsafe.Sizeof(profile.Sample{})) + 100
 	frameCost    = 24
@@ -124,7 +125,7 @@ func newFolded(kind foldedType, sampleRate int64, budget *pprofconv.Budget) *fol
 		f.scale = int64(time.Second) / sampleRate
 		f.profile.Period = f.scale
 		f.profile.PeriodType = &profile.ValueType{Type: "cpu", Unit: "nanoseconds"}
-	case kind.sampleRate: // how long a sample lasts is not known
+	case kind.sampleRate: // the duration of a sample is unknown
 		*f.profile.SampleType[0] = profile.ValueType{Type: "samples", Unit: "count"}
 	}
 	return f
@@ -152,10 +153,10 @@ func parseValue(text []byte) (int64, error) {
 	return strconv.ParseInt(string(text), 10, 64)
 }
 
-// maxQuoted is how much of what a client sent it is told, in bytes.
+// maxQuoted bounds a client's text in an error, in bytes.
 const maxQuoted = 64
 
-// quote keeps what a client sent short.
+// quote quotes a client's text for an error, truncated.
 func quote(text string) string {
 	if len(text) > maxQuoted {
 		return strconv.Quote(text[:maxQuoted]) + "…"
@@ -163,7 +164,7 @@ func quote(text string) string {
 	return strconv.Quote(text)
 }
 
-// short is the same without quotes, for names.
+// short truncates a client's text for an error.
 func short(text string) string {
 	if len(text) > maxQuoted {
 		return strings.ToValidUTF8(text[:maxQuoted], "") + "…"
@@ -171,7 +172,7 @@ func short(text string) string {
 	return text
 }
 
-// add adds a value to a stack's.
+// add adds a value to that of a stack.
 func (f *foldedProfile) add(stack []byte, value int64) error {
 	s, ok := f.samples[string(stack)]
 	if !ok {

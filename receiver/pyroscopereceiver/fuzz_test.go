@@ -17,18 +17,18 @@ import (
 
 const fuzzLimit = 1 << 16
 
-// check reads profiles back, each of which has a service or a name.
+// check reads profiles back. Each must have a service or a name.
 func check(t *testing.T, to *reading, err error) {
 	if err != nil {
 		require.Less(t, len(err.Error()), 4096)
-		return // what is in the batch is not used
+		return // the batch is not used after an error
 	}
 	for _, got := range read(t, to.batch.Profiles()) {
 		require.NotEmpty(t, got.attributes["service.name"])
 	}
 }
 
-// FuzzQuery reads what a client says of a profile.
+// FuzzQuery parses queries of /ingest.
 func FuzzQuery(f *testing.F) {
 	f.Add("name=shop.cpu%7Bregion%3Deu%7D&from=1700000000&until=1700000010123&sampleRate=100&spyName=x")
 	f.Add("name=a%7Bservice_name%3Db,app_name=c,service.name=d%7D")

@@ -19,7 +19,7 @@ import (
 	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 )
 
-// Pyroscope takes /ingest on both paths.
+// Pyroscope serves /ingest on both paths.
 const (
 	ingestPath         = "/ingest"
 	prefixedIngestPath = "/pyroscope/ingest"
@@ -41,12 +41,12 @@ var (
 	errFormat   = errors.New("is not supported; use pprof, jfr, groups or lines")
 )
 
-// ingestion is what the query of a request says about its profile.
+// ingestion is the query of a request to /ingest.
 type ingestion struct {
 	labels      map[string]string // without the name
 	app         string
 	from, until time.Time
-	sampleRate  int64 // per second; 0 means that values are not scaled
+	sampleRate  int64 // per second; 0 means not to scale values
 	spy         string
 }
 
@@ -80,7 +80,7 @@ func (r *pyroscopeReceiver) ingest(w http.ResponseWriter, req *http.Request) {
 	http.Error(w, bounded{err}.Error(), status)
 }
 
-// decode reads a request, whose Content-Encoding confighttp has undone.
+// decode reads a request. confighttp has already decompressed the body.
 func (r *pyroscopeReceiver) decode(to *reading, req *http.Request) (format string, err error) {
 	query := req.URL.Query()
 	content := req.Header.Get("Content-Type")
@@ -112,9 +112,9 @@ func (r *pyroscopeReceiver) decode(to *reading, req *http.Request) (format strin
 	return format, err
 }
 
-// formatOf is the format of a body. Like Pyroscope's handler it knows the older
-// formats by the Content-Type too, takes a form for pprof, and everything that
-// nobody gave a name to for groups.
+// formatOf returns the format of a body. Like Pyroscope's handler, it also
+// recognises older formats by Content-Type, and defaults to pprof for a form and to
+// groups for anything else.
 func formatOf(format, content string) (string, error) {
 	switch {
 	case strings.HasPrefix(content, "binary/octet-stream+"):
@@ -160,7 +160,7 @@ func parseQuery(query url.Values, now time.Time) (*ingestion, error) {
 	if in.until.Before(in.from) {
 		in.until = in.from
 	}
-	// What is not a rate is the default, as with Pyroscope: few formats need it.
+	// As in Pyroscope, an invalid rate means the default.
 	if v, err := strconv.ParseInt(query.Get("sampleRate"), 10, 64); err == nil && v >= 0 && v <= int64(time.Second) {
 		in.sampleRate = v
 	}
@@ -170,8 +170,8 @@ func parseQuery(query url.Values, now time.Time) (*ingestion, error) {
 	return in, errs
 }
 
-// parseTime reads a Unix time, whose unit Pyroscope tells by the number of
-// digits (pkg/og/util/attime).
+// parseTime parses a Unix time. Like Pyroscope, it derives the unit from the number
+// of digits (pkg/og/util/attime).
 func parseTime(text string) (time.Time, error) {
 	v, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || v < 0 {
@@ -193,11 +193,11 @@ func parseTime(text string) (time.Time, error) {
 
 func isForm(content string) bool { return strings.HasPrefix(content, "multipart/form-data") }
 
-// maxParts is how many parts a form may have; clients send up to three.
+// maxParts bounds the parts of a form; clients send up to three.
 const maxParts = 32
 
-// readForm returns the parts of a form that have these names. Of several with one
-// name it is the first.
+// readForm returns the parts of a form with the given names. If a name occurs more
+// than once, the first part wins.
 func readForm(body []byte, content string, names ...string) (map[string][]byte, error) {
 	_, parameters, err := mime.ParseMediaType(content)
 	if err != nil {
@@ -210,7 +210,7 @@ func readForm(body []byte, content string, names ...string) (map[string][]byte, 
 	reader := multipart.NewReader(bytes.NewReader(body), parameters["boundary"])
 	for range maxParts {
 		part, err := reader.NextPart()
-		if err == io.EOF { //nolint:errorlint // a form that is cut off ends with another error, around io.EOF
+		if err == io.EOF { //nolint:errorlint // a truncated form ends with an error that wraps io.EOF
 			return parts, nil
 		}
 		if err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/jfrtest"
 )
 
-// lookup is a profile of this process.
+// lookup returns a profile of this process.
 func lookup(t testing.TB, name string) []byte {
 	var b bytes.Buffer
 	if name == "cpu" {
@@ -32,7 +32,7 @@ func lookup(t testing.TB, name string) []byte {
 	return b.Bytes()
 }
 
-// shop is a CPU profile in which Shop.main calls Shop.pay, with labels.
+// shop returns a CPU profile in which main calls pay, with labels.
 func shop() *profile.Profile {
 	fns := []*profile.Function{{ID: 1, Name: "main", Filename: "shop.py"}, {ID: 2, Name: "pay", Filename: "/lib/pay.py"}}
 	locations := []*profile.Location{
@@ -63,7 +63,7 @@ func encode(t testing.TB, p *profile.Profile, compress bool) []byte {
 type attributes = map[string]any
 
 func TestIngestPprof(t *testing.T) {
-	f := func(name, query string, parts map[string][]byte, wantName, wantTypes string, want attributes) taken {
+	f := func(name, query string, parts map[string][]byte, wantName, wantTypes string, want attributes) received {
 		t.Helper()
 		p := &pipeline{}
 		addr := start(t, "", p)
@@ -71,9 +71,9 @@ func TestIngestPprof(t *testing.T) {
 		if body == nil {
 			body, content = form(t, parts)
 		}
-		status, words, _ := post(t, "http://"+addr+"/ingest?"+query, map[string]string{"Content-Type": content, "X-Scope-OrgID": "team"}, body)
-		require.Equal(t, http.StatusOK, status, words)
-		require.Empty(t, words)
+		status, answer, _ := post(t, "http://"+addr+"/ingest?"+query, map[string]string{"Content-Type": content, "X-Scope-OrgID": "team"}, body)
+		require.Equal(t, http.StatusOK, status, answer)
+		require.Empty(t, answer)
 		require.Equal(t, []string{"team"}, p.tenant)
 		got := p.read(t)
 		require.Len(t, got, 1, name)
@@ -86,7 +86,7 @@ func TestIngestPprof(t *testing.T) {
 	plain := attributes{"service.name": "shop", "pyroscope_spy": "gospy", "__delta__": "false"}
 	const query = "name=shop&spyName=gospy&from=1700000000&until=1700000015"
 
-	// What pyroscope-go 1.2 sends.
+	// As pyroscope-go 1.2 sends it.
 	heap := `{"alloc_objects": {"units": "objects"}, "inuse_space": {"units": "bytes", "aggregation": "average"}}`
 	f("heap", query, parts{"profile": lookup(t, "heap"), "sample_type_config": []byte(heap)},
 		"memory", "alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes", plain)
@@ -98,7 +98,7 @@ func TestIngestPprof(t *testing.T) {
 	got := f("goroutines", query, parts{"profile": lookup(t, "goroutine")}, "goroutines", "goroutine/count", plain)
 	require.Contains(t, strings.Join(slices.Collect(maps.Keys(got.stacks())), " "), "pyroscopereceiver.lookup")
 
-	// What clients in Rust, Ruby and Python send.
+	// As clients in Rust, Ruby and Python send it.
 	body := encode(t, shop(), true)
 	got = f("body", query+"&format=pprof", parts{"": body}, "process_cpu", "samples/count cpu/nanoseconds", plain)
 	require.Equal(t, map[string][]int64{"main;pay": {2, 20_000_000}, "main": {1, 10_000_000}}, got.stacks())
@@ -128,14 +128,14 @@ func TestIngestPprof(t *testing.T) {
 		attributes{"service.name": "shop", "pyroscope_spy": "pyspy", "__delta__": "false"})
 	require.Contains(t, got.stacks(), "shop.py main;pay")
 
-	// Labels. A dot in the name of the application means nothing for pprof.
+	// Labels. A dot in the application's name has no meaning for pprof.
 	f("labels", "format=pprof&name=shop.cpu%7Bregion=eu,__session_id__=1f,__hidden=x,k8s.pod=a%7D", parts{"": body}, "process_cpu", "samples/count cpu/nanoseconds",
 		attributes{"service.name": "shop.cpu", "region": "eu", "k8s.pod": "a", "pyroscope_spy": "unknown", "__delta__": "false"})
 	f("service", "format=pprof&name=app%7Bservice_name=shop%7D", parts{"": body}, "process_cpu", "samples/count cpu/nanoseconds",
 		attributes{"service.name": "shop", "pyroscope_spy": "unknown", "__delta__": "false"})
 }
 
-// TestIngestDotnet gives what early versions of .NET's profiler sent.
+// TestIngestDotnet sends a profile like early versions of .NET's profiler.
 func TestIngestDotnet(t *testing.T) {
 	own := shop()
 	own.SampleType = []*profile.ValueType{{Type: "inuse-objects", Unit: "count"}, {Type: "inuse-space", Unit: "bytes"}}
@@ -160,8 +160,8 @@ func TestIngestFolded(t *testing.T) {
 		t.Helper()
 		p := &pipeline{}
 		addr := start(t, "", p)
-		status, words, _ := post(t, "http://"+addr+"/pyroscope/ingest?from=1700000000&until=1700000010&"+query, nil, []byte(body))
-		require.Equal(t, http.StatusOK, status, words)
+		status, answer, _ := post(t, "http://"+addr+"/pyroscope/ingest?from=1700000000&until=1700000010&"+query, nil, []byte(body))
+		require.Equal(t, http.StatusOK, status, answer)
 		got := p.read(t)
 		require.Len(t, got, 1)
 		require.Equal(t, wantName, got[0].name)
@@ -188,8 +188,8 @@ func TestIngestFolded(t *testing.T) {
 		attributes{"service.name": "shop", "app_name": "a.b", "region": "eu", "pyroscope_spy": "me", "__delta__": "false"})
 }
 
-// TestNothing gives profiles without content, which Pyroscope takes too.
-func TestNothing(t *testing.T) {
+// TestEmptyProfiles sends profiles without content, which Pyroscope accepts too.
+func TestEmptyProfiles(t *testing.T) {
 	p := &pipeline{}
 	addr := start(t, "", p)
 	empty, content := form(t, map[string][]byte{"profile": nil})
@@ -198,8 +198,8 @@ func TestNothing(t *testing.T) {
 		if strings.HasSuffix(query, "x=form") {
 			header["Content-Type"] = content
 		}
-		status, words, _ := post(t, "http://"+addr+"/ingest?"+query, header, body)
-		require.Equal(t, http.StatusOK, status, "%s: %s", query, words)
+		status, answer, _ := post(t, "http://"+addr+"/ingest?"+query, header, body)
+		require.Equal(t, http.StatusOK, status, "%s: %s", query, answer)
 	}
 	require.Empty(t, p.got)
 }
@@ -211,18 +211,18 @@ func recorded(t testing.TB) []byte {
 }
 
 func TestIngestJFR(t *testing.T) {
-	f := func(query string, body []byte, content string) []taken {
+	f := func(query string, body []byte, content string) []received {
 		t.Helper()
 		p := &pipeline{}
 		addr := start(t, "", p)
-		status, words, _ := post(t, "http://"+addr+"/ingest?from=1700000000&until=1700000010&format=jfr&"+query, map[string]string{"Content-Type": content}, body)
-		require.Equal(t, http.StatusOK, status, words)
+		status, answer, _ := post(t, "http://"+addr+"/ingest?from=1700000000&until=1700000010&format=jfr&"+query, map[string]string{"Content-Type": content}, body)
+		require.Equal(t, http.StatusOK, status, answer)
 		return p.read(t)
 	}
-	// What OpenJDK 17 has recorded of testdata/Shop.java.
-	check := func(got []taken) {
+	// A recording of testdata/Shop.java by OpenJDK 17.
+	check := func(got []received) {
 		t.Helper()
-		byType := map[string]taken{}
+		byType := map[string]received{}
 		for _, p := range got {
 			byType[p.types()] = p
 			require.Equal(t, int64(1_700_000_000e9), p.pprof.TimeNanos)
@@ -269,10 +269,10 @@ func TestIngestJFR(t *testing.T) {
 func TestIngestEncoding(t *testing.T) {
 	p := &pipeline{}
 	addr := start(t, "", p)
-	status, words, _ := post(t, "http://"+addr+"/ingest?name=shop", map[string]string{"Content-Encoding": "gzip"}, zipped(t, []byte("main 1")))
-	require.Equal(t, http.StatusOK, status, words)
-	status, words, _ = post(t, "http://"+addr+"/ingest?name=shop", nil, zipped(t, []byte("main 1")))
-	require.Equal(t, http.StatusOK, status, words)
+	status, answer, _ := post(t, "http://"+addr+"/ingest?name=shop", map[string]string{"Content-Encoding": "gzip"}, zipped(t, []byte("main 1")))
+	require.Equal(t, http.StatusOK, status, answer)
+	status, answer, _ = post(t, "http://"+addr+"/ingest?name=shop", nil, zipped(t, []byte("main 1")))
+	require.Equal(t, http.StatusOK, status, answer)
 	require.Len(t, p.got, 2)
 }
 
@@ -281,9 +281,9 @@ func TestIngestWrong(t *testing.T) {
 	addr := start(t, "max_profile_size: 50KB", p)
 	f := func(query, content string, body []byte, wantStatus int, want string) {
 		t.Helper()
-		status, words, _ := post(t, "http://"+addr+"/ingest?"+query, map[string]string{"Content-Type": content}, body)
-		require.Equal(t, wantStatus, status, words)
-		require.Contains(t, words, want)
+		status, answer, _ := post(t, "http://"+addr+"/ingest?"+query, map[string]string{"Content-Type": content}, body)
+		require.Equal(t, wantStatus, status, answer)
+		require.Contains(t, answer, want)
 	}
 	const bad, large, unsupported = http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType
 	some := []byte("main 1")
@@ -334,7 +334,7 @@ func TestIngestWrong(t *testing.T) {
 	harmful.Pools[0].Count = 1 << 31
 	f("name=shop&format=jfr", "", harmful.Bytes(), bad, "no place for 2147483648 elements")
 
-	// Sizes: of the request, of what gzip becomes, of what a few bytes become.
+	// Sizes: of the request, decompressed, and decoded.
 	f("name=shop", "", bytes.Repeat([]byte("x"), 200_001), large, "the request is too large: limit: 200000 bytes")
 	zeros := zipped(t, make([]byte, 1<<20))
 	for _, format := range []string{"pprof", "jfr", "groups"} {

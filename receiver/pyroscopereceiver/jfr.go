@@ -16,11 +16,11 @@ import (
 // Parts of a form with a recording of Java's Flight Recorder.
 const (
 	partJFR    = "jfr"
-	partLabels = "labels" // a LabelsSnapshot, for the events that name a context
+	partLabels = "labels" // a LabelsSnapshot: labels of the events' contexts
 )
 
-// jfr reads a body that is a recording, perhaps in gzip, or a form with one. Each
-// kind of event that is known becomes a profile.
+// jfr reads a body that is a recording or a form with one; the recording may be
+// compressed with gzip. Each known kind of event becomes a profile.
 func (in *ingestion) jfr(to *reading, body []byte, content string) error {
 	mark := to.budget.Used()
 	labels := new(jfr.LabelsSnapshot)
@@ -42,18 +42,19 @@ func (in *ingestion) jfr(to *reading, body []byte, content string) error {
 	if err != nil {
 		return err
 	}
-	// The parser reserves memory for as much as a recording says to contain.
+	// The parser allocates memory for any number of elements that a recording
+	// declares.
 	if err := jfrcheck.Check(data, to.budget, func(context uint64) int {
 		return len(labels.Contexts[int64(context)].GetLabels())
 	}); err != nil {
 		return memoryError(err)
 	}
-	// It recovers from its panics, which are errors then.
+	// The parser recovers from its panics and returns them as errors.
 	parsed, err := jfr.ParseJFR(data, &jfr.ParseInput{StartTime: in.from, EndTime: in.until, SampleRate: in.sampleRate}, labels)
 	if err != nil {
 		return err
 	}
-	// They come in the order of a map.
+	// The profiles are in the order of a map.
 	slices.SortFunc(parsed.Profiles, func(a, b jfr.Profile) int { return cmp.Compare(firstType(a), firstType(b)) })
 	kept := int64(0)
 	for _, event := range parsed.Profiles {
@@ -67,13 +68,13 @@ func (in *ingestion) jfr(to *reading, body []byte, content string) error {
 	return nil
 }
 
-// A label, and a context or text of a LabelsSnapshot take this much, in bytes.
+// Memory of a label, and of a context or text of a LabelsSnapshot, in bytes.
 const (
 	snapshotLabelCost = 64
 	snapshotEntryCost = 400
 )
 
-// readSnapshot reads a LabelsSnapshot, perhaps in gzip.
+// readSnapshot decodes a LabelsSnapshot, which may be compressed with gzip.
 func readSnapshot(to *reading, raw []byte, into *jfr.LabelsSnapshot) error {
 	raw, err := to.unzip(raw)
 	if err != nil {
@@ -97,10 +98,11 @@ func readSnapshot(to *reading, raw []byte, into *jfr.LabelsSnapshot) error {
 	return into.UnmarshalVT(raw)
 }
 
-// Of a LabelsSnapshot: the number of the field of contexts, and the fewest bytes of a
-// label that differs from others.
 const (
-	fieldContexts    = 1
+	// fieldContexts is the number of LabelsSnapshot's field of contexts.
+	fieldContexts = 1
+	// minSnapshotLabel is the smallest size of a label that differs from others, in
+	// bytes.
 	minSnapshotLabel = 4
 )
 
@@ -120,7 +122,7 @@ func (in *ingestion) jfrProfile(to *reading, event jfr.Profile, kind string) err
 		return memoryError(err)
 	}
 	if t := p.PeriodType; p.Period == 0 && in.sampleRate > 0 && t != nil && t.Unit == "nanoseconds" {
-		p.Period = int64(time.Second) / in.sampleRate // of cpu and wall
+		p.Period = int64(time.Second) / in.sampleRate // for cpu and wall
 	}
 	attributes, err := to.add(p, event.Metric, mark, len(in.labels)+4)
 	if err != nil {
@@ -133,8 +135,8 @@ func (in *ingestion) jfrProfile(to *reading, event jfr.Profile, kind string) err
 	return nil
 }
 
-// firstType is the first sample type of a profile, and what is sampled. It differs
-// between the profiles of one recording.
+// firstType returns the first sample type and the period type of a profile. They
+// differ between the profiles of a recording.
 func firstType(event jfr.Profile) string {
 	p, text := event.Profile, ""
 	if len(p.SampleType) > 0 {

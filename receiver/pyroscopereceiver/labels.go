@@ -6,7 +6,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// Labels that mean something to Pyroscope (pkg/model/labels.go).
+// Labels with a meaning in Pyroscope (pkg/model/labels.go).
 const (
 	labelName    = "__name__"
 	labelService = "service_name"
@@ -16,22 +16,21 @@ const (
 	// labelSession divides the series of an application by its processes. It is
 	// dropped, as Pyroscope does by default (max_sessions_per_series: 0).
 	labelSession = "__session_id__"
-	// labelDelta keeps Pyroscope, with the value "false", from taking allocations
-	// for those since the start of the process.
+	// labelDelta with the value "false" tells Pyroscope that counters do not count
+	// since the start of the process.
 	labelDelta = "__delta__"
 )
 
-// maxLabels is how many labels a series may have here. Pyroscope takes 30 by default.
+// maxLabels bounds the labels of a series. Pyroscope accepts 30 by default.
 const maxLabels = 1000
 
-// labelCost is what a label takes as an attribute of a resource, in bytes.
+// labelCost is the memory of a label as a resource attribute, in bytes.
 const labelCost = 100
 
-// serviceName is the attribute of the service, which is Pyroscope's label
-// service_name.
+// serviceName is the resource attribute for Pyroscope's label service_name.
 const serviceName = "service.name"
 
-// attributeOf is the name of the resource attribute that keeps a label.
+// attributeOf returns the name of the resource attribute for a label.
 func attributeOf(label string) string {
 	if label == labelService {
 		return serviceName
@@ -39,10 +38,10 @@ func attributeOf(label string) string {
 	return label
 }
 
-// resource sets the attributes that stand for the labels which Pyroscope gives
-// a profile from /ingest. The name of the application is the service's unless a
-// label names that; keepApp then keeps it as a label of its own, as Pyroscope
-// does for all formats but pprof.
+// resource sets attributes for the labels that Pyroscope gives to a profile from
+// /ingest. The name of the application becomes the service name, unless a label
+// sets that. keepApp then keeps the application as a label of its own, which
+// Pyroscope does for all formats but pprof.
 func (in *ingestion) resource(attributes pcommon.Map, keepApp bool) {
 	attributes.EnsureCapacity(len(in.labels) + 4)
 	attributes.PutStr(labelSpy, in.spy)

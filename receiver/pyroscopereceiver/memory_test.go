@@ -24,7 +24,7 @@ import (
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/jfrtest"
 )
 
-// manyParts is a form of n empty parts.
+// manyParts returns a form of n empty parts.
 func manyParts(t testing.TB, n int) (body []byte, content string) {
 	t.Helper()
 	var b bytes.Buffer
@@ -54,14 +54,14 @@ const (
 	comments    = 13
 )
 
-// longFile is a message of n functions whose file has a name of size bytes.
+// longFile returns a message of n functions in a file with a name of size bytes.
 func longFile(size, n int) []byte {
 	data := append(field(sampleTypes, nil), field(texts, nil)...)
 	data = append(data, field(texts, bytes.Repeat([]byte("x"), size))...)
 	return append(data, bytes.Repeat(field(functions, append(varint(1, 1), varint(4, 1)...)), n)...)
 }
 
-// packed is small as gzip, whatever it becomes.
+// packed compresses data with gzip.
 func packed(t testing.TB, data []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -73,9 +73,8 @@ func packed(t testing.TB, data []byte) []byte {
 	return b.Bytes()
 }
 
-// TestMemoryOfARequest posts what becomes hundreds of times what it is, as it is
-// written and with all the room that the limits leave, and measures what reading it
-// takes, what is freed included.
+// TestMemoryOfARequest posts requests that grow a hundredfold, uncompressed and
+// compressed up to the limits, and measures all memory that reading them allocates.
 func TestMemoryOfARequest(t *testing.T) {
 	const size = 1 << 20 // max_profile_size
 	r := newReceiverFor(t, size)
@@ -114,7 +113,7 @@ func TestMemoryOfARequest(t *testing.T) {
 	f("JFR of samples", "format=jfr", wall.Bytes(), "")
 }
 
-// TestMemoryOfASnapshot has many labels for the context of many samples.
+// TestMemoryOfASnapshot uses a context with many labels in many samples.
 func TestMemoryOfASnapshot(t *testing.T) {
 	const size = 1 << 20
 	snapshot := &jfr.LabelsSnapshot{Contexts: map[int64]*jfr.Context{7: {Labels: map[int64]int64{}}}, Strings: map[int64]string{}}
@@ -136,8 +135,8 @@ func TestMemoryOfASnapshot(t *testing.T) {
 	require.LessOrEqual(t, took, int64(2*memoryPerProfileSize*size))
 }
 
-// TestMemoryOfAPush keeps what the profiles of one push become within what one
-// request may take, and refuses the others.
+// TestMemoryOfAPush checks that all profiles of a push together keep to the memory
+// of one request, and that the others are refused.
 func TestMemoryOfAPush(t *testing.T) {
 	const size = 1 << 20
 	data := append(field(sampleTypes, nil), field(texts, nil)...)
@@ -166,14 +165,14 @@ func TestMemoryOfAPush(t *testing.T) {
 	require.Positive(t, to.batch.Profiles().ResourceProfiles().Len(), "those before are taken")
 	require.LessOrEqual(t, kept, int64(memoryPerProfileSize*size))
 
-	// One that is too large costs itself.
+	// A profile that is too large costs only its own size.
 	good := series(encode(t, shop(), true), "__name__=good")
 	req.Series = []*pushv1.RawProfileSeries{series(packed(t, bytes.Repeat(field(sampleTypes, nil), size/2-10)), "__name__=x"), good}
 	to = newReading(size, nil)
 	require.ErrorIs(t, readPush(to, req, time.Unix(1, 0)), errTooLarge)
 	require.Equal(t, "good", read(t, to.batch.Profiles())[0].name)
 
-	// So do bombs, of which only so many are undone.
+	// So do gzip bombs, of which only a limited number is decompressed.
 	req.Series = nil
 	bomb := packed(t, make([]byte, size-1))
 	for range 100 {
@@ -185,8 +184,8 @@ func TestMemoryOfAPush(t *testing.T) {
 	require.Negative(t, to.inflate)
 }
 
-// TestPushEnvelope gives pushes of nothing but elements, which Connect would make
-// hundreds of megabytes of.
+// TestPushEnvelope pushes only empty elements, which Connect would decode to
+// hundreds of megabytes.
 func TestPushEnvelope(t *testing.T) {
 	const body = 1 << 20
 	f := func(name string, data []byte) {
@@ -213,8 +212,8 @@ func TestPushEnvelope(t *testing.T) {
 	require.LessOrEqual(t, took, jsonCost(data)+1<<20)
 }
 
-// TestManyProblems pushes a million empty series, and one that is good. What is
-// wrong is said of a few.
+// TestManyProblems pushes a million empty series and a valid one. The answer
+// contains the first few errors.
 func TestManyProblems(t *testing.T) {
 	req := &pushv1.PushRequest{Series: make([]*pushv1.RawProfileSeries, 1_000_000)}
 	req.Series = append(req.Series, series(encode(t, shop(), true), "__name__=x"))
@@ -241,7 +240,8 @@ func TestManyProblems(t *testing.T) {
 	require.ErrorContains(t, err, "series 0: has 1001 labels; use at most 1000")
 }
 
-// TestBusy has what is under way take all the memory: requests are to be sent again.
+// TestBusy checks that clients are asked to send again while other requests hold
+// all the memory.
 func TestBusy(t *testing.T) {
 	p := &pipeline{}
 	r := newReceiverFor(t, 1<<20)
@@ -286,7 +286,7 @@ func allocated(f func()) int64 {
 	return int64(after.TotalAlloc - before.TotalAlloc)
 }
 
-// newReceiverFor makes a receiver that is not started, with a max_profile_size.
+// newReceiverFor creates a receiver with a max_profile_size, without starting it.
 func newReceiverFor(t testing.TB, size int) *pyroscopeReceiver {
 	t.Helper()
 	r, _ := create(t, fmt.Sprintf("max_profile_size: %d", size), "", &pipeline{})
@@ -296,8 +296,8 @@ func newReceiverFor(t testing.TB, size int) *pyroscopeReceiver {
 	return made
 }
 
-// TestMemoryOfAServer sends pushes of nothing but elements to a receiver as it runs, by
-// each protocol and encoding, and measures what all of it takes.
+// TestMemoryOfAServer pushes only empty elements to a running receiver, by each
+// protocol and encoding, and measures the memory.
 func TestMemoryOfAServer(t *testing.T) {
 	addr := start(t, "", &pipeline{}) // its limit of a request is 200,000 bytes
 	elements := bytes.Repeat(field(1, nil), 99_000)
@@ -308,11 +308,11 @@ func TestMemoryOfAServer(t *testing.T) {
 			headers[header[i]] = header[i+1]
 		}
 		var status int
-		var words string
+		var answer string
 		took := allocated(func() {
-			status, words, _ = post(t, "http://"+addr+"/push.v1.PusherService/Push", headers, body)
+			status, answer, _ = post(t, "http://"+addr+"/push.v1.PusherService/Push", headers, body)
 		})
-		require.Equal(t, wantStatus, status, words)
+		require.Equal(t, wantStatus, status, answer)
 		require.LessOrEqual(t, took, int64(4<<20), content)
 	}
 	f("application/proto", elements, http.StatusBadRequest)

@@ -18,30 +18,30 @@ const (
 	partSampleTypes = "sample_type_config"
 )
 
-// sampleType is what a client says about a sample type in sample_type_config.
-// Units and aggregation are Pyroscope's older storage's, and nobody's now.
+// sampleType is an entry of sample_type_config. Its units and aggregation are
+// ignored: only Pyroscope's former storage used them.
 type sampleType struct {
 	DisplayName string `json:"display-name"`
 }
 
-// maxSampleTypeConfig is how large a sample_type_config may be, in bytes. That of
-// pyroscope-go has about 700.
+// maxSampleTypeConfig bounds a sample_type_config, in bytes. That of pyroscope-go
+// has about 700.
 const maxSampleTypeConfig = 64 << 10
 
-// usualSampleTypes is Pyroscope's for clients that send no sample_type_config
-// (pkg/og/storage/tree). Go's block profiles look like mutex profiles, which
-// are the more usual.
-var usualSampleTypes = map[string]*sampleType{
+// defaultSampleTypes is Pyroscope's configuration for clients that send no
+// sample_type_config (pkg/og/storage/tree). Go's block profiles cannot be told from
+// mutex profiles, which are more common.
+var defaultSampleTypes = map[string]*sampleType{
 	"samples":     {DisplayName: "cpu"},
 	"goroutine":   {DisplayName: "goroutines"},
 	"contentions": {DisplayName: "mutex_count"},
 	"delay":       {DisplayName: "mutex_duration"},
 }
 
-// pprof reads a body that is a pprof message, perhaps in gzip, or a form with
-// one. An empty message is no profile.
+// pprof reads a body that is a pprof message or a form with one; the message may be
+// compressed with gzip. An empty message is ignored.
 func (in *ingestion) pprof(to *reading, body []byte, content string) error {
-	types := usualSampleTypes
+	types := defaultSampleTypes
 	if isForm(content) {
 		parts, err := readForm(body, content, partProfile, partPrevious, partSampleTypes)
 		if err != nil {
@@ -72,14 +72,14 @@ func (in *ingestion) pprof(to *reading, body []byte, content string) error {
 	if err != nil {
 		return err
 	}
-	// What .NET's profiler sent before it named itself is known by its "-". Early
-	// versions of it sent functions without ids.
+	// Versions of .NET's profiler that did not send their name are recognised by the
+	// "-" in sample types. Early versions sent functions without ids.
 	dotnet := in.spy == "dotnetspy" || in.spy == "unknown" && types["inuse-space"] != nil
 	p, err := to.decode(pprofconv.Decoder{NumberFunctions: dotnet}, data)
 	if err != nil {
 		return err
 	}
-	// Some clients give the time in microseconds or not at all.
+	// Some clients send the time in microseconds, or none.
 	if time.Unix(0, p.TimeNanos).UTC().Year() <= 1970 {
 		p.TimeNanos = in.from.UnixNano()
 	}
@@ -99,21 +99,21 @@ func (in *ingestion) pprof(to *reading, body []byte, content string) error {
 	return nil
 }
 
-// nameFunctions puts the file's name before the function's, for languages
-// where Pyroscope does so. Functions that share the text of a large file's name do
-// not share it afterwards, so that each counts.
+// nameFunctions prefixes function names with file names, for the languages for
+// which Pyroscope does so. The budget counts each name, as they no longer share the
+// text of the file's name.
 func (in *ingestion) nameFunctions(to *reading, p *profile.Profile) error {
 	switch in.spy {
 	case "pyspy", "rbspy", "scripting":
 	default:
 		return nil
 	}
-	named := func(f *profile.Function) bool { // in full already
+	isFull := func(f *profile.Function) bool { // has the file's name already
 		return in.spy == "pyspy" && strings.HasPrefix(f.Filename, "/")
 	}
 	size := int64(0)
 	for _, f := range p.Function {
-		if !named(f) {
+		if !isFull(f) {
 			size += int64(len(f.Filename) + 1 + len(f.Name))
 		}
 	}
@@ -121,14 +121,15 @@ func (in *ingestion) nameFunctions(to *reading, p *profile.Profile) error {
 		return memoryError(err)
 	}
 	for _, f := range p.Function {
-		if !named(f) {
+		if !isFull(f) {
 			f.Name = f.Filename + " " + f.Name
 		}
 	}
 	return nil
 }
 
-// nameOf names a pprof profile by its sample types, as Pyroscope does.
+// nameOf returns the name that Pyroscope gives to a pprof profile, by its sample
+// types.
 func nameOf(p *profile.Profile, types map[string]*sampleType) string {
 	for _, t := range p.SampleType {
 		if t.Type == "wall" {

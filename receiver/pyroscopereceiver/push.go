@@ -17,14 +17,14 @@ import (
 	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 )
 
-// Errors of pushes, in Pyroscope's words.
+// Errors of pushes, with Pyroscope's wording.
 var (
 	errNoProfiles = errors.New("no profiles received")
 	errNoLabels   = errors.New("error at least one label pair is required per profile")
 )
 
-// Push implements pushv1connect.PusherServiceHandler. What is wrong with some
-// profiles does not keep the others from being taken, as with Pyroscope.
+// Push implements pushv1connect.PusherServiceHandler. As in Pyroscope, invalid
+// profiles are left out and the others accepted.
 func (r *pyroscopeReceiver) Push(ctx context.Context, req *connect.Request[pushv1.PushRequest]) (*connect.Response[pushv1.PushResponse], error) {
 	obs := r.obsGRPC
 	if req.Peer().Protocol == connect.ProtocolConnect {
@@ -42,7 +42,7 @@ func (r *pyroscopeReceiver) Push(ctx context.Context, req *connect.Request[pushv
 	}
 	var err error
 	if errors.Is(invalid, errUnavailable) {
-		err = invalid // nothing is passed on, as all of it comes again
+		err = invalid // pass nothing on: the client sends everything again
 	} else if err = r.consume(ctx, obs, formatPprof, profiles); err == nil {
 		r.telemetry.dropped(ctx, to.dropped)
 	}
@@ -57,14 +57,14 @@ func (r *pyroscopeReceiver) Push(ctx context.Context, req *connect.Request[pushv
 	return connect.NewResponse(&pushv1.PushResponse{}), nil
 }
 
-// readPush reads the profiles of a request, and returns what is wrong with those
-// that are left out. If the error is errUnavailable, not all were read.
+// readPush reads the profiles of a request. It returns the errors of profiles that
+// are left out, or errUnavailable if it stopped early.
 func readPush(to *reading, req *pushv1.PushRequest, now time.Time) error {
-	var wrong errorlist.List
+	var invalid errorlist.List
 	for i, series := range req.Series {
 		labels, name, err := readLabels(series.GetLabels())
 		if err != nil {
-			wrong.Add(fmt.Errorf("series %d: %w", i, err))
+			invalid.Add(fmt.Errorf("series %d: %w", i, err))
 			continue
 		}
 		for j, sample := range series.Samples {
@@ -75,14 +75,14 @@ func readPush(to *reading, req *pushv1.PushRequest, now time.Time) error {
 			}
 			if err != nil {
 				to.budget.Return(mark)
-				wrong.Add(fmt.Errorf("series %d: profile %d: %w", i, j, err))
+				invalid.Add(fmt.Errorf("series %d: profile %d: %w", i, j, err))
 			}
 		}
 	}
-	return wrong.Err()
+	return invalid.Err()
 }
 
-// readLabels makes attributes of the labels of a series, and finds its name.
+// readLabels converts the labels of a series to attributes, and returns its name.
 func readLabels(labels []*typesv1.LabelPair) (attributes pcommon.Map, name string, err error) {
 	attributes = pcommon.NewMap()
 	if err := checkLabels(labels); err != nil {
@@ -101,8 +101,8 @@ func readLabels(labels []*typesv1.LabelPair) (attributes pcommon.Map, name strin
 	return attributes, name, nil
 }
 
-// checkLabels tells what is wrong with the labels of a series. Like Pyroscope's,
-// their names may have dots, which it makes "_".
+// checkLabels returns an error if the labels of a series are invalid. As in
+// Pyroscope, names may contain dots, which Pyroscope replaces by underscores.
 func checkLabels(labels []*typesv1.LabelPair) error {
 	if len(labels) == 0 {
 		return errNoLabels
@@ -120,7 +120,7 @@ func checkLabels(labels []*typesv1.LabelPair) error {
 		}
 		key := strings.ReplaceAll(l.Name, ".", "_")
 		if seen[key] {
-			return fmt.Errorf("label %s: is there twice", short(l.Name))
+			return fmt.Errorf("label %s: occurs twice", short(l.Name))
 		}
 		seen[key] = true
 	}

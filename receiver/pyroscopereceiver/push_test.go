@@ -19,7 +19,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// labelPairs reads name=value.
+// labelPairs parses texts like name=value.
 func labelPairs(all ...string) []*typesv1.LabelPair {
 	pairs := make([]*typesv1.LabelPair, 0, len(all))
 	for _, l := range all {
@@ -40,7 +40,7 @@ func push(t testing.TB, c pushv1connect.PusherServiceClient, all ...*pushv1.RawP
 	return err
 }
 
-// h2c is a client of HTTP/2 without TLS.
+// h2c is a client for HTTP/2 without TLS.
 func h2c(t testing.TB) *http.Client {
 	transport := &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, addr)
@@ -68,7 +68,7 @@ func TestPush(t *testing.T) {
 			require.Empty(t, got[1].attributes)
 			require.Equal(t, shop().TimeNanos, got[1].pprof.TimeNanos)
 
-			// The others are taken.
+			// The others are accepted.
 			p.got = nil
 			err := push(t, c, series(encode(t, shop(), true), "__name__=process_cpu"), series([]byte("no"), "__name__=x"), series(nil, "a=b"))
 			require.Equal(t, connect.CodeInvalidArgument, connect.CodeOf(err))
@@ -115,8 +115,8 @@ func TestPushWrong(t *testing.T) {
 	f(`label "a-b": is not a label's name; use letters, digits, _ and ., and no digit first`, series(good, "__name__=x", "a-b=c"))
 	f(`label "1a": is not a label's name`, series(good, "__name__=x", "1a=c"))
 	f(`label "": is not a label's name`, series(good, "__name__=x", "=c"))
-	f("label a: is there twice", series(good, "__name__=x", "a=b", "a=b"))
-	f("label service.name: is there twice", series(good, "__name__=x", "service_name=b", "service.name=b"))
+	f("label a: occurs twice", series(good, "__name__=x", "a=b", "a=b"))
+	f("label service.name: occurs twice", series(good, "__name__=x", "service_name=b", "service.name=b"))
 	f("profile 0: not a pprof message", series([]byte("main 1"), "__name__=x"))
 	f("the profile is too large: limit: 50000 bytes", series(zipped(t, make([]byte, 1<<20)), "__name__=x"))
 	f("profile 0: the pprof message has no sample type", series(nil, "__name__=x"))
@@ -128,7 +128,7 @@ func TestPushWrong(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 }
 
-// TestPushTime gives a profile without a time.
+// TestPushTime pushes a profile without a time.
 func TestPushTime(t *testing.T) {
 	late := shop()
 	late.TimeNanos = 0

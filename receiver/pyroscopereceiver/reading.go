@@ -13,23 +13,25 @@ import (
 	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 )
 
-// What one request may take in memory, by what one profile may have: real profiles
-// become 12 to 20 times of what they are. And what all requests may take by that.
 const (
+	// memoryPerProfileSize is the memory that a request may take, in multiples of
+	// max_profile_size. Real profiles take 12 to 20 times their size.
 	memoryPerProfileSize = 16
-	requestsAtATime      = 4
-	// inflatedPerProfileSize is for what gzip becomes in one request, whether it is
-	// refused then or not.
+	// requestsAtATime is the memory that all requests may take, in multiples of that
+	// of one request.
+	requestsAtATime = 4
+	// inflatedPerProfileSize bounds the decompressed bytes of a request, in multiples
+	// of max_profile_size. It includes profiles that are then refused.
 	inflatedPerProfileSize = 4
 )
 
-// reading is one request that is read. What is taken of its budget is what the
-// batch keeps, and what is needed for the profile that is read now.
+// reading is the state of reading a request. Its budget covers the batch and the
+// profile that is being read.
 type reading struct {
 	batch   *pprofconv.Batch
 	budget  *pprofconv.Budget
-	limit   int   // bytes of a profile without compression
-	inflate int64 // bytes that gzip may still become
+	limit   int   // bytes of a decompressed profile
+	inflate int64 // bytes that may still be decompressed
 	dropped pprofconv.Dropped
 }
 
@@ -50,9 +52,9 @@ func (r *reading) decode(d pprofconv.Decoder, data []byte) (*profile.Profile, er
 	return p, memoryError(err)
 }
 
-// add adds a profile to the batch, with a name, and forgets what else was taken since
-// the budget was at mark. The resource attributes it returns are the caller's to fill
-// with as many labels.
+// add adds a profile to the batch under a name, and returns the rest of the budget
+// that was taken since mark. The caller may add up to the given number of labels to
+// the resource attributes that add returns.
 func (r *reading) add(p *profile.Profile, name string, mark int64, labels int) (pcommon.Map, error) {
 	before := r.budget.Used()
 	if err := r.budget.Take(labelCost * int64(labels)); err != nil {
@@ -67,8 +69,8 @@ func (r *reading) add(p *profile.Profile, name string, mark int64, labels int) (
 	return rp.Resource().Attributes(), nil
 }
 
-// cumulative notes of the profile that was added last, if it has counters, that they
-// may count since the start of the process: Pyroscope takes them so.
+// cumulative marks the profile that was added last, if it has counters, as counting
+// since the start of the process, which is how Pyroscope treats it.
 func (r *reading) cumulative(name string) {
 	if pprofconv.IsCounter(name) {
 		all := r.batch.Profiles().ResourceProfiles()
@@ -76,7 +78,8 @@ func (r *reading) cumulative(name string) {
 	}
 }
 
-// unzip undoes gzip, if data is gzip. More than the limit is errTooLarge.
+// unzip decompresses data if it is gzip. It returns errTooLarge if the result
+// exceeds the limit.
 func (r *reading) unzip(data []byte) ([]byte, error) {
 	if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(bytes.NewReader(data))
@@ -108,8 +111,8 @@ func sizeError(limit int) error {
 	return fmt.Errorf("the profile is %w: limit: %d bytes without compression (max_profile_size)", errTooLarge, limit)
 }
 
-// memoryError makes errors of a budget such as the receiver's own, and leaves others
-// as they are.
+// memoryError converts errors of a budget to errors of the receiver. It returns
+// other errors unchanged.
 func memoryError(err error) error {
 	switch {
 	case errors.Is(err, pprofconv.ErrTooLarge):

@@ -21,8 +21,8 @@ import (
 	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 )
 
-// retryAfter is what clients are asked to wait when the pipeline takes no
-// profiles, in seconds.
+// retryAfter is how many seconds clients are asked to wait if the pipeline refuses
+// profiles temporarily.
 const retryAfter = "1"
 
 type pyroscopeReceiver struct {
@@ -105,13 +105,13 @@ func (r *pyroscopeReceiver) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// errUnavailable is why a request may be sent again as it is.
+// errUnavailable says that the same request may succeed later.
 var errUnavailable = errors.New("the profiles cannot be taken now")
 
-// consume passes the profiles of a request on, all of them or none. The error is
-// errUnavailable, or the pipeline refuses them for good.
+// consume passes all profiles of a request to the pipeline. The error is
+// errUnavailable if the pipeline may accept them later, and permanent otherwise.
 func (r *pyroscopeReceiver) consume(ctx context.Context, obs *receiverhelper.ObsReport, format string, all pprofile.Profiles) error {
-	n := all.SampleCount() // the pipeline owns them then
+	n := all.SampleCount() // before the pipeline owns them
 	if all.ResourceProfiles().Len() == 0 {
 		return nil
 	}

@@ -28,7 +28,7 @@ import (
 	"github.com/invar-otel/invar/receiver/pyroscopereceiver/internal/metadata"
 )
 
-// pipeline is what stands behind the receiver.
+// pipeline is the consumer behind the receiver.
 type pipeline struct {
 	err    error
 	got    []pprofile.Profiles
@@ -46,17 +46,17 @@ func (p *pipeline) ConsumeProfiles(ctx context.Context, pd pprofile.Profiles) er
 	return nil
 }
 
-// taken is a profile as the pipeline got it.
-type taken struct {
+// received is a profile as the pipeline got it.
+type received struct {
 	name       string
 	attributes map[string]any
 	pprof      *profile.Profile
 }
 
 // read turns what the pipeline got back into pprof, as the exporter does.
-func (p *pipeline) read(t testing.TB) []taken {
+func (p *pipeline) read(t testing.TB) []received {
 	t.Helper()
-	var all []taken
+	var all []received
 	for _, pd := range p.got {
 		all = append(all, read(t, pd)...)
 	}
@@ -64,16 +64,16 @@ func (p *pipeline) read(t testing.TB) []taken {
 }
 
 // read reads the profiles of a message.
-func read(t testing.TB, pd pprofile.Profiles) []taken {
+func read(t testing.TB, pd pprofile.Profiles) []received {
 	t.Helper()
-	var all []taken
+	var all []received
 	for _, rp := range pd.ResourceProfiles().All() {
 		all = append(all, readOne(t, pd.Dictionary(), rp))
 	}
 	return all
 }
 
-func readOne(t testing.TB, dict pprofile.ProfilesDictionary, rp pprofile.ResourceProfiles) taken {
+func readOne(t testing.TB, dict pprofile.ProfilesDictionary, rp pprofile.ResourceProfiles) received {
 	t.Helper()
 	require.Equal(t, 1, rp.ScopeProfiles().Len())
 	sp := rp.ScopeProfiles().At(0)
@@ -88,11 +88,11 @@ func readOne(t testing.TB, dict pprofile.ProfilesDictionary, rp pprofile.Resourc
 	parsed, err := profile.ParseUncompressed(m.Append(nil))
 	require.NoError(t, err)
 	require.NoError(t, parsed.CheckValid())
-	return taken{pprofconv.Name(dict, sp), rp.Resource().Attributes().AsRaw(), parsed}
+	return received{pprofconv.Name(dict, sp), rp.Resource().Attributes().AsRaw(), parsed}
 }
 
-// stacks are the values of a profile by stack, the outermost function first.
-func (p taken) stacks() map[string][]int64 {
+// stacks returns the values of a profile by stack, outermost function first.
+func (p received) stacks() map[string][]int64 {
 	all := map[string][]int64{}
 	for _, s := range p.pprof.Sample {
 		var names []string
@@ -106,8 +106,8 @@ func (p taken) stacks() map[string][]int64 {
 	return all
 }
 
-// types are the sample types of a profile.
-func (p taken) types() string {
+// types returns the sample types of a profile.
+func (p received) types() string {
 	var all []string
 	for _, t := range p.pprof.SampleType {
 		all = append(all, t.Type+"/"+t.Unit)
@@ -115,7 +115,7 @@ func (p taken) types() string {
 	return strings.Join(all, " ")
 }
 
-// freeAddr is a loopback address that nobody listens on.
+// freeAddr returns a loopback address that nothing listens on.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -124,8 +124,8 @@ func freeAddr(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// create makes a receiver with an address of its own. http is more of the
-// configuration of its protocol, like "tls: {…}", or empty.
+// create creates a receiver with a free address. http adds keys to its protocol,
+// like "tls: {…}", and may be empty.
 func create(t testing.TB, config, http string, next xconsumer.Profiles) (xreceiver.Profiles, string) {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
@@ -165,9 +165,9 @@ func post(t testing.TB, url string, header map[string]string, body []byte) (int,
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
 	defer resp.Body.Close()
-	words, err := io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	return resp.StatusCode, strings.TrimSpace(string(words)), resp.Header
+	return resp.StatusCode, strings.TrimSpace(string(answer)), resp.Header
 }
 
 func zipped(t testing.TB, body []byte) []byte {
@@ -179,7 +179,7 @@ func zipped(t testing.TB, body []byte) []byte {
 	return b.Bytes()
 }
 
-// form is a form as pyroscope-go writes it.
+// form returns a form like those of pyroscope-go.
 func form(t testing.TB, parts map[string][]byte) (body []byte, content string) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
@@ -196,12 +196,12 @@ func form(t testing.TB, parts map[string][]byte) (body []byte, content string) {
 func TestPipelineRefuses(t *testing.T) {
 	p := &pipeline{}
 	addr := start(t, "", p)
-	f := func(err error, want int, words, retry string) {
+	f := func(err error, want int, answer, retry string) {
 		t.Helper()
 		p.err = err
 		status, got, header := post(t, "http://"+addr+"/ingest?name=shop.cpu", nil, []byte("main;pay 1"))
 		require.Equal(t, want, status)
-		require.Contains(t, got, words)
+		require.Contains(t, got, answer)
 		require.Equal(t, retry, header.Get("Retry-After"))
 	}
 	f(errors.New("queue is full"), http.StatusServiceUnavailable, "the profiles cannot be taken now: queue is full", "1")
@@ -252,8 +252,8 @@ func TestAddressInUse(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 }
 
-// TestShutdownWaits has the pipeline take a profile while the receiver stops,
-// and then not take one before the time is over.
+// TestShutdownWaits stops the receiver while the pipeline accepts a profile, and
+// once more while the pipeline blocks longer than the context allows.
 func TestShutdownWaits(t *testing.T) {
 	f := func(answer bool) {
 		taking, answered := make(chan struct{}), make(chan struct{})
