@@ -1,22 +1,22 @@
-// Package jfrcheck tells whether a recording of Java's Flight Recorder can be
-// given to github.com/grafana/jfr-parser without harm.
+// Package jfrcheck reports whether it is safe to give a recording of Java's Flight
+// Recorder to github.com/grafana/jfr-parser.
 //
-// That parser reserves memory for as many elements as a recording says to have,
-// goes where its offsets and sizes lead, backwards too, and copies the stack
-// and the labels of every sample. A few bytes can so take all memory, which no
-// recover helps against, or keep it busy for ever. The check walks a recording
-// as the parser does, in one pass, and refuses
+// That parser allocates memory for any number of elements that a recording declares,
+// follows its offsets and sizes, even backwards, and copies the stack and the labels
+// of every sample. A few bytes can use up all memory, from which a process cannot
+// recover, or keep the parser busy forever. The check walks a recording as the
+// parser does, in one pass, and refuses
 //
-//   - counts and sizes that reach beyond the chunk,
-//   - pools of constants and events that overlap, or do not end where they say,
+//   - counts and sizes that exceed the chunk,
+//   - pools of constants and events that overlap or exceed their declared size,
 //   - metadata that no virtual machine writes,
-//   - what would take more memory than there is for it.
+//   - recordings that would take more memory than the caller permits.
 //
-// What the parser itself refuses may pass.
+// It may accept recordings that the parser refuses.
 //
-// The format has no specification. It is described in
-// https://www.morling.dev/blog/jdk-flight-recorder-file-format/ and is what
-// jdk/jfr/internal/consumer/ChunkHeader.java in OpenJDK reads.
+// The format has no specification. This package follows
+// https://www.morling.dev/blog/jdk-flight-recorder-file-format/ and
+// jdk/jfr/internal/consumer/ChunkHeader.java in OpenJDK.
 package jfrcheck
 
 import (
@@ -25,18 +25,18 @@ import (
 	"fmt"
 )
 
-// What the parser and the check take, in bytes, the growing of lists and maps
-// included. A test measures that it is enough.
+// Memory that the parser and the check use, in bytes, including the growth of slices
+// and maps. A test measures that the estimates are sufficient.
 const (
-	costText     = 64 // of the metadata, and twice its size
+	costText     = 64 // a text of the metadata, plus twice its size
 	costClass    = 1200
 	costField    = 800
-	costConstant = 260 // and twice its size
-	costFrame    = 40  // of a stack among the constants
-	costPlace    = 64  // a method and line that no frame before had
+	costConstant = 260 // plus twice its size
+	costFrame    = 40  // a frame of a stack among the constants
+	costPlace    = 64  // a new pair of method and line
 	costLocation = 300 // the same, for each kind of event
 	costFunction = 260 // a method and its name, for each kind of event
-	costSample   = 700 // one that differs from those before it; it may count as wall-clock and CPU time
+	costSample   = 700 // a new sample; it may count as wall-clock and CPU time
 	costSampled  = 16  // each frame of its stack
 	costLabel    = 440 // each label of its context
 	costNumbers  = 400 // the labels of the span
@@ -44,18 +44,18 @@ const (
 
 const headerSize = 68
 
-// Memory is what a recording may take.
+// Memory limits the memory of a recording. The check calls it from one goroutine.
 type Memory interface {
-	// Take is told before memory is taken, in bytes, that of the check included. Its
-	// error is why it is not to be.
+	// Take is called before n bytes are used, by the check or later by the parser.
+	// An error ends the check.
 	Take(n int64) error
-	// Give is told what is not needed any more.
+	// Give returns n bytes that are no longer needed.
 	Give(n int64)
 }
 
-// Check returns why data, which is not changed, must not be parsed; an error of memory
-// is in that. What the parser keeps is not given back. labels tells how many labels a
-// context of a sample has.
+// Check returns an error if data must not be parsed. It wraps errors of memory, and
+// does not return the memory that the parser needs. labels returns the number of
+// labels of a sample's context. Check does not modify data.
 func Check(data []byte, memory Memory, labels func(context uint64) int) error {
 	if len(data) == 0 {
 		return errors.New("the recording is empty")
@@ -74,7 +74,7 @@ func Check(data []byte, memory Memory, labels func(context uint64) int) error {
 	return nil
 }
 
-// chunkSize reads the size of the chunk that data begins with.
+// chunkSize reads the size of the chunk at the start of data.
 func chunkSize(data []byte) (int, error) {
 	if len(data) < headerSize || string(data[:4]) != "FLR\x00" {
 		return 0, errors.New("has no header of a recording")
@@ -86,17 +86,17 @@ func chunkSize(data []byte) (int, error) {
 	return int(size), nil
 }
 
-// checker is what is known of a recording.
+// checker is the state of checking a recording.
 type checker struct {
 	memory  Memory
 	labels  func(context uint64) int
 	samples map[sample]struct{}
 }
 
-// sample is what makes the parser add a sample rather than to one.
+// sample identifies a sample: the parser adds up events that are equal in it.
 type sample struct{ event, stack, context, span, spanName uint64 }
 
-// chunk walks a chunk: its metadata, its pools of constants, its events.
+// chunk walks the metadata, the pools of constants and the events of a chunk.
 func (c *checker) chunk(data []byte) error {
 	pools, err := offset(data, 16)
 	if err != nil {
@@ -138,40 +138,41 @@ func offset(data []byte, at int) (int, error) {
 	return int(n), nil
 }
 
-// chunk is what is known of the chunk that is walked.
+// chunk is the state of checking a chunk.
 type chunk struct {
 	*checker
 	reader
 	types   types
-	stacks  map[uint64]int // frames by id
+	stacks  map[uint64]int // number of frames by id
 	places  map[place]struct{}
-	symbols map[uint64]int64  // size by id
-	classes map[uint64]uint64 // the symbol that names it by id
+	symbols map[uint64]int64  // size of the text by id
+	classes map[uint64]uint64 // id of the name's symbol by id
 	methods []constant
-	frames  map[uint64]int // of the stacks of all samples, by event
-	taken   int64          // what is not needed after the chunk
+	frames  map[uint64]int // number in the stacks of all samples, by event
+	taken   int64          // memory that is not needed after the chunk
 }
 
-// take takes what is needed until the end of the chunk.
+// take takes memory that is needed until the end of the chunk.
 func (k *chunk) take(n int64) error {
 	k.taken += n
 	return k.memory.Take(n)
 }
 
-// place is what makes the parser add a location rather than to use one.
+// place identifies a location: the parser creates one for each distinct place.
 type place struct{ method, line uint64 }
 
-// constant is what is known of a symbol, class or method.
+// constant holds the fields of a symbol, class or method that the check needs.
 type constant struct {
 	size      int64  // of a symbol's text, in bytes
 	typ, name uint64 // ids of a class and a symbol
 }
 
-// names counts functions and locations. The parser names a method after its class
-// for every kind of event that has samples, and for both wall-clock and CPU time of
-// events that may count as both. A kind cannot have more of them than frames.
+// names takes the memory of functions and locations. The parser creates the full
+// names of methods once for every kind of event with samples, and twice for events
+// that count as wall-clock and CPU time. A kind has at most as many functions and
+// locations as frames.
 func (k *chunk) names() error {
-	size := int64(0) // of the names of all methods
+	size := int64(0) // total size of all methods' names
 	for _, m := range k.methods {
 		size += k.symbols[k.classes[m.typ]] + k.symbols[m.name]
 	}
@@ -192,7 +193,7 @@ func (k *chunk) names() error {
 func (k *chunk) pools(start int) error {
 	for end := len(k.data); ; {
 		k.pos = start
-		var head [5]uint64 // size, type, time, duration, distance of the one before
+		var head [5]uint64 // size, type, time, duration, distance to the previous one
 		for i := range head {
 			v, err := k.long()
 			if err != nil {
@@ -310,7 +311,7 @@ func (k *chunk) event() error {
 	return nil
 }
 
-// sample counts a sample, if it has a stack and is not one of those before it.
+// sample takes the memory of a sample if it has a stack and is a new one.
 func (k *chunk) sample(s sample) error {
 	frames, ok := k.stacks[s.stack]
 	if !ok {

@@ -24,7 +24,7 @@ func none(uint64) int { return 0 }
 
 var errTooLarge = errors.New("too large")
 
-// limit is a Memory of so many bytes.
+// limit is a Memory of a fixed number of bytes.
 type limit struct{ left, peak, used int64 }
 
 func (l *limit) Take(n int64) error {
@@ -43,10 +43,10 @@ func (l *limit) Give(n int64) {
 
 func upTo(n int64) *limit { return &limit{left: n} }
 
-// usual is what real recordings do not need.
+// usual is more memory than real recordings need.
 func usual() *limit { return upTo(64 << 20) }
 
-// recorded is what OpenJDK 17 has recorded of testdata/Shop.java.
+// recorded returns a recording of testdata/Shop.java by OpenJDK 17.
 func recorded(t testing.TB) []byte {
 	file, err := os.Open("../../testdata/shop.jfr.gz")
 	require.NoError(t, err)
@@ -69,8 +69,8 @@ func TestRecordings(t *testing.T) {
 	}
 }
 
-// TestHarmful gives recordings that take the parser's memory, or keep it busy
-// for ever.
+// TestHarmful checks recordings that would make the parser run out of memory or
+// run forever.
 func TestHarmful(t *testing.T) {
 	f := func(name, want string, change func(c *jfrtest.Chunk)) {
 		t.Helper()
@@ -110,7 +110,7 @@ func TestHarmful(t *testing.T) {
 		c.Distance = -1
 		c.Events = append(c.Events, []byte{0x7f})
 	})
-	f("two classes of one id", "is another's", func(c *jfrtest.Chunk) {
+	f("two classes of one id", "another class has the id", func(c *jfrtest.Chunk) {
 		c.Types = append(c.Types, jfrtest.Type{ID: jfrtest.Int, Name: "another"})
 	})
 	f("no class of numbers", `no class "int"`, func(c *jfrtest.Chunk) { c.Types = c.Types[1:] })
@@ -132,7 +132,7 @@ func TestHarmful(t *testing.T) {
 	require.ErrorContains(t, Check(data[:30], usual(), none), "no header")
 }
 
-// counted is the most that a recording is said to take at a time, in bytes.
+// counted returns the largest memory that the check takes at a time, in bytes.
 func counted(t testing.TB, data []byte, labels int) int64 {
 	t.Helper()
 	memory := upTo(1 << 50)
@@ -141,8 +141,8 @@ func counted(t testing.TB, data []byte, labels int) int64 {
 	return memory.peak
 }
 
-// TestCost measures that the parser and the check take no more than what is counted,
-// of recordings that become much more than they are.
+// TestCost measures that the parser and the check use no more memory than is
+// counted, for recordings that grow a lot.
 func TestCost(t *testing.T) {
 	f := func(name string, change func(c *jfrtest.Chunk)) {
 		t.Helper()
@@ -214,17 +214,17 @@ func TestCost(t *testing.T) {
 
 	c := jfrtest.Shop("cpu")
 	for i := range 1000 {
-		c.Sample(1, 1, uint64(i%100)) // 100 that differ
+		c.Sample(1, 1, uint64(i%100)) // 100 different ones
 	}
 	require.Equal(t, counted(t, c.Bytes(), 0)+100*costLabel*3, counted(t, c.Bytes(), 3), "each of 100 has 3 labels")
 
-	// What a chunk needs the next one does not.
+	// The memory of a chunk is returned before the next one.
 	one := recorded(t)
 	require.Less(t, counted(t, append(bytes.Clone(one), one...), 0), counted(t, one, 0)*3/2)
 }
 
-// TestChanged changes single bytes. What passes the check the parser reads or
-// refuses, and takes little memory for.
+// TestChanged changes single bytes. The parser must read or refuse recordings that
+// pass the check, with little memory.
 func TestChanged(t *testing.T) {
 	c := jfrtest.Shop("wall")
 	c.Sample(1, 1, 0)
@@ -247,7 +247,7 @@ func TestChanged(t *testing.T) {
 	require.Positive(t, passed)
 }
 
-// taken is how many bytes f takes, what it frees included.
+// taken returns how many bytes f allocates in total.
 func taken(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -256,13 +256,13 @@ func taken(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// parse returns how many bytes the parser takes, all in all.
+// parse returns how many bytes the parser allocates in total.
 func parse(data []byte) uint64 {
 	return taken(func() { _, _ = jfr.ParseJFR(data, &jfr.ParseInput{SampleRate: 100}, new(jfr.LabelsSnapshot)) })
 }
 
-// FuzzCheck gives the parser what passes the check. It must end, and with less
-// memory than the check is for.
+// FuzzCheck parses recordings that pass the check. The parser must terminate, with
+// less memory than the check counted.
 func FuzzCheck(f *testing.F) {
 	c := jfrtest.Shop("wall")
 	c.Sample(1, 1, 0)

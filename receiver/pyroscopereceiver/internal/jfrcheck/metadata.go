@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// Metadata is not larger than this. OpenJDK 21 has about 5,000 texts and 400
-// classes; an element has about 5 attributes.
+// Limits of the metadata. OpenJDK 21 has about 5,000 texts and 400 classes; an
+// element has about 5 attributes.
 const (
 	maxTexts      = 1 << 16
 	maxClasses    = 1 << 14
@@ -15,20 +15,20 @@ const (
 	maxAttributes = 1 << 6
 )
 
-// class is a type of constants, events or their parts.
+// class is the type of a constant, an event or a part of one.
 type class struct {
 	name   string
 	fields []field
 }
 
-// field is a field of a class. The value of a constant field is the id of one.
+// field is a field of a class. The value of a constant field is a constant's id.
 type field struct {
 	name            string
 	class           uint64
 	constant, array bool
 }
 
-// Classes of constants that the check knows.
+// Classes of constants that the check treats specially.
 const (
 	classOfStacks  = "jdk.types.StackTrace"
 	classOfFrames  = "jdk.types.StackFrame"
@@ -37,8 +37,8 @@ const (
 	classOfMethods = "jdk.types.Method"
 )
 
-// types are the classes of a chunk. As with the parser, of several with one
-// name it is the last.
+// types are the classes of a chunk. As in the parser, the last class with a name
+// wins.
 type types struct {
 	byID   map[uint64]*class
 	byName map[string]uint64
@@ -50,11 +50,11 @@ type types struct {
 	events             map[uint64]*class
 }
 
-// width is how a value is written.
+// width is the encoding of a value.
 type width int
 
 const (
-	number width = iota + 1 // also what is a float elsewhere: the parser reads it so
+	number width = iota + 1 // includes floats, as in the parser
 	octet
 	text
 )
@@ -65,14 +65,14 @@ const (
 	eventOfWall = "profiler.WallClockSample"
 )
 
-// parsed are the events that the parser reads; it skips all others.
+// parsed lists the events that the parser reads. It skips all others.
 var parsed = []string{
 	eventOfCPU, eventOfWall, "profiler.Malloc", "profiler.Free",
 	"jdk.ObjectAllocationInNewTLAB", "jdk.ObjectAllocationOutsideTLAB", "jdk.ObjectAllocationSample",
 	"jdk.JavaMonitorEnter", "jdk.ThreadPark", "profiler.LiveObject", "jdk.ActiveSetting",
 }
 
-// metadata reads the classes: the texts, and then a tree of elements.
+// metadata reads the classes: first the texts, then a tree of elements.
 func (k *chunk) metadata() error {
 	for range 5 { // size, type, time, duration, id
 		if _, err := k.long(); err != nil {
@@ -115,11 +115,11 @@ func (k *chunk) metadata() error {
 	return k.types.find()
 }
 
-// element is an element of the tree, with the number of elements below it.
+// element is an element of the tree.
 type element struct {
 	name       string
 	attributes map[string]string
-	children   int
+	children   int // elements that follow as its children
 }
 
 func (k *chunk) element(texts []string) (element, error) {
@@ -157,7 +157,7 @@ func (k *chunk) reference(texts []string) (string, error) {
 	return texts[i], nil
 }
 
-// class reads a class. What is below its fields is about people.
+// class reads a class. It skips the annotations below fields.
 func (k *chunk) class(texts []string) error {
 	e, err := k.element(texts)
 	if err != nil {
@@ -172,7 +172,7 @@ func (k *chunk) class(texts []string) error {
 	}
 	c := &class{name: e.attributes["name"]}
 	if k.types.byID[uint64(id)] != nil {
-		return fmt.Errorf("class %q: the id %d is another's", c.name, id)
+		return fmt.Errorf("class %q: another class has the id %d", c.name, id)
 	}
 	if len(k.types.byID) >= maxClasses || e.children > maxFields {
 		return fmt.Errorf("class %q: too many classes or fields", c.name)
@@ -203,7 +203,7 @@ func (k *chunk) class(texts []string) error {
 	return nil
 }
 
-// find finds the classes that the walk needs to know.
+// find looks up the classes that the check treats specially.
 func (t *types) find() error {
 	t.width = map[uint64]width{}
 	for name, w := range map[string]width{

@@ -40,7 +40,7 @@ func (r *reader) long() (uint64, error) {
 	}
 }
 
-// count reads a number of things that follow and are a byte or more each.
+// count reads the number of elements that follow, of at least one byte each.
 func (r *reader) count() (int, error) { return r.countUpTo(len(r.data)) }
 
 func (r *reader) countUpTo(limit int) (int, error) {
@@ -62,14 +62,14 @@ func (r *reader) skip(n int) error {
 	return nil
 }
 
-// text reads a text; latin tells whether it may be in ISO 8859-1.
+// text reads a text. latin permits ISO 8859-1.
 func (r *reader) text(latin bool) (string, error) {
 	form, err := r.octet()
 	if err != nil {
 		return "", err
 	}
 	switch {
-	case form == 0, form == 1: // none, empty
+	case form == 0, form == 1: // null, empty
 		return "", nil
 	case form == 3, form == 5 && latin:
 		n, err := r.count()
@@ -94,12 +94,11 @@ func (r *reader) text(latin bool) (string, error) {
 		}
 		return string(points), nil
 	}
-	return "", fmt.Errorf("%d is no form of a text", form)
+	return "", fmt.Errorf("%d is not an encoding of a text", form)
 }
 
-// object reads the fields of a constant or an event. It returns the number of
-// frames, which a stack has. into, if there is one, is given the fields of a
-// sample, and found those of a constant.
+// object reads the fields of a constant or an event, and returns the number of
+// frames if it is a stack. It sets the fields of into and found unless they are nil.
 func (k *chunk) object(c *class, into *sample, found *constant) (frames int, err error) {
 	for i := range c.fields {
 		f := &c.fields[i]
@@ -132,7 +131,7 @@ func (k *chunk) object(c *class, into *sample, found *constant) (frames int, err
 	return frames, nil
 }
 
-// assign sets what is to be known of a constant. The value of a text is its size.
+// assign sets a field of a constant. The value of a text is its size.
 func (c *constant) assign(field string, v uint64) {
 	switch field {
 	case "string":
@@ -144,7 +143,7 @@ func (c *constant) assign(field string, v uint64) {
 	}
 }
 
-// assign sets the field of a sample that f is.
+// assign sets the field of a sample that f stands for, if any.
 func (t *types) assign(s *sample, f *field, v uint64) {
 	switch {
 	case f.name == "stackTrace" && f.class == t.stackID:
@@ -194,7 +193,7 @@ func (k *chunk) frame() error {
 	return nil
 }
 
-// value reads a value, which of an object is 0 and of a text its size.
+// value reads a value. It returns 0 for an object, and the size of a text.
 func (k *chunk) value(f *field) (uint64, error) {
 	if v, ok, err := k.simple(f); ok {
 		return v, err
@@ -204,7 +203,7 @@ func (k *chunk) value(f *field) (uint64, error) {
 		return 0, fmt.Errorf("class %d is unknown", f.class)
 	}
 	n := 1
-	if f.array { // the parser reads the number of objects again before each
+	if f.array { // the parser reads the number of objects once more
 		var err error
 		if n, err = k.count(); err != nil {
 			return 0, err
@@ -222,7 +221,7 @@ func (k *chunk) value(f *field) (uint64, error) {
 	return 0, nil
 }
 
-// simple reads a value that is not an object; ok tells whether it is one.
+// simple reads a value that is not an object. ok is false for an object.
 func (k *chunk) simple(f *field) (v uint64, ok bool, err error) {
 	if f.constant {
 		v, err = k.long()

@@ -1,5 +1,5 @@
-// Package jfrtest writes recordings of Java's Flight Recorder for tests: small
-// ones whose content is known, and such as no virtual machine would write.
+// Package jfrtest writes recordings of Java's Flight Recorder for tests: small ones
+// with known content, and invalid ones.
 package jfrtest
 
 import (
@@ -7,8 +7,7 @@ import (
 	"strconv"
 )
 
-// Ids of the classes that a chunk has without being told. Int to String are
-// those of values, StackTrace and what follows it of constants.
+// Ids of the classes that every chunk has. Int to String are classes of values.
 const (
 	Int = iota + 4
 	Long
@@ -44,24 +43,24 @@ type Field struct {
 	Constant, Array bool
 }
 
-// Pool is constants of one class: each an id and the fields, in Data.
+// Pool holds constants of a class. Data has the id and the fields of each.
 type Pool struct {
 	Class int
 	Count uint64
 	Data  []byte
 }
 
-// Chunk is a chunk to be written.
+// Chunk is the content of a chunk.
 type Chunk struct {
 	Types  []Type
 	Pools  []Pool
-	Events [][]byte // each the class's id and the fields
-	// Distance is that of the checkpoint before the only one, in bytes.
+	Events [][]byte // each has the class's id and the fields
+	// Distance is the declared distance to a previous checkpoint, in bytes.
 	Distance int64
 }
 
-// Shop is a chunk with the stack 1, Shop.main that calls Shop.pay, the thread
-// states 1, STATE_RUNNABLE, and 2, STATE_SLEEPING, and a profiler that was
+// Shop returns a chunk with the stack 1, in which Shop.main calls Shop.pay, the
+// thread states 1 (STATE_RUNNABLE) and 2 (STATE_SLEEPING), and a profiler that was
 // started for event, which may be "wall".
 func Shop(event string) *Chunk {
 	constant := func(name string, class int) Field { return Field{Name: name, Class: class, Constant: true} }
@@ -104,7 +103,7 @@ func (c *Chunk) Sample(stack, state, context uint64) {
 	c.Events = append(c.Events, Number(nil, ExecutionSample, 1, stack, state, context))
 }
 
-// Type is the class with this id, for changes.
+// Type returns the class with the given id, to modify it.
 func (c *Chunk) Type(id int) *Type {
 	for i := range c.Types {
 		if c.Types[i].ID == id {
@@ -114,7 +113,7 @@ func (c *Chunk) Type(id int) *Type {
 	return nil
 }
 
-// Number appends numbers as recordings have them.
+// Number appends numbers in a recording's encoding.
 func Number(dst []byte, all ...uint64) []byte {
 	for _, v := range all {
 		n := 1
@@ -132,13 +131,13 @@ func Text(dst []byte, s string) []byte {
 	return append(Number(append(dst, 3), uint64(len(s))), s...)
 }
 
-// sized puts the size, which counts itself, before an event. It takes 4 bytes.
+// sized prefixes an event with its size, which includes the 4 bytes of the prefix.
 func sized(event []byte) []byte {
 	n := len(event) + 4
 	return append([]byte{byte(n) | 0x80, byte(n>>7) | 0x80, byte(n>>14) | 0x80, byte(n >> 21 & 0x7f)}, event...)
 }
 
-// Bytes is the chunk.
+// Bytes returns the encoded chunk.
 func (c *Chunk) Bytes() []byte {
 	data := make([]byte, 68)
 	copy(data, "FLR\x00\x00\x02\x00\x00")
@@ -157,7 +156,7 @@ func (c *Chunk) Bytes() []byte {
 	return data
 }
 
-// metadata is the texts and the tree of elements.
+// metadata returns the encoded texts and tree of elements.
 func (c *Chunk) metadata() []byte {
 	var texts, tree []byte
 	index := map[string]uint64{}
