@@ -12,7 +12,8 @@ import (
 
 const (
 	podAnnotation = "__meta_kubernetes_pod_annotation_"
-	// profileAnnotations begin the labels of the annotations profiles.grafana.com/*.
+	// profileAnnotations is the prefix of the labels for the annotations
+	// profiles.grafana.com/*.
 	profileAnnotations = podAnnotation + "profiles_grafana_com_"
 
 	podNamespace  = "__meta_kubernetes_namespace"
@@ -23,14 +24,13 @@ const (
 	podInit       = "__meta_kubernetes_pod_container_init"
 )
 
-// pod tells the targets of a group apart: those of one pod are its ports and
-// its containers without ports.
+// pod identifies a pod. Its targets are its ports and its containers without ports.
 type pod struct{ namespace, name string }
 
-// pods are the pods of a group of targets: a pod, or the endpoints of a service.
+// pods are the pods of a group of targets, which is a pod or a service's endpoints.
 type pods struct {
-	targets []podTarget // as in the group
-	of      map[pod][]int
+	targets []podTarget   // in the order of the group
+	indexes map[pod][]int // in targets
 }
 
 type podTarget struct {
@@ -40,7 +40,7 @@ type podTarget struct {
 }
 
 func podsOf(group *targetgroup.Group) pods {
-	p := pods{targets: make([]podTarget, len(group.Targets)), of: map[pod][]int{}}
+	p := pods{targets: make([]podTarget, len(group.Targets)), indexes: map[pod][]int{}}
 	for i, own := range group.Targets {
 		get := func(name model.LabelName) string {
 			if v, ok := own[name]; ok {
@@ -50,7 +50,7 @@ func podsOf(group *targetgroup.Group) pods {
 		}
 		t := podTarget{pod: pod{get(podNamespace), get(podName)}, port: get(podPortNumber), init: get(podInit) == "true"}
 		p.targets[i] = t
-		p.of[t.pod] = append(p.of[t.pod], i)
+		p.indexes[t.pod] = append(p.indexes[t.pod], i)
 	}
 	return p
 }
@@ -61,25 +61,25 @@ var (
 	ports      = regexp.MustCompile(`^[0-9]+$`)
 )
 
-// choose tells whether the annotations of the pod of target i want the profile
-// called key, and sets in lb where they say it is. Without annotations on the
-// pod the answer is yes, unless they are required.
+// choose reports whether the annotations of the pod of target i select the profile
+// called key, and sets the address, scheme and path that they name in lb. It returns
+// !required for pods without annotations.
 //
-// The annotations are those of Grafana's Kubernetes charts: for each profile
-// scrape, port, port_name, scheme and path.
+// The annotations are those of Grafana's Kubernetes charts: scrape, port, port_name,
+// scheme and path for each profile.
 func (p pods) choose(lb *labels.Builder, i int, key string, required bool) bool {
 	annotated := false
 	lb.Range(func(l labels.Label) { annotated = annotated || strings.HasPrefix(l.Name, profileAnnotations) })
 	if !annotated {
 		return !required
 	}
-	get := func(what string) string {
+	get := func(setting string) string {
 		if key == "process_cpu" {
-			if v := lb.Get(profileAnnotations + "cpu_" + what); v != "" {
+			if v := lb.Get(profileAnnotations + "cpu_" + setting); v != "" {
 				return v
 			}
 		}
-		return lb.Get(profileAnnotations + key + "_" + what)
+		return lb.Get(profileAnnotations + key + "_" + setting)
 	}
 	if get("scrape") != "true" || notRunning.MatchString(lb.Get(podPhase)) {
 		return false
@@ -88,7 +88,7 @@ func (p pods) choose(lb *labels.Builder, i int, key string, required bool) bool 
 	switch {
 	case portName != "" && portName != lb.Get(podPortName):
 		return false
-	case portName == "" && ports.MatchString(port) && !p.speaksFor(i, port):
+	case portName == "" && ports.MatchString(port) && !p.represents(i, port):
 		return false
 	}
 	if scheme := get("scheme"); schemes.MatchString(scheme) {
@@ -103,12 +103,12 @@ func (p pods) choose(lb *labels.Builder, i int, key string, required bool) bool 
 	return true
 }
 
-// speaksFor tells whether target i is the one of its pod's to stand for a port:
-// that port itself, or the pod's first container if none declares it. Otherwise
-// every port of the pod would become a target for the annotated one.
-func (p pods) speaksFor(i int, port string) bool {
+// represents reports whether target i is the one of its pod that represents a port:
+// the port itself, or the first container if none declares the port. Otherwise every
+// port of the pod would lead to a target for the annotated one.
+func (p pods) represents(i int, port string) bool {
 	first := -1
-	for _, other := range p.of[p.targets[i].pod] {
+	for _, other := range p.indexes[p.targets[i].pod] {
 		t := p.targets[other]
 		if t.port == port {
 			return other == i
@@ -120,7 +120,7 @@ func (p pods) speaksFor(i int, port string) bool {
 	return first == i
 }
 
-// withPort is an address with another port, or with one if it has none.
+// withPort returns an address with its port replaced or added.
 func withPort(address, port string) string {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// annotated is a port of a pod with annotations profiles.grafana.com/*, each a
-// pair like "memory.scrape", "true". Prometheus makes labels of them so.
+// annotated returns the labels of a pod's port with the annotations
+// profiles.grafana.com/*, which are pairs like "memory.scrape", "true".
 func annotated(address, port, portName string, annotations ...string) []string {
 	labels := []string{
 		"__address__", address, podNamespace, "shop", podName, "web-0", "__meta_kubernetes_pod_container_name", "web", podPhase, "Running",
@@ -44,7 +44,7 @@ func TestAnnotations(t *testing.T) {
 	f(group(port("memory.port", "6060")))
 	f(group(port()))
 
-	// Where it is.
+	// Address, scheme and path.
 	f(group(port("memory.scrape", "true", "memory.port", "6060")), "memory http://10.0.0.1:6060/debug/pprof/allocs")
 	f(group(port("memory.scrape", "true", "memory.port", "high")), "memory http://10.0.0.1:8080/debug/pprof/allocs")
 	f(group(port("memory.scrape", "true", "memory.scheme", "https", "memory.path", "/heap")), "memory https://10.0.0.1:8080/heap")
@@ -54,7 +54,7 @@ func TestAnnotations(t *testing.T) {
 	f(group(annotated("[fd00::1]:80", "80", "", "memory.scrape", "true", "memory.port", "6060")), "memory http://[fd00::1]:6060/debug/pprof/allocs")
 	f(group(annotated("[fd00::1]", "", "", "memory.scrape", "true", "memory.port", "6060")), "memory http://[fd00::1]:6060/debug/pprof/allocs")
 
-	// Which of the pod's ports.
+	// Choice between the pod's ports.
 	both := func(annotations ...string) *targetgroup.Group {
 		return group(port(annotations...), annotated("10.0.0.1:6060", "6060", "pprof", annotations...))
 	}
@@ -66,13 +66,13 @@ func TestAnnotations(t *testing.T) {
 	f(both("cpu.scrape", "true", "cpu.port", "6060", "memory.scrape", "true", "memory.port", "8080"),
 		"memory http://10.0.0.1:8080/debug/pprof/allocs", "process_cpu http://10.0.0.1:6060/debug/pprof/profile?seconds=14")
 
-	// Two pods in one group, as endpoints of a service are.
+	// Two pods in one group, like the endpoints of a service.
 	other := annotated("10.0.0.2:8080", "8080", "http", "memory.scrape", "true", "memory.port", "6060")
 	other[5] = "web-1"
 	f(group(port("memory.scrape", "true", "memory.port", "6060"), other),
 		"memory http://10.0.0.1:6060/debug/pprof/allocs", "memory http://10.0.0.2:6060/debug/pprof/allocs")
 
-	// An init container is asked for a port that none declares only if there is no other.
+	// An init container represents a port that none declares only if it is alone.
 	initial := append(port("memory.scrape", "true", "memory.port", "7070"), podInit, "true", "container", "init")
 	main := append(port("memory.scrape", "true", "memory.port", "7070"), "container", "main")
 	cfg, err := parseJob(t, config)
@@ -105,7 +105,7 @@ func TestWhatBecomesOfAnnotations(t *testing.T) {
 	f("kubernetes_annotations: ignore, ",
 		"goroutine http://a:1/debug/pprof/goroutine", "goroutine http://b:1/debug/pprof/goroutine",
 		"memory http://a:1/debug/pprof/allocs", "memory http://b:1/debug/pprof/allocs")
-	// Relabelling comes after, and has the last word.
+	// Relabelling comes last.
 	f("kubernetes_annotations: require, relabel_configs: [{source_labels: [__address__], regex: a:2, target_label: __address__, replacement: c:3}], ",
 		"memory http://c:3/debug/pprof/allocs")
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/invar-otel/invar/receiver/pprofscrapereceiver/internal/delta"
 )
 
-// heapProfile is one of n stacks of 20 frames, as Go's runtime writes it.
+// heapProfile returns a heap profile of n stacks of 20 frames, like those of Go's
+// runtime.
 func heapProfile(b *testing.B, n int) []byte {
 	b.Helper()
 	p := &profile.Profile{SampleType: []*profile.ValueType{
@@ -39,8 +40,7 @@ func heapProfile(b *testing.B, n int) []byte {
 	return buf.Bytes()
 }
 
-// BenchmarkScrape is what becomes of an answer: decompressed, parsed, subtracted,
-// converted.
+// BenchmarkScrape decompresses, parses, subtracts and converts an answer.
 func BenchmarkScrape(b *testing.B) {
 	data := heapProfile(b, 3000)
 	f := &fetcher{reader: newTestReader(defaultBodySizeLimit)}
@@ -52,7 +52,7 @@ func BenchmarkScrape(b *testing.B) {
 			if err := f.decompress(buf, bytes.NewReader(data)); err != nil {
 				return nil, err
 			}
-			return f.read(ctx, buf.Bytes())
+			return f.reader.read(ctx, buf.Bytes())
 		},
 		consume: func(context.Context, pprofile.Profiles) error { return nil },
 		convert: converter{}.convert, logger: zap.NewNop(), telemetry: nopTelemetry(b),
@@ -68,8 +68,8 @@ func BenchmarkScrape(b *testing.B) {
 	}
 }
 
-// BenchmarkTargets is an update of discovery with a thousand targets, five profiles
-// each, none of them new.
+// BenchmarkTargets is an update of discovery with a thousand known targets of five
+// profiles each.
 func BenchmarkTargets(b *testing.B) {
 	cfg, err := parseJob(b, `relabel_configs: [{source_labels: [__meta_zone], target_label: zone}]`)
 	require.NoError(b, err)

@@ -21,25 +21,25 @@ import (
 
 // Config is what a user writes under receivers::pprof_scrape.
 type Config struct {
-	// ScrapeConfigs are the jobs. Without one nothing is scraped, of which Start warns.
+	// ScrapeConfigs are the jobs. Without any, Start logs a warning.
 	ScrapeConfigs []ScrapeConfig `mapstructure:"scrape_configs"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
 
-// ScrapeConfig is one job: where its targets are, how to reach them and which
-// profiles to take. Beside the keys of its fields it has those of a
+// ScrapeConfig is a job: where its targets are, how to reach them and which
+// profiles to scrape. In addition to the keys of its fields, it has those of a
 // promdiscovery.Job and of Prometheus' HTTP client.
 type ScrapeConfig struct {
-	// JobName is the default of the label job; unique among the jobs.
+	// JobName is the default of the label job. It must be unique.
 	JobName string `mapstructure:"job_name"`
 	// ScrapeInterval is the time between two scrapes of a profile of a target.
 	ScrapeInterval time.Duration `mapstructure:"scrape_interval"`
-	// ScrapeTimeout is how long a target may take to answer, not counting the
-	// seconds for which it was asked to profile. 0 is the interval.
+	// ScrapeTimeout is how long a target may take to answer, in addition to the
+	// seconds for which it is asked to profile. 0 means the interval.
 	ScrapeTimeout time.Duration `mapstructure:"scrape_timeout"`
-	// DeltaProfilingDuration is for how long profiles with delta are taken. 0 is
+	// DeltaProfilingDuration is how long targets record profiles with delta. 0 means
 	// a second less than the interval.
 	DeltaProfilingDuration time.Duration `mapstructure:"delta_profiling_duration"`
 	// Scheme is http or https.
@@ -48,14 +48,14 @@ type ScrapeConfig struct {
 	Params url.Values `mapstructure:"params"`
 	// BodySizeLimit is the largest answer, both as sent and decompressed.
 	BodySizeLimit bytesize.Size `mapstructure:"body_size_limit"`
-	// KubernetesAnnotations tells what becomes of the annotations
-	// profiles.grafana.com/* of pods: "use", "require" or "ignore".
+	// KubernetesAnnotations says how to treat the annotations profiles.grafana.com/*
+	// of pods: "use", "require" or "ignore".
 	KubernetesAnnotations string `mapstructure:"kubernetes_annotations"`
-	// ProfilingConfig is which profiles to take.
+	// ProfilingConfig selects the profiles to scrape.
 	ProfilingConfig ProfilingConfig `mapstructure:"profiling_config"`
 
-	// Unexported, so that the collector does not walk into them with rules of
-	// its own.
+	// Unexported, to keep the collector from decoding and validating them by its
+	// own rules.
 	targets promdiscovery.Job
 	client  commonconfig.HTTPClientConfig
 
@@ -90,12 +90,12 @@ var clientKeys = []string{
 	"proxy_url", "no_proxy", "proxy_from_environment", "proxy_connect_header",
 }
 
-// plainScrapeConfig is a ScrapeConfig without its methods, for the collector to
-// read and write by the tags of the fields.
+// plainScrapeConfig is a ScrapeConfig without methods, which the collector decodes
+// and encodes by the tags of the fields.
 type plainScrapeConfig ScrapeConfig
 
-// Unmarshal implements confmap.Unmarshaler: each key is read by those whose it
-// is.
+// Unmarshal implements confmap.Unmarshaler. It divides the keys between the fields,
+// the HTTP client and the service discovery.
 func (c *ScrapeConfig) Unmarshal(conf *confmap.Conf) error {
 	*c = defaultScrapeConfig()
 	ours, client, targets := map[string]any{}, map[string]any{}, map[string]any{}
@@ -116,7 +116,7 @@ func (c *ScrapeConfig) Unmarshal(conf *confmap.Conf) error {
 	)
 }
 
-// Marshal implements confmap.Marshaler. Secrets come out as <secret>.
+// Marshal implements confmap.Marshaler. It writes secrets as <secret>.
 func (c ScrapeConfig) Marshal(conf *confmap.Conf) error {
 	if err := conf.Marshal(plainScrapeConfig(c)); err != nil {
 		return err
@@ -131,7 +131,7 @@ func (c ScrapeConfig) Marshal(conf *confmap.Conf) error {
 	return c.targets.Marshal(conf)
 }
 
-// largestAnswer is the largest body_size_limit of the jobs, in bytes.
+// largestAnswer returns the largest body_size_limit of the jobs, in bytes.
 func (c *Config) largestAnswer() int64 {
 	most := int64(0)
 	for i := range c.ScrapeConfigs {
@@ -185,14 +185,14 @@ func (c *ScrapeConfig) Validate() error {
 	}
 	errs = append(errs, c.validateAddresses())
 	if err := c.client.Validate(); err != nil {
-		errs = append(errs, err) // Prometheus' words name the keys
+		errs = append(errs, err) // Prometheus' errors name the keys
 	}
 	errs = append(errs, c.validateProfiles()...)
 	return errors.Join(errs...)
 }
 
-// validateAddresses finds URLs among static targets, unless a rule could make
-// addresses of them.
+// validateAddresses returns an error if a static target is not an address. With
+// relabel_configs, which may change it, any text is valid.
 func (c *ScrapeConfig) validateAddresses() error {
 	if len(c.targets.RelabelConfigs()) > 0 {
 		return nil
@@ -210,8 +210,8 @@ func (c *ScrapeConfig) validateAddresses() error {
 	return nil
 }
 
-// validateProfiles checks what the profiles of the job and its times have to do
-// with each other.
+// validateProfiles checks the profiles against the job's interval and against each
+// other.
 func (c *ScrapeConfig) validateProfiles() []error {
 	var errs []error
 	enabled := c.ProfilingConfig.enabled()
@@ -222,7 +222,7 @@ func (c *ScrapeConfig) validateProfiles() []error {
 		if enabled[name].Delta && c.ScrapeInterval < 2*time.Second {
 			errs = append(errs, fmt.Errorf("scrape_interval: %s is too short for profiling_config::pprof_config::%s, which profiles for whole seconds in it; use at least 2s", c.ScrapeInterval, name))
 		}
-		// With annotations, pods choose which of the two they have.
+		// If annotations are required, pods choose one of the two.
 		if other := profileName(name); other != name && c.KubernetesAnnotations != annotationsRequire {
 			if _, both := enabled[other]; both {
 				errs = append(errs, fmt.Errorf("profiling_config::pprof_config::%s: is the same profile as %s, which is enabled too; add %s: {enabled: false}", name, other, other))

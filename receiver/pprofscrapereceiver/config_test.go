@@ -22,7 +22,7 @@ func parseConfig(t testing.TB, text string) (*Config, error) {
 	return cfg, configtest.Parse(t, text, cfg)
 }
 
-// parseJob reads a job that has a name and a target beside text's keys.
+// parseJob parses a job with the given keys, a name and a target.
 func parseJob(t testing.TB, text string) (*ScrapeConfig, error) {
 	t.Helper()
 	cfg, err := parseConfig(t, "scrape_configs: [{job_name: app, static_configs: [{targets: [localhost:6060]}], "+text+"}]")
@@ -133,7 +133,7 @@ func TestWhatFitsTogether(t *testing.T) {
 		require.NoError(t, err)
 	}
 	f("scrape_interval: 1s, profiling_config: {pprof_config: {process_cpu: {enabled: false}}}")
-	f("scrape_timeout: 18s") // as Alloy's examples have it
+	f("scrape_timeout: 18s") // as in Alloy's examples
 	f("delta_profiling_duration: 14s")
 	f("profiling_config: {pprof_config: {memory: {enabled: false}, godeltaprof_memory: {enabled: true}}}")
 	f("kubernetes_annotations: require, profiling_config: {pprof_config: {godeltaprof_memory: {enabled: true}}}")
@@ -145,7 +145,7 @@ func TestWhatFitsTogether(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A configuration of Parca, whose keys are the same.
+// A configuration of Parca has the same keys.
 func TestParcaScrapeConfig(t *testing.T) {
 	cfg, err := parseConfig(t, `
 scrape_configs:
@@ -193,13 +193,13 @@ func TestConfigIsWrittenAsItIsRead(t *testing.T) {
 	require.Equal(t, cfg.targets.RelabelConfigs(), got.targets.RelabelConfigs())
 }
 
-// plainFields are the fields that the collector reads by their tags.
+// plainFields returns the fields that the collector decodes by their tags.
 func plainFields(c ScrapeConfig) ScrapeConfig {
 	c.targets, c.client = defaultScrapeConfig().targets, commonconfig.HTTPClientConfig{}
 	return c
 }
 
-// Keys that a later Prometheus adds to its HTTP client must be added to ours.
+// Keys that a new version of Prometheus adds to its HTTP client must be added here.
 func TestClientKeysAreAllOfPrometheus(t *testing.T) {
 	var keys []string
 	var walk func(reflect.Type)

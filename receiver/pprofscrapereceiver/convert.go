@@ -10,11 +10,11 @@ import (
 
 const attributeServiceName = "service.name"
 
-// converter makes of a pprof profile what the pipeline takes.
+// converter converts pprof profiles for the pipeline.
 type converter struct{ version string }
 
-// convert gives the profile its name, and the labels of the target as resource
-// attributes: service_name is service.name, and the others keep their names.
+// convert sets the profile's name, and the labels of the target as resource
+// attributes: service_name becomes service.name, others keep their names.
 func (c converter) convert(s *scraped, t *target) (pprofile.Profiles, error) {
 	batch := pprofconv.NewBatch(s.budget)
 	_, err := batch.Add(s.profile)

@@ -1,6 +1,5 @@
-// Package pprofscrapereceiver implements the pprof_scrape receiver: it pulls
-// pprof profiles over HTTP from targets that Prometheus' service discovery
-// finds.
+// Package pprofscrapereceiver implements the pprof_scrape receiver, which pulls
+// pprof profiles over HTTP from targets found by Prometheus' service discovery.
 //
 //	promdiscovery.Manager ─▶ groups of all jobs
 //	                            ▼
@@ -9,9 +8,9 @@
 //	                            ▼
 //	                          loop, one goroutine each:
 //	                            tick ─▶ fetch ─▶ delta.Apply ─▶ pprofconv ─▶ pipeline
-//	                                                 ▲                          │ taken
+//	                                                 ▲                          │ accepted
 //	                                                 └──────── Commit ──────────┘
 //
-// A job owns its HTTP client and its loops. A loop lives as long as discovery
-// finds its target with the same labels; its delta state goes with it.
+// A job owns its HTTP client and its loops. A loop and its delta state live as long
+// as discovery finds the target with the same labels.
 package pprofscrapereceiver

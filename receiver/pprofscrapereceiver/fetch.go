@@ -17,7 +17,8 @@ import (
 	"github.com/invar-otel/invar/internal/push/httpanswer"
 )
 
-// reason is why a scrape failed, as the metric failed_scrapes has it.
+// reason is why a scrape failed: a value of the attribute reason of the metric
+// failed_scrapes.
 type reason string
 
 const (
@@ -29,7 +30,7 @@ const (
 	reasonPipeline   reason = "pipeline"
 )
 
-// failure is an error of a scrape with its reason.
+// failure is the error of a scrape with its reason.
 type failure struct {
 	reason reason
 	err    error
@@ -38,13 +39,14 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// fetcher gets profiles. It may be used concurrently.
+// fetcher fetches profiles. It is safe for concurrent use.
 type fetcher struct {
 	client *http.Client
-	reader // its limit is that of an answer, as sent and as decompressed
+	reader reader // its limit applies to an answer as sent and as decompressed
 }
 
-// fetch gets a profile. The caller must call its done. Errors are a *failure.
+// fetch fetches a profile. The caller must call done on it. All errors are
+// *failure.
 func (f *fetcher) fetch(ctx context.Context, target string) (*scraped, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
 	if err != nil {
@@ -52,12 +54,12 @@ func (f *fetcher) fetch(ctx context.Context, target string) (*scraped, error) {
 	}
 	resp, err := f.client.Do(req)
 	if err != nil {
-		// The address is in the error as it is in what is logged beside it.
+		// Drop the URL, which the caller logs.
 		var wrapped *url.Error
 		if errors.As(err, &wrapped) {
 			err = wrapped.Err
 		}
-		return nil, f.broken(ctx, fmt.Errorf("ask the target: %w", err), reasonConnection)
+		return nil, f.failure(ctx, fmt.Errorf("ask the target: %w", err), reasonConnection)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
@@ -70,14 +72,15 @@ func (f *fetcher) fetch(ctx context.Context, target string) (*scraped, error) {
 	body := &network{Reader: resp.Body}
 	if err := f.decompress(buf, body); err != nil {
 		if body.broken {
-			return nil, f.broken(ctx, err, reasonConnection)
+			return nil, f.failure(ctx, err, reasonConnection)
 		}
-		return nil, f.broken(ctx, err, reasonInvalid)
+		return nil, f.failure(ctx, err, reasonInvalid)
 	}
-	return f.read(ctx, buf.Bytes())
+	return f.reader.read(ctx, buf.Bytes())
 }
 
-// network tells a connection that broke from an answer that is not whole.
+// network records whether the connection broke, as opposed to an answer that is
+// incomplete.
 type network struct {
 	io.Reader
 	broken bool
@@ -90,22 +93,24 @@ func (n *network) Read(p []byte) (int, error) {
 	return read, err
 }
 
-// broken is the failure that err means if nothing more is known than that.
-func (f *fetcher) broken(ctx context.Context, err error, otherwise reason) *failure {
+// failure returns the failure for err: too large, a timeout, or otherwise the given
+// reason.
+func (f *fetcher) failure(ctx context.Context, err error, otherwise reason) *failure {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return &failure{reasonTooLarge, fmt.Errorf("the profile is larger than body_size_limit, %s", bytesize.Size(f.limit))}
+		return &failure{reasonTooLarge, fmt.Errorf("the profile is larger than body_size_limit, %s", bytesize.Size(f.reader.limit))}
 	case ctx.Err() != nil:
 		return &failure{reasonTimeout, fmt.Errorf("the target did not answer in time: %w", err)}
 	}
 	return &failure{otherwise, err}
 }
 
-// buffers are for profiles as decompressed. Those that a rare large profile
-// grew are left to the garbage collector.
+// buffers holds buffers for decompressed profiles.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
+// keepBuffer is the largest buffer that is reused, in bytes. Larger ones, of rare
+// large profiles, are left to the garbage collector.
 const keepBuffer = 4 << 20
 
 func release(buf *bytes.Buffer) {
@@ -115,14 +120,14 @@ func release(buf *bytes.Buffer) {
 	}
 }
 
-// compressions is how many layers of gzip an answer may have: the profile's, and
-// one of a proxy that compresses what passes, as its Content-Encoding says.
+// compressions bounds the layers of gzip in an answer: the profile's own, and that
+// of a proxy with Content-Encoding.
 const compressions = 2
 
-// decompress reads an answer and decompresses it.
+// decompress reads an answer into buf and decompresses it.
 func (f *fetcher) decompress(buf *bytes.Buffer, body io.Reader) error {
 	limited := func(r io.Reader) *bufio.Reader {
-		return bufio.NewReader(http.MaxBytesReader(nil, io.NopCloser(r), f.limit))
+		return bufio.NewReader(http.MaxBytesReader(nil, io.NopCloser(r), f.reader.limit))
 	}
 	r := limited(body)
 	for layer := 0; isGzip(r); layer++ {
@@ -142,6 +147,6 @@ func (f *fetcher) decompress(buf *bytes.Buffer, body io.Reader) error {
 }
 
 func isGzip(r *bufio.Reader) bool {
-	magic, _ := r.Peek(2) // an error is there again for who reads
+	magic, _ := r.Peek(2) // the next read returns the error again
 	return bytes.Equal(magic, []byte{0x1f, 0x8b})
 }

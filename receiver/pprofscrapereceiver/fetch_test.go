@@ -17,7 +17,7 @@ import (
 	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 )
 
-// goroutines is the goroutine profile of this process, compressed as Go does.
+// goroutines returns the goroutine profile of this process, as Go compresses it.
 func goroutines(t testing.TB) []byte {
 	t.Helper()
 	var buf bytes.Buffer
@@ -47,10 +47,10 @@ func decompress(t testing.TB, data []byte) []byte {
 const testLimit = 1 << 20
 
 func newTestReader(limit int64) reader {
-	return reader{room: newRoom(memoryPerLimit * limit), limit: limit}
+	return reader{memory: newMemoryLimit(memoryPerLimit * limit), limit: limit}
 }
 
-// fetchFrom gets a profile from a handler.
+// fetchFrom fetches a profile from a handler.
 func fetchFrom(t *testing.T, handler http.HandlerFunc) (*profile.Profile, int, error) {
 	t.Helper()
 	address := startServer(t, handler)
@@ -61,11 +61,11 @@ func fetchFrom(t *testing.T, handler http.HandlerFunc) (*profile.Profile, int, e
 	defer cancel()
 	s, err := f.fetch(ctx, "http://"+address+"/debug/pprof/x")
 	if err != nil {
-		require.Empty(t, f.room.taken)
+		require.Empty(t, f.reader.memory.taken)
 		return nil, 0, err
 	}
 	s.done()
-	require.Empty(t, f.room.taken)
+	require.Empty(t, f.reader.memory.taken)
 	return s.profile, s.size, nil
 }
 
@@ -87,8 +87,8 @@ func TestAnswersThatAreProfiles(t *testing.T) {
 	f(compressed)
 	f(plain)
 	f(compress(t, plain), "Content-Encoding", "gzip")
-	f(compress(t, compressed), "Content-Encoding", "gzip") // a proxy's and its own
-	f(compressed, "Content-Type", "text/plain")            // what it is matters, not what it is called
+	f(compress(t, compressed), "Content-Encoding", "gzip") // by a proxy as well
+	f(compressed, "Content-Type", "text/plain")            // the Content-Type is ignored
 
 	p, _, err := fetchFrom(t, func(w http.ResponseWriter, _ *http.Request) {
 		_ = pprof.Lookup("goroutine").WriteTo(w, 1) // the older text
@@ -138,7 +138,7 @@ func TestAnswersThatAreNot(t *testing.T) {
 }
 
 func TestBomb(t *testing.T) {
-	// A GiB: members of a gzip file, one after the other, are one content.
+	// A GiB: the content of a gzip file is that of all its members.
 	inner := bytes.Repeat(compress(t, make([]byte, 16<<20)), 64)
 	require.Less(t, len(inner), 2<<20)
 	for _, data := range [][]byte{inner, compress(t, inner)} {
@@ -165,7 +165,7 @@ func TestTimeoutIsTold(t *testing.T) {
 	require.NotContains(t, err.Error(), address, "the address is beside it in the log")
 }
 
-// FuzzAnswer reads any answer as a profile. What is taken for one must be one.
+// FuzzAnswer reads arbitrary answers. Those that are accepted must be valid profiles.
 func FuzzAnswer(f *testing.F) {
 	compressed := goroutines(f)
 	plain := decompress(f, compressed)
@@ -184,7 +184,7 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		require.LessOrEqual(t, buf.Len(), testLimit)
-		s, err := fetcher.read(t.Context(), buf.Bytes())
+		s, err := fetcher.reader.read(t.Context(), buf.Bytes())
 		if err != nil {
 			return
 		}

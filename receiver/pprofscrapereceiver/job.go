@@ -15,8 +15,8 @@ import (
 	"github.com/invar-otel/invar/receiver/pprofscrapereceiver/internal/delta"
 )
 
-// job scrapes the targets of one scrape config. sync must not be called
-// concurrently, and not after wait.
+// job scrapes the targets of a scrape config. sync must not be called concurrently,
+// nor after wait.
 type job struct {
 	cfg       *ScrapeConfig
 	client    *http.Client
@@ -24,11 +24,11 @@ type job struct {
 	telemetry *telemetry
 	consume   func(ctx context.Context, pd pprofile.Profiles) error
 	converter converter
-	room      *room
+	memory    *memoryLimit
 
 	loops   map[uint64]context.CancelFunc // by the target's id
 	running sync.WaitGroup
-	unusual string // what was wrong with targets last, and is in the log
+	problem string // with targets; already logged
 }
 
 func newJob(cfg *ScrapeConfig, r *scrapeReceiver) (*job, error) {
@@ -39,24 +39,24 @@ func newJob(cfg *ScrapeConfig, r *scrapeReceiver) (*job, error) {
 	}
 	return &job{
 		cfg: cfg, client: client, logger: r.set.Logger.With(zap.String("job", cfg.JobName)),
-		telemetry: r.telemetry, consume: r.consume, converter: converter{version: r.set.BuildInfo.Version}, room: r.room,
+		telemetry: r.telemetry, consume: r.consume, converter: converter{version: r.set.BuildInfo.Version}, memory: r.memory,
 		loops: map[uint64]context.CancelFunc{},
 	}, nil
 }
 
-// sync begins to scrape new targets and ends the loops of those that are gone.
-// All loops end with ctx.
+// sync starts loops for new targets and stops the loops of targets that are gone.
+// All loops stop when ctx is done.
 func (j *job) sync(ctx context.Context, groups []*targetgroup.Group) {
 	wanted := map[uint64]*target{}
 	var errs []error
 	for _, group := range groups {
-		found, wrong := j.cfg.targetsOf(group)
-		errs = append(errs, wrong...)
+		found, invalid := j.cfg.targetsOf(group)
+		errs = append(errs, invalid...)
 		for _, t := range found {
 			wanted[t.id] = t
 		}
 	}
-	j.complain(errs)
+	j.warn(errs)
 	for id, cancel := range j.loops {
 		if wanted[id] == nil {
 			cancel()
@@ -75,7 +75,7 @@ func (j *job) sync(ctx context.Context, groups []*targetgroup.Group) {
 }
 
 func (j *job) loop(t *target) *loop {
-	f := &fetcher{client: j.client, reader: reader{room: j.room, limit: int64(j.cfg.BodySizeLimit)}}
+	f := &fetcher{client: j.client, reader: reader{memory: j.memory, limit: int64(j.cfg.BodySizeLimit)}}
 	l := &loop{
 		target: t, fetch: f.fetch, consume: j.consume, convert: j.converter.convert,
 		logger:    j.logger.With(zap.String("profile", t.key), zap.String("url", t.url)),
@@ -87,21 +87,21 @@ func (j *job) loop(t *target) *loop {
 	return l
 }
 
-// complain logs what is wrong with targets when it has changed.
-func (j *job) complain(errs []error) {
+// warn logs the errors of targets if the first of them has changed.
+func (j *job) warn(errs []error) {
 	text := ""
 	if len(errs) > 0 {
 		text = errs[0].Error()
 	}
-	if text != "" && text != j.unusual {
+	if text != "" && text != j.problem {
 		const most = 5
 		j.logger.Warn("Discovery found targets that cannot be scraped",
 			zap.Int("targets", len(errs)), zap.Error(errors.Join(errs[:min(len(errs), most)]...)))
 	}
-	j.unusual = text
+	j.problem = text
 }
 
-// wait waits for the loops, whose context has ended.
+// wait waits for the loops to stop. Their context must be done.
 func (j *job) wait() {
 	j.running.Wait()
 	j.client.CloseIdleConnections()

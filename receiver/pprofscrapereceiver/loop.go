@@ -14,10 +14,10 @@ import (
 	"github.com/invar-otel/invar/receiver/pprofscrapereceiver/internal/delta"
 )
 
-// loop scrapes one profile of one target, one scrape at a time. All of it
-// belongs to the goroutine that runs it.
+// loop scrapes a profile of a target, one scrape at a time. Only the goroutine that
+// calls run uses it.
 type loop struct {
-	*target
+	target    *target
 	fetch     func(ctx context.Context, url string) (*scraped, error)
 	consume   func(ctx context.Context, pd pprofile.Profiles) error
 	convert   func(s *scraped, t *target) (pprofile.Profiles, error)
@@ -25,13 +25,13 @@ type loop struct {
 	telemetry profileTelemetry
 
 	delta   *delta.Computer
-	failing bool // and the log says so
-	told    map[pprofconv.DropReason]bool
+	failing bool // the last scrape failed, which is logged
+	logged  map[pprofconv.DropReason]bool
 }
 
-// run scrapes until ctx ends. Scrapes are where the target's hash puts them in
-// the interval, so that they spread and a restart does not move them. A scrape
-// that takes longer than the interval makes the loop miss one.
+// run scrapes until ctx is done. The target's hash decides when in the interval, so
+// that scrapes are spread and restarts do not move them. A scrape that takes longer
+// than the interval makes the loop skip one.
 func (l *loop) run(ctx context.Context) {
 	wait := time.NewTimer(l.offset(time.Now()))
 	defer wait.Stop()
@@ -40,7 +40,7 @@ func (l *loop) run(ctx context.Context) {
 		return
 	case <-wait.C:
 	}
-	tick := time.NewTicker(l.interval)
+	tick := time.NewTicker(l.target.interval)
 	defer tick.Stop()
 	for {
 		l.scrape(ctx)
@@ -55,21 +55,21 @@ func (l *loop) run(ctx context.Context) {
 	}
 }
 
-// offset is how long to wait for the first scrape.
+// offset returns the time until the first scrape.
 func (l *loop) offset(now time.Time) time.Duration {
-	place := time.Duration(l.id % uint64(l.interval))
-	return (place - time.Duration(now.UnixNano()%int64(l.interval)) + l.interval) % l.interval
+	place := time.Duration(l.target.id % uint64(l.target.interval))
+	return (place - time.Duration(now.UnixNano()%int64(l.target.interval)) + l.target.interval) % l.target.interval
 }
 
-// scrape takes a profile and passes it on. One that has been fetched goes into
-// the pipeline also if the loop is ended meanwhile.
+// scrape fetches a profile and passes it to the pipeline. A fetched profile reaches
+// the pipeline even if ctx is done meanwhile.
 func (l *loop) scrape(ctx context.Context) {
 	start := time.Now()
-	limited, cancel := context.WithTimeout(ctx, l.timeout)
+	limited, cancel := context.WithTimeout(ctx, l.target.timeout)
 	defer cancel()
-	s, err := l.fetch(limited, l.url)
+	s, err := l.fetch(limited, l.target.url)
 	if err != nil && ctx.Err() != nil {
-		return // the target has left, or the receiver ends
+		return // the target is gone, or the receiver stops
 	}
 	size := 0
 	if err == nil {
@@ -82,7 +82,7 @@ func (l *loop) scrape(ctx context.Context) {
 	l.report(err)
 }
 
-// pass gives what is new in a profile to the pipeline.
+// pass passes the new values of a profile to the pipeline.
 func (l *loop) pass(ctx context.Context, s *scraped, start time.Time) error {
 	pd, err := l.read(s, start)
 	s.done()
@@ -93,7 +93,7 @@ func (l *loop) pass(ctx context.Context, s *scraped, start time.Time) error {
 		err = l.consume(ctx, pd)
 	}
 	if l.delta != nil && (err == nil || consumererror.IsPermanent(err)) {
-		// What the pipeline did not take for now is in the next difference.
+		// Otherwise the next difference includes this one.
 		l.delta.Commit()
 	}
 	if err != nil {
@@ -102,7 +102,7 @@ func (l *loop) pass(ctx context.Context, s *scraped, start time.Time) error {
 	return nil
 }
 
-// read makes of a profile what the pipeline takes.
+// read converts a profile for the pipeline.
 func (l *loop) read(s *scraped, start time.Time) (pprofile.Profiles, error) {
 	p := s.profile
 	if p.TimeNanos == 0 {
@@ -131,22 +131,22 @@ func (l *loop) read(s *scraped, start time.Time) (pprofile.Profiles, error) {
 	return pd, err
 }
 
-// drop counts samples that were left out, and logs the first of each reason.
+// drop counts samples that were left out, and logs each reason once.
 func (l *loop) drop(dropped pprofconv.Dropped) {
 	for reason, n := range dropped {
 		l.telemetry.dropped(reason, n)
-		if l.told[reason] {
+		if l.logged[reason] {
 			continue
 		}
-		if l.told == nil {
-			l.told = map[pprofconv.DropReason]bool{}
+		if l.logged == nil {
+			l.logged = map[pprofconv.DropReason]bool{}
 		}
-		l.told[reason] = true
+		l.logged[reason] = true
 		l.logger.Warn("Samples of a profile contradict it and are left out; the others are taken. Further ones are only counted. Reason: "+string(reason), zap.Int("samples", n))
 	}
 }
 
-// report counts a failure, and logs the first of several and the end of them.
+// report counts a failure. It logs the first of several in a row, and their end.
 func (l *loop) report(err error) {
 	var f *failure
 	if errors.As(err, &f) {

@@ -29,7 +29,7 @@ func nopTelemetry(t testing.TB) profileTelemetry {
 	return m.forProfile("x")
 }
 
-// contention is a block profile of one stack.
+// contention returns a block profile of one stack.
 func contention(n int64) *profile.Profile {
 	f := &profile.Function{ID: 1, Name: "lock"}
 	l := &profile.Location{ID: 1, Line: []profile.Line{{Function: f}}}
@@ -40,7 +40,8 @@ func contention(n int64) *profile.Profile {
 	}
 }
 
-// testLoop is one without a network. It scrapes every 10 seconds, at 4 past.
+// testLoop returns a loop without a network and the sums that it sends. It scrapes
+// at the 4th second of every 10.
 func testLoop(t *testing.T, fetch func(ctx context.Context) (*profile.Profile, error)) (*loop, *[]int64) {
 	t.Helper()
 	got := new([]int64)
@@ -59,7 +60,7 @@ func testLoop(t *testing.T, fetch func(ctx context.Context) (*profile.Profile, e
 	}, got
 }
 
-func TestScrapesAreAtTheirPlaceInTheInterval(t *testing.T) {
+func TestScrapesKeepTheirOffset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration
 		zero := time.Now().Truncate(10 * time.Second)
@@ -95,7 +96,7 @@ func TestSlowScrapesDoNotOverlap(t *testing.T) {
 		cancel()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		// The tick that was missed follows at once; then they are at their place.
+		// The missed scrape follows at once; later ones keep their offset.
 		require.Equal(t, []time.Duration{4 * time.Second, 27 * time.Second, 50 * time.Second}, at)
 	})
 }
@@ -114,7 +115,7 @@ func TestScrapesEndInTime(t *testing.T) {
 		require.Empty(t, logs.All())
 		time.Sleep(2 * time.Second)
 		require.Len(t, logs.All(), 1)
-		cancel() // the second scrape is given up at once, and is no failure
+		cancel() // ends the second scrape at once, without a failure
 		synctest.Wait()
 		require.Len(t, logs.All(), 1)
 	})
@@ -152,11 +153,11 @@ func TestRestartOfATarget(t *testing.T) {
 	for range values {
 		l.scrape(t.Context())
 	}
-	// Nothing is sent of the first, and of the third, in which nothing is new.
+	// Nothing is sent for the first scrape, nor for the third, which has no new values.
 	require.Equal(t, []int64{30, 20, 5}, *got)
 }
 
-// A profile that was fetched when the loop ended still goes into the pipeline.
+// A profile that was fetched before the loop stopped still goes into the pipeline.
 func TestWhatWasFetchedIsPassedOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	l, _ := testLoop(t, func(context.Context) (*profile.Profile, error) {

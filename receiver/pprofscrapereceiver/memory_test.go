@@ -24,8 +24,8 @@ func field(number protowire.Number, value []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), value)
 }
 
-// TestMemoryOfAnAnswer reads answers that are small when compressed and much when
-// read, and measures what the way into the pipeline takes, what is freed included.
+// TestMemoryOfAnAnswer reads answers that are small compressed and large decoded, and
+// measures all memory that is allocated until they are in the pipeline.
 func TestMemoryOfAnAnswer(t *testing.T) {
 	const limit = 1 << 20 // body_size_limit
 	f := func(name string, data []byte) {
@@ -47,10 +47,10 @@ func TestMemoryOfAnAnswer(t *testing.T) {
 		t.Logf("%-20s %7d B of answer: %6d KiB taken: %v", name, len(data), took>>10, err)
 		most := int64(3 * memoryPerLimit * limit)
 		if strings.HasPrefix(name, "old") {
-			most *= 8 // with the race detector regexp, which reads these, keeps nothing between lines
+			most *= 8 // with the race detector, regexp allocates for each line
 		}
 		require.LessOrEqual(t, took, most, name)
-		require.Empty(t, r.room.taken)
+		require.Empty(t, r.memory.taken)
 		var failed *failure
 		if err != nil && (!errors.As(err, &failed) || failed.reason != reasonTooLarge) {
 			require.Contains(t, err.Error(), "it begins with", name)
@@ -68,7 +68,7 @@ func TestMemoryOfAnAnswer(t *testing.T) {
 	f("functions of text", append(long, bytes.Repeat(field(5, []byte{1 << 3, 1, 2 << 3, 1}), limit/16)...))
 
 	cpu := []byte{0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}
-	for _, size := range []int{limit, limit / 11} { // too large, and what may be
+	for _, size := range []int{limit, limit / 11} { // too large, and just within the limit
 		f("old heap", []byte("heap profile: 1: 2 [3: 4] @ heap/512\n"+strings.Repeat("1: 1 [1: 1] @\n", (size-64)/14)))
 		f("old frames", []byte("heap profile: 1: 2 [3: 4] @ heap/512\n1: 1 [1: 1] @"+strings.Repeat(" 0x1", (size-64)/4)))
 		var places strings.Builder
@@ -92,19 +92,19 @@ func allocated(f func()) int64 {
 	return int64(after.TotalAlloc - before.TotalAlloc)
 }
 
-// TestRoom has answers wait for each other.
-func TestRoom(t *testing.T) {
+// TestMemoryLimit checks that answers wait for each other.
+func TestMemoryLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(1600)
+		r := newMemoryLimit(1600)
 		require.EqualValues(t, 100, r.part)
-		first, err := r.take(t.Context(), 800)
+		first, err := r.acquire(t.Context(), 800)
 		require.NoError(t, err)
-		second, err := r.take(t.Context(), 701)
+		second, err := r.acquire(t.Context(), 701)
 		require.NoError(t, err)
 		require.Len(t, r.taken, 16)
 		got := false
 		go func() {
-			release, err := r.take(t.Context(), 1<<40) // all there is
+			release, err := r.acquire(t.Context(), 1<<40) // all of it
 			if got = err == nil; got {
 				release()
 			}
@@ -113,7 +113,7 @@ func TestRoom(t *testing.T) {
 		require.False(t, got)
 		limited, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err = r.take(limited, 1) // it is not its turn
+		_, err = r.acquire(limited, 1) // another one is waiting
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		first()
 		synctest.Wait()
@@ -123,23 +123,24 @@ func TestRoom(t *testing.T) {
 		require.True(t, got)
 		require.Empty(t, r.taken)
 
-		first, err = r.take(t.Context(), 1600)
+		first, err = r.acquire(t.Context(), 1600)
 		require.NoError(t, err)
 		limited, cancel = context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err = r.take(limited, 1)
+		_, err = r.acquire(limited, 1)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		first()
 		require.Empty(t, r.taken)
 	})
 }
 
-// TestSamplesThatAreLeftOut: one wrong sample costs itself, and is counted.
+// TestSamplesThatAreLeftOut checks that only invalid samples are left out, and
+// counted.
 func TestSamplesThatAreLeftOut(t *testing.T) {
 	p := contention(3)
 	p.Sample = append(p.Sample, p.Sample[0])
 	data := decompress(t, encodeProfile(t, p))
-	// One more, of a location that is not there, and one of a negative value.
+	// Add a sample with a missing location and one with a negative value.
 	data = append(data, field(2, append(field(1, []byte{99}), field(2, []byte{1})...))...)
 	data = append(data, field(2, append(field(1, []byte{1}), field(2, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})...))...)
 	r := newTestReader(testLimit)
@@ -150,7 +151,7 @@ func TestSamplesThatAreLeftOut(t *testing.T) {
 	require.Equal(t, pprofconv.Dropped{pprofconv.DroppedLocation: 1, pprofconv.DroppedNegative: 1}, s.dropped)
 
 	s, err = r.read(t.Context(), []byte("heap profile: 1: 2 [3: 4] @ heap/512\n1: 2 [3: 4] @ 0x1\n-1: -2 [-3: -4] @ 0x2\n"))
-	if err == nil { // else the library refuses it
+	if err == nil { // otherwise the library refuses it
 		defer s.done()
 		require.Len(t, s.profile.Sample, 1)
 		require.Equal(t, 1, s.dropped.Total())

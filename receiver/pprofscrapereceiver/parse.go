@@ -13,34 +13,38 @@ import (
 	"github.com/invar-otel/invar/internal/profiles/pprofconv"
 )
 
-// What an answer may take in memory until it is in the pipeline, by the bytes of it:
-// real profiles take 12 to 40 times of what they are, the older formats up to 100.
-// And by the limit of an answer.
 const (
-	memoryPerByte   = 64
-	memoryPerOld    = 160
-	memoryPerLimit  = 4
-	memoryOfAnswer  = 1 << 20
-	oldFormatCost   = 80
-	deltaSampleCost = 100
-	deltaValueCost  = 24
+	// memoryPerByte and memoryPerOld bound the memory of an answer until it is in the
+	// pipeline, in multiples of its size. Real profiles take 12 to 40 times their
+	// size, those in older formats up to 100 times.
+	memoryPerByte = 64
+	memoryPerOld  = 160
+	// memoryPerLimit bounds the memory of any answer, in multiples of
+	// body_size_limit.
+	memoryPerLimit = 4
+	// memoryOfAnswer is added for every answer, in bytes.
+	memoryOfAnswer = 1 << 20
+
+	oldFormatCost   = 80  // bytes for each byte of an older format
+	deltaSampleCost = 100 // bytes for each sample whose values are subtracted
+	deltaValueCost  = 24  // bytes for each cumulative value
 )
 
-// maxCumulative is how many cumulative values a profile may have, which are kept
-// until the next scrape.
+// maxCumulative bounds the cumulative values of a profile, which are kept until the
+// next scrape.
 const maxCumulative = 2 << 20
 
-// scraped is a profile with the memory that it takes.
+// scraped is a profile with the memory it uses.
 type scraped struct {
 	profile *profile.Profile
 	size    int // of the answer, decompressed, in bytes
 	dropped pprofconv.Dropped
 
-	budget  *pprofconv.Budget // nil is without limits
+	budget  *pprofconv.Budget // nil means no limit
 	release func()            // may be nil
 }
 
-// done gives back the memory, when the profile is converted.
+// done releases the memory, after the profile was converted.
 func (s *scraped) done() {
 	if s.release != nil {
 		s.release()
@@ -48,14 +52,14 @@ func (s *scraped) done() {
 	}
 }
 
-// reader reads answers to profiles. It may be used concurrently.
+// reader parses answers. It is safe for concurrent use.
 type reader struct {
-	room  *room
-	limit int64 // bytes of an answer
+	memory *memoryLimit
+	limit  int64 // bytes of an answer
 }
 
-// read reads a decompressed answer, when there is memory for it, and keeps nothing of
-// data. The caller must call done.
+// read waits for memory and parses a decompressed answer. It does not keep data. The
+// caller must call done on the result.
 func (r *reader) read(ctx context.Context, data []byte) (*scraped, error) {
 	old := isOld(data)
 	most := memoryOfAnswer + memoryPerByte*int64(len(data))
@@ -63,7 +67,7 @@ func (r *reader) read(ctx context.Context, data []byte) (*scraped, error) {
 		most = memoryOfAnswer + memoryPerOld*int64(len(data))
 	}
 	most = min(most, memoryPerLimit*r.limit)
-	release, err := r.room.take(ctx, most)
+	release, err := r.memory.acquire(ctx, most)
 	if err != nil {
 		return nil, &failure{reasonTimeout, err}
 	}
@@ -83,12 +87,12 @@ func (r *reader) read(ctx context.Context, data []byte) (*scraped, error) {
 	return s, nil
 }
 
-// tooLarge is the failure of an answer that would take too much memory.
+// tooLarge returns the failure for an answer that would take too much memory.
 func (r *reader) tooLarge(err error) *failure {
 	return &failure{reasonTooLarge, fmt.Errorf("the profile has more elements than body_size_limit, %s, has room for: %w", bytesize.Size(r.limit), err)}
 }
 
-// parse reads a pprof message.
+// parse decodes a pprof message.
 func parse(budget *pprofconv.Budget, data []byte) (*profile.Profile, pprofconv.Dropped, error) {
 	if len(data) == 0 {
 		return nil, nil, errors.New("the answer is empty, not a pprof profile")
@@ -100,10 +104,10 @@ func parse(budget *pprofconv.Budget, data []byte) (*profile.Profile, pprofconv.D
 	return p, dropped, err
 }
 
-// parseOld reads one of the formats before pprof messages, which pprof's library
-// knows.
+// parseOld decodes one of the formats that preceded pprof messages, with pprof's
+// library.
 func parseOld(budget *pprofconv.Budget, data []byte) (*profile.Profile, pprofconv.Dropped, error) {
-	if data[0] == '<' || data[0] == '{' { // the library would only say that it cannot read it
+	if data[0] == '<' || data[0] == '{' { // a clearer error than the library's
 		return nil, nil, notProfile(data, errors.New("it is text"))
 	}
 	if err := budget.Take(oldFormatCost * int64(len(data))); err != nil {
@@ -124,10 +128,11 @@ func parseOld(budget *pprofconv.Budget, data []byte) (*profile.Profile, pprofcon
 	return p, dropped, p.CheckValid()
 }
 
-// isOld reports whether data is text, or begins as a binary CPU profile of gperftools:
-// with the words 0, 3 and 0 of 4 or 8 bytes. The library tries to read everything as
-// a message first. Of these it cannot make much more than they are: the first byte of
-// the latter ends a message, and an element of text has a length of 9 or more.
+// isOld reports whether data is text or a binary CPU profile of gperftools, which
+// begins with the words 0, 3 and 0 of 4 or 8 bytes. The library first tries to
+// decode everything as a message, but cannot allocate much for these: the first byte
+// of a CPU profile ends a message, and an element in text has a length of at least
+// 9.
 func isOld(data []byte) bool {
 	if len(data) == 0 {
 		return false

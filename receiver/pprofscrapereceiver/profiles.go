@@ -12,11 +12,11 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 )
 
-// ProfilingConfig is which profiles of a target to take.
+// ProfilingConfig selects the profiles of a target to scrape.
 type ProfilingConfig struct {
 	// PathPrefix comes before the path of every profile.
 	PathPrefix string `mapstructure:"path_prefix"`
-	// Profiles are by name: those that are known beforehand, and any others.
+	// Profiles are the predefined profiles and others, by name.
 	Profiles map[string]ProfileConfig `mapstructure:"pprof_config"`
 
 	// prevent unkeyed literal initialization
@@ -28,11 +28,11 @@ type ProfileConfig struct {
 	Enabled bool `mapstructure:"enabled"`
 	// Path of the endpoint; it may have a query.
 	Path string `mapstructure:"path"`
-	// Delta asks for a number of seconds, and for what happens during them.
+	// Delta asks the target to profile for a number of seconds.
 	Delta bool `mapstructure:"delta"`
 	// Cumulative are sample types that count since the start of the process, like
-	// alloc_space: they become the difference to the scrape before. With Delta
-	// there is nothing to subtract.
+	// alloc_space. The receiver sends their difference to the previous scrape. It is
+	// ignored with Delta.
 	Cumulative []string `mapstructure:"cumulative"`
 
 	// prevent unkeyed literal initialization
@@ -41,13 +41,13 @@ type ProfileConfig struct {
 
 const (
 	paramSeconds = "seconds"
-	// godeltaprof is the beginning of the names of profiles of which the target
-	// computes the differences, with a library of that name.
+	// godeltaprof is the prefix of profiles whose differences the target computes,
+	// with the library of that name.
 	godeltaprof = "godeltaprof_"
 )
 
-// defaultProfiles are those that pyroscope.scrape of Grafana Alloy knows, with
-// the endpoints of net/http/pprof, github.com/felixge/fgprof and
+// defaultProfiles returns the profiles that pyroscope.scrape of Grafana Alloy has,
+// with the endpoints of net/http/pprof, github.com/felixge/fgprof and
 // github.com/grafana/pyroscope-go/godeltaprof.
 func defaultProfiles() map[string]ProfileConfig {
 	contention := []string{"contentions", "delay"}
@@ -64,12 +64,12 @@ func defaultProfiles() map[string]ProfileConfig {
 	}
 }
 
-// profileName is what a profile is called where it is stored: who computed its
-// differences does not matter there.
+// profileName returns the name under which a profile is stored, which does not
+// depend on who computes the differences.
 func profileName(name string) string { return strings.TrimPrefix(name, godeltaprof) }
 
-// Unmarshal implements confmap.Unmarshaler. What is set of a known profile
-// leaves its other defaults as they are; an unknown one is enabled.
+// Unmarshal implements confmap.Unmarshaler. A predefined profile keeps the defaults
+// of keys that are not set. Other profiles are enabled by default.
 func (c *ProfilingConfig) Unmarshal(conf *confmap.Conf) error {
 	m := conf.ToStringMap()
 	profiles, isMap := m["pprof_config"].(map[string]any)
@@ -100,7 +100,7 @@ func (c *ProfilingConfig) Unmarshal(conf *confmap.Conf) error {
 	return errors.Join(errs...)
 }
 
-// profileNames are what can be the name of a profile in Pyroscope.
+// profileNames matches the names that Pyroscope accepts for profiles.
 var profileNames = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
 // Validate implements xconfmap.Validator.
@@ -124,7 +124,7 @@ func (c *ProfilingConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// enabled are the profiles to take.
+// enabled returns the profiles to scrape.
 func (c *ProfilingConfig) enabled() map[string]ProfileConfig {
 	m := maps.Clone(c.Profiles)
 	maps.DeleteFunc(m, func(_ string, p ProfileConfig) bool { return !p.Enabled })

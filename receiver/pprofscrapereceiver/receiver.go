@@ -24,7 +24,7 @@ type scrapeReceiver struct {
 	next      xconsumer.Profiles
 	telemetry *telemetry
 	obs       *receiverhelper.ObsReport
-	room      *room
+	memory    *memoryLimit
 
 	cancel    context.CancelFunc // of the loops; nil before Start
 	discovery *promdiscovery.Manager
@@ -32,7 +32,7 @@ type scrapeReceiver struct {
 }
 
 func newReceiver(set receiver.Settings, cfg *Config, next xconsumer.Profiles) (*scrapeReceiver, error) {
-	r := &scrapeReceiver{cfg: cfg, set: set, next: next, room: newRoom(memoryPerLimit * cfg.largestAnswer())}
+	r := &scrapeReceiver{cfg: cfg, set: set, next: next, memory: newMemoryLimit(memoryPerLimit * cfg.largestAnswer())}
 	var err error
 	if r.telemetry, err = newTelemetry(set.TelemetrySettings, set.ID); err != nil {
 		return nil, fmt.Errorf("make own metrics: %w", err)
@@ -75,8 +75,8 @@ func (r *scrapeReceiver) Start(context.Context, component.Host) error {
 	return nil
 }
 
-// warn says what is scraped of nothing: Prometheus takes such configurations, which
-// templates make.
+// warn logs jobs without targets. They are not errors: Prometheus accepts them, and
+// templates produce them.
 func (r *scrapeReceiver) warn() {
 	if len(r.cfg.ScrapeConfigs) == 0 {
 		r.set.Logger.Warn("scrape_configs is empty, so nothing is scraped; add a job like {job_name: app, static_configs: [{targets: [localhost:6060]}]}")
@@ -89,8 +89,8 @@ func (r *scrapeReceiver) warn() {
 	}
 }
 
-// Shutdown implements component.Component. Profiles that have been fetched still
-// go into the pipeline; requests under way are given up.
+// Shutdown implements component.Component. It cancels requests. Profiles that have
+// been fetched still go into the pipeline.
 func (r *scrapeReceiver) Shutdown(ctx context.Context) error {
 	if r.cancel == nil {
 		return nil
@@ -114,7 +114,7 @@ func (r *scrapeReceiver) Shutdown(ctx context.Context) error {
 	}
 }
 
-// consume passes profiles on and records what becomes of them.
+// consume passes profiles to the pipeline and records the outcome.
 func (r *scrapeReceiver) consume(ctx context.Context, pd pprofile.Profiles) error {
 	ctx = r.obs.StartProfilesOp(ctx)
 	n := pd.SampleCount()

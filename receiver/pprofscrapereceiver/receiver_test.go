@@ -31,8 +31,8 @@ import (
 	"github.com/invar-otel/invar/receiver/pprofscrapereceiver/internal/metadata"
 )
 
-// goTarget serves net/http/pprof, as Go programs do, behind a check of the
-// request.
+// goTarget returns a server, not yet started, for net/http/pprof. allow may reject
+// requests and may be nil.
 func goTarget(t *testing.T, allow func(http.ResponseWriter, *http.Request) bool) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -56,7 +56,7 @@ func startServer(t *testing.T, handler http.HandlerFunc) string {
 
 func address(s *httptest.Server) string { return s.Listener.Addr().String() }
 
-// start runs a receiver with one job that has the keys in text.
+// start runs a receiver with one job that has the given keys.
 func start(t *testing.T, next *sink, text string) *componenttest.Telemetry {
 	t.Helper()
 	cfg, err := parseConfig(t, "scrape_configs: [{job_name: app, "+text+"}]")
@@ -73,15 +73,15 @@ func start(t *testing.T, next *sink, text string) *componenttest.Telemetry {
 	return telemetry
 }
 
-// metricPrefix is what the names of all own metrics begin with.
+// metricPrefix is the prefix of all own metrics.
 const metricPrefix = "otelcol_receiver_pprof_scrape_"
 
-// count is the value of one of the receiver's counters.
+// count returns the value of one of the receiver's counters.
 func count(t *testing.T, telemetry *componenttest.Telemetry, name string, attributes ...attribute.KeyValue) int64 {
 	t.Helper()
 	m, err := telemetry.GetMetric(metricPrefix + name)
 	if err != nil {
-		return 0 // nothing has been counted
+		return 0 // not counted yet
 	}
 	want := attribute.NewSet(append(attributes, attribute.String("receiver", "pprof_scrape"))...)
 	for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
@@ -115,7 +115,7 @@ func contend() {
 	}
 	ch := make(chan struct{})
 	done.Go(func() {
-		time.Sleep(20 * time.Millisecond) // a block profile is about time that passes
+		time.Sleep(20 * time.Millisecond) // blocks the other goroutine
 		close(ch)
 	})
 	<-ch
@@ -180,7 +180,7 @@ func TestProfilesOfAGoProgram(t *testing.T) {
 	require.True(t, has(next.named("memory")[0], "inuse_space"))
 }
 
-// Allocations between two scrapes are what the profile of the second says.
+// The second scrape sends the allocations since the first.
 func TestDifferencesBetweenScrapes(t *testing.T) {
 	scrapes := make(chan chan struct{})
 	program := goTarget(t, func(_ http.ResponseWriter, r *http.Request) bool {
@@ -190,7 +190,7 @@ func TestDifferencesBetweenScrapes(t *testing.T) {
 			<-turn
 		case <-r.Context().Done():
 		}
-		runtime.GC() // makes the heap profile's statistics those of now
+		runtime.GC() // updates the heap profile
 		runtime.GC()
 		return true
 	})
@@ -213,7 +213,7 @@ func TestDifferencesBetweenScrapes(t *testing.T) {
 	require.Zero(t, sum(scrape(3), "alloc_space", "allocateHere"))
 	require.Zero(t, count(t, telemetry, "counter_restarts", attribute.String("profile", "memory")))
 
-	// What the pipeline does not take is in the next difference.
+	// A profile that the pipeline refuses temporarily is part of the next difference.
 	next.mu.Lock()
 	next.refuse = errors.New("full")
 	next.mu.Unlock()
@@ -228,7 +228,7 @@ func TestDifferencesBetweenScrapes(t *testing.T) {
 	allocateHere(10)
 	require.InDelta(t, 20<<20, sum(scrape(4), "alloc_space", "allocateHere"), 6<<20)
 
-	// What it will never take is lost.
+	// A profile that it refuses permanently is lost.
 	next.mu.Lock()
 	next.refuse = consumererror.NewPermanent(errors.New("never"))
 	next.mu.Unlock()
@@ -350,7 +350,7 @@ func TestShutdownWithoutStart(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 }
 
-// A scrape that hangs does not hold up the receiver's end.
+// A scrape that hangs does not delay Shutdown.
 func TestShutdownDuringAScrape(t *testing.T) {
 	asked := make(chan struct{}, 1)
 	address := startServer(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -366,7 +366,7 @@ func TestShutdownDuringAScrape(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 }
 
-// TestNothingToScrape takes what Prometheus takes and templates make, and warns.
+// TestNothingToScrape checks that jobs without targets are accepted with a warning.
 func TestNothingToScrape(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()

@@ -18,10 +18,10 @@ type sink struct {
 	mu     sync.Mutex
 	got    []pprofile.Profiles
 	refuse error
-	came   chan struct{} // has room for one: something came
+	called chan struct{} // buffered; signals a call
 }
 
-func newSink() *sink { return &sink{came: make(chan struct{}, 1)} }
+func newSink() *sink { return &sink{called: make(chan struct{}, 1)} }
 
 func (*sink) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
 
@@ -29,7 +29,7 @@ func (s *sink) ConsumeProfiles(_ context.Context, pd pprofile.Profiles) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case s.came <- struct{}{}:
+	case s.called <- struct{}{}:
 	default:
 	}
 	if s.refuse != nil {
@@ -39,7 +39,7 @@ func (s *sink) ConsumeProfiles(_ context.Context, pd pprofile.Profiles) error {
 	return nil
 }
 
-// named are the profiles of a name, in the order they came.
+// named returns the profiles with a name, in order of arrival.
 func (s *sink) named(name string) []pprofile.Profiles {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,18 +52,18 @@ func (s *sink) named(name string) []pprofile.Profiles {
 	return out
 }
 
-// until waits for something to be so, each time something has come.
-func (s *sink) until(t *testing.T, what string, so func() bool) {
+// until waits for condition, which it checks after each call and periodically.
+func (s *sink) until(t *testing.T, description string, condition func() bool) {
 	t.Helper()
 	deadline := time.After(time.Minute)
-	tick := time.NewTicker(20 * time.Millisecond) // for what does not come this way
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for !so() {
+	for !condition() {
 		select {
-		case <-s.came:
+		case <-s.called:
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("never: " + what)
+			t.Fatal("timeout: " + description)
 		}
 	}
 }
@@ -72,8 +72,8 @@ func nameOf(pd pprofile.Profiles) string {
 	return pprofconv.Name(pd.Dictionary(), pd.ResourceProfiles().At(0).ScopeProfiles().At(0))
 }
 
-// sum adds up the values of a sample type over the stacks with a function whose
-// name ends so.
+// sum adds up the values of a sample type over the stacks that contain a function
+// whose name has a suffix.
 func sum(pd pprofile.Profiles, sampleType, function string) int64 {
 	dict := pd.Dictionary()
 	str := func(i int32) string { return dict.StringTable().At(int(i)) }

@@ -18,37 +18,37 @@ import (
 	"github.com/invar-otel/invar/internal/promdiscovery"
 )
 
-// Labels of a target before relabelling that are about profiles; the names are
-// those of Parca and Alloy.
+// Labels of a target before relabelling that concern profiles, with the names that
+// Parca and Alloy use.
 const (
 	labelPath        = "__profile_path__"
 	labelPathPrefix  = "__profile_path_prefix__"
 	labelServiceName = "service_name"
 )
 
-// target is one profile of one target, after relabelling.
+// target is a profile of a target, after relabelling.
 type target struct {
 	key     string // of the profile, in the configuration
 	profile ProfileConfig
 	name    string // of the profile, in the pipeline
 
 	url      string
-	seconds  int // to profile for; 0 for a profile without delta
+	seconds  int // duration of the profile; 0 without delta
 	interval time.Duration
-	timeout  time.Duration // of a whole scrape, with the seconds
+	timeout  time.Duration // of a whole scrape, including seconds
 
 	labels labels.Labels // without those that begin with __
-	id     uint64        // equal if and only if all of the above is, but for collisions
+	id     uint64        // hash of all of the above
 }
 
-// isCumulative reports whether the profile is passed on as it is, although it is one
-// of counters: they may count since the start of the process.
+// isCumulative reports whether the profile has counters that may count since the
+// start of the process and are passed on unchanged.
 func (t *target) isCumulative() bool {
 	return len(t.profile.Cumulative) == 0 && !t.profile.Delta && profileName(t.key) == t.key && pprofconv.IsCounter(t.name)
 }
 
-// targetsOf makes the targets of a group. Of a target whose labels cannot be used
-// the error is among errs; the others are still there.
+// targetsOf returns the targets of a group, and an error for each target with
+// invalid labels.
 func (c *ScrapeConfig) targetsOf(group *targetgroup.Group) (found []*target, errs []error) {
 	pods := podsOf(group)
 	lb := labels.NewBuilder(labels.EmptyLabels())
@@ -73,7 +73,7 @@ func (c *ScrapeConfig) targetsOf(group *targetgroup.Group) (found []*target, err
 	return found, errs
 }
 
-// discovered sets the labels that relabelling begins with.
+// discovered sets the labels before relabelling.
 func (c *ScrapeConfig) discovered(lb *labels.Builder, own, group model.LabelSet, key string, profile ProfileConfig) {
 	lb.Reset(labels.EmptyLabels())
 	for _, set := range []model.LabelSet{group, own} {
@@ -81,21 +81,21 @@ func (c *ScrapeConfig) discovered(lb *labels.Builder, own, group model.LabelSet,
 			lb.Set(string(name), string(value))
 		}
 	}
-	byDefault := func(name, value string) {
+	setDefault := func(name, value string) {
 		if lb.Get(name) == "" {
 			lb.Set(name, value)
 		}
 	}
-	byDefault(model.JobLabel, c.JobName)
-	byDefault(model.SchemeLabel, c.Scheme)
-	byDefault(model.ScrapeIntervalLabel, model.Duration(c.ScrapeInterval).String())
-	byDefault(model.ScrapeTimeoutLabel, model.Duration(c.timeout()).String())
-	byDefault(labelPath, profile.Path)
-	byDefault(labelPathPrefix, c.ProfilingConfig.PathPrefix)
+	setDefault(model.JobLabel, c.JobName)
+	setDefault(model.SchemeLabel, c.Scheme)
+	setDefault(model.ScrapeIntervalLabel, model.Duration(c.ScrapeInterval).String())
+	setDefault(model.ScrapeTimeoutLabel, model.Duration(c.timeout()).String())
+	setDefault(labelPath, profile.Path)
+	setDefault(labelPathPrefix, c.ProfilingConfig.PathPrefix)
 	lb.Set(model.MetricNameLabel, profileName(key))
 	for name, values := range c.Params {
 		if len(values) > 0 {
-			byDefault(model.ParamLabelPrefix+name, values[0])
+			setDefault(model.ParamLabelPrefix+name, values[0])
 		}
 	}
 }
@@ -107,8 +107,8 @@ func (c *ScrapeConfig) timeout() time.Duration {
 	return c.ScrapeTimeout
 }
 
-// target reads the labels after relabelling. raw are those before, where the
-// service's name may be found.
+// target returns the target with the labels in lb, after relabelling. raw are the
+// labels before, which may contain the service's name.
 func (c *ScrapeConfig) target(lb *labels.Builder, raw labels.Labels, key string, profile ProfileConfig) (*target, error) {
 	address := lb.Get(model.AddressLabel)
 	if address == "" {
@@ -163,7 +163,7 @@ func (c *ScrapeConfig) target(lb *labels.Builder, raw labels.Labels, key string,
 	return t, nil
 }
 
-// times sets interval, timeout and seconds of t.
+// times sets the interval, timeout and seconds of t.
 func (c *ScrapeConfig) times(t *target, lb *labels.Builder) error {
 	var err error
 	if t.interval, err = duration(lb, model.ScrapeIntervalLabel); err != nil {
@@ -190,7 +190,7 @@ func duration(lb *labels.Builder, name string) (time.Duration, error) {
 	text := lb.Get(name)
 	d, err := time.ParseDuration(text)
 	if err != nil {
-		var days model.Duration // what Go does not know
+		var days model.Duration // also has days, weeks and years
 		days, err = model.ParseDuration(text)
 		d = time.Duration(days)
 	}
@@ -200,7 +200,7 @@ func duration(lb *labels.Builder, name string) (time.Duration, error) {
 	return d, nil
 }
 
-// url is where to get the profile.
+// url returns the URL of the profile.
 func (c *ScrapeConfig) url(lb *labels.Builder, address string, seconds int) (string, error) {
 	scheme := lb.Get(model.SchemeLabel)
 	if scheme != "http" && scheme != "https" {

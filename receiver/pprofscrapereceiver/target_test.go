@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// only turns all default profiles off but these.
+// only returns a configuration that disables all default profiles but these.
 func only(names ...string) string {
 	text := "profiling_config: {pprof_config: {"
 	for _, name := range slices.Sorted(maps.Keys(defaultProfiles())) {
@@ -25,7 +25,7 @@ func only(names ...string) string {
 	return text + "}}"
 }
 
-// group is one with the given targets, each a list of label, value.
+// group returns a group of targets, each a list of labels and values.
 func group(targets ...[]string) *targetgroup.Group {
 	g := &targetgroup.Group{Source: "test"}
 	for _, pairs := range targets {
@@ -38,7 +38,7 @@ func group(targets ...[]string) *targetgroup.Group {
 	return g
 }
 
-// found are the targets of a group as "name url".
+// found returns the targets of a group as "name url".
 func found(t *testing.T, cfg *ScrapeConfig, g *targetgroup.Group) []string {
 	t.Helper()
 	targets, errs := cfg.targetsOf(g)

@@ -10,7 +10,7 @@ import (
 	"github.com/invar-otel/invar/internal/config/configtest"
 )
 
-// What Prometheus reads of a job means what it means to Prometheus.
+// Texts in a job mean the same as in Prometheus.
 func TestJobsKeepTheirText(t *testing.T) {
 	t.Setenv("ZEROS", "0123")
 	conf, err := configtest.Resolve(t, `yaml:receivers: {pprof_scrape: {scrape_configs: [{job_name: "${env:ZEROS}", scrape_interval: 5s,

@@ -7,33 +7,34 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// Outcome is what Apply made of a profile.
+// Outcome is the result of Apply.
 type Outcome int
 
 const (
 	// Unchanged means that the profile has no cumulative sample type.
 	Unchanged Outcome = iota
-	// First means that there is nothing to subtract, and cumulative values are now 0.
+	// First means that there was nothing to subtract. Cumulative values are now 0.
 	First
-	// Differences means that cumulative values are what came since the profile before.
+	// Differences means that cumulative values are differences to the previous
+	// profile.
 	Differences
-	// Restarted means that a value has shrunk, or that a stack with a value is not there
-	// any more: counters only grow, so they began anew after the profile before, and
-	// all that the new one has came since.
+	// Restarted means that a value has shrunk or a stack with a value is gone.
+	// Counters only grow, so the process has restarted since the previous profile, and
+	// the profile's values are unchanged.
 	Restarted
 )
 
 // Computer subtracts each profile of a target from the next. It keeps about 50
 // bytes for each stack with labels and two cumulative sample types, which a test
-// measures. It must not be used concurrently.
+// measures. It is not safe for concurrent use.
 type Computer struct {
-	cumulative []string // sample types that the caller knows to be cumulative
+	cumulative []string // cumulative sample types, as configured
 
 	started bool
-	columns []column         // those of the profile before
-	rows    map[uint64]int32 // hash of a sample → its row
-	values  []int64          // row × column; rows after its end have only zeros, as all have after a restart
-	nanos   int64            // the time of the profile before, ns since the epoch
+	columns []column         // of the previous profile
+	rows    map[uint64]int32 // row by hash of a sample
+	values  []int64          // row × column; rows beyond the end are 0, as all are after a restart
+	nanos   int64            // time of the previous profile, ns since the epoch
 	pending *pending
 }
 
@@ -43,25 +44,25 @@ type column struct {
 	index            int // in Sample.Value
 }
 
-// pending is what Commit takes over.
+// pending is the state of the last Apply, which Commit adopts.
 type pending struct {
 	values []int64
 	seen   []bool // by row
 	nanos  int64
 }
 
-// New makes a Computer for these cumulative sample types, like alloc_space. A
-// profile may have others, whose values stay as they are, and may lack some.
+// New returns a Computer for the given cumulative sample types, like alloc_space.
+// Profiles may lack some of them. Values of other sample types do not change.
 func New(cumulative []string) *Computer { return &Computer{cumulative: cumulative} }
 
-// Values is how many cumulative values p has.
+// Values returns the number of cumulative values in p.
 func (c *Computer) Values(p *profile.Profile) int { return len(c.find(p)) * len(p.Sample) }
 
-// Apply makes the cumulative values of p differences to the profile before,
-// which is the last one that was committed, and sets the duration to the time
-// between them. Samples with the same stack and labels become one: the first
-// of them gets the difference of their sums. p must be valid and without negative
-// values; IDs of its locations and functions change.
+// Apply replaces the cumulative values of p by their differences to the last
+// committed profile, and the duration by the time between the two. If several
+// samples have the same stack and labels, the first gets the difference of their
+// sums and the others get 0. p must be valid and without negative values. Apply
+// changes the IDs of its locations and functions.
 func (c *Computer) Apply(p *profile.Profile) Outcome {
 	c.pending = nil
 	columns := c.find(p)
@@ -81,8 +82,8 @@ func (c *Computer) Apply(p *profile.Profile) Outcome {
 		outcome = First
 	case c.restarted(first, next):
 		outcome = Restarted
-		// Also if the new values are not committed: the next profile is of the process
-		// that began, and all of it is still to be told.
+		// Even if the new values are not committed: the next profile is also of the new
+		// process, and none of its values were sent.
 		c.values = nil
 	}
 	n := len(columns)
@@ -97,7 +98,7 @@ func (c *Computer) Apply(p *profile.Profile) Outcome {
 			if outcome == First {
 				p.Sample[i].Value[col.index] = 0
 			} else {
-				p.Sample[i].Value[col.index] = next[at] - c.before(at)
+				p.Sample[i].Value[col.index] = next[at] - c.previous(at)
 			}
 		}
 	}
@@ -108,7 +109,7 @@ func (c *Computer) Apply(p *profile.Profile) Outcome {
 	return outcome
 }
 
-// find lists the cumulative sample types of p.
+// find returns the cumulative sample types of p.
 func (c *Computer) find(p *profile.Profile) []column {
 	var columns []column
 	for i, t := range p.SampleType {
@@ -119,8 +120,8 @@ func (c *Computer) find(p *profile.Profile) []column {
 	return columns
 }
 
-// gather finds the row of every sample, adds the values up by row, and sets
-// them to 0 in p. first is the first sample of each row, or -1 if p has none.
+// gather finds the row of every sample, adds up the values by row in next, and sets
+// them to 0 in p. first is the index of the first sample of each row, or -1.
 func (c *Computer) gather(p *profile.Profile) (first []int32, next []int64) {
 	n := len(c.columns)
 	first = make([]int32, len(c.rows), len(c.rows)+len(p.Sample)/8)
@@ -146,7 +147,7 @@ func (c *Computer) gather(p *profile.Profile) (first []int32, next []int64) {
 		for k, col := range c.columns {
 			at, v := int(row)*n+k, s.Value[col.index]
 			if next[at] > math.MaxInt64-v {
-				v = math.MaxInt64 - next[at] // no counter gets there
+				v = math.MaxInt64 - next[at] // real counters do not overflow
 			}
 			next[at] += v
 			s.Value[col.index] = 0
@@ -155,12 +156,12 @@ func (c *Computer) gather(p *profile.Profile) (first []int32, next []int64) {
 	return first, next
 }
 
-// restarted reports whether a value is less than before, or not there any more.
+// restarted reports whether a value is smaller than before or missing.
 func (c *Computer) restarted(first []int32, next []int64) bool {
 	n := len(c.columns)
 	for row := range first {
 		for at := row * n; at < (row+1)*n; at++ {
-			if next[at] < c.before(at) { // next is 0 if p does not have the row
+			if next[at] < c.previous(at) { // next is 0 if p does not have the row
 				return true
 			}
 		}
@@ -168,15 +169,16 @@ func (c *Computer) restarted(first []int32, next []int64) bool {
 	return false
 }
 
-func (c *Computer) before(at int) int64 {
+// previous returns a value of the last committed profile.
+func (c *Computer) previous(at int) int64 {
 	if at >= len(c.values) {
 		return 0
 	}
 	return c.values[at]
 }
 
-// Commit makes the profile of the last Apply the one to subtract. Without it,
-// the next differences contain the ones that were lost.
+// Commit makes the profile of the last Apply the one to subtract. Without Commit, the
+// next differences include those of the last Apply.
 func (c *Computer) Commit() {
 	if c.pending == nil {
 		return
@@ -187,11 +189,11 @@ func (c *Computer) Commit() {
 	c.pending = nil
 }
 
-// Rows is for how many stacks with labels values are kept.
+// Rows returns the number of stacks with labels whose values are kept.
 func (c *Computer) Rows() int { return len(c.rows) }
 
-// sweep forgets rows that were not in the profile when they are more than half.
-// They have no values: those of a process that has ended, or that never had any.
+// sweep drops rows that were not in the last profile if they are more than half.
+// Their values are 0: they belong to a process that has ended, or never had any.
 func (c *Computer) sweep(seen []bool) {
 	live := 0
 	for _, s := range seen {

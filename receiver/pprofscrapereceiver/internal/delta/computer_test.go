@@ -19,9 +19,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var memory = []string{"alloc_objects", "alloc_space"}
 
-// build makes a profile with the columns alloc_objects and inuse_objects of
-// stacks that are called like their only function. At even times the IDs are
-// numbered from behind, as no process promises to keep them.
+// build returns a profile with the sample types alloc_objects and inuse_objects and
+// stacks of one function each. At even times the IDs are in reverse order, as they
+// may differ between profiles.
 func build(nanos int64, rows ...row) *profile.Profile {
 	p := &profile.Profile{
 		SampleType: []*profile.ValueType{{Type: "alloc_objects", Unit: "count"}, {Type: "inuse_objects", Unit: "count"}},
@@ -54,7 +54,7 @@ type row struct {
 	label        string
 }
 
-// rows are the samples of a profile that build made.
+// rows returns the samples of a profile from build.
 func rows(p *profile.Profile) []row {
 	var out []row
 	for _, s := range p.Sample {
@@ -89,28 +89,28 @@ func TestDifferences(t *testing.T) {
 	}
 	f(First, []row{{stack: "a", alloc: 10, inuse: 3}}, []row{{stack: "a", inuse: 3}})
 	f(Differences, []row{{stack: "a", alloc: 12, inuse: 1}}, []row{{stack: "a", alloc: 2, inuse: 1}})
-	// Nothing new; a new stack; another order.
+	// No change; a new stack; a different order.
 	f(Differences, []row{{stack: "b", alloc: 5}, {stack: "a", alloc: 12, inuse: 1}}, []row{{stack: "b", alloc: 5}, {stack: "a", inuse: 1}})
 	// The same stack with other labels is another row.
 	f(Differences, []row{{stack: "a", alloc: 13}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 2, label: "x"}, {stack: "b", alloc: 6}},
 		[]row{{stack: "a", alloc: 1}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 2, label: "x"}, {stack: "b", alloc: 1}})
-	// Two samples of one row: their sum counts; what is no counter stays.
+	// Two samples of one row: their sum counts. Other sample types do not change.
 	f(Differences, []row{{stack: "a", alloc: 10, inuse: 1}, {stack: "a", alloc: 4, inuse: 2}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 2, label: "x"}, {stack: "b", alloc: 6}, {stack: "c"}},
 		[]row{{stack: "a", alloc: 1, inuse: 1}, {stack: "a", inuse: 2}, {stack: "a", bytes: 8}, {stack: "a", label: "x"}, {stack: "b"}, {stack: "c"}})
-	// One that has no value is not missed.
+	// A stack without a value may disappear.
 	f(Differences, []row{{stack: "a", alloc: 15}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 2, label: "x"}, {stack: "b", alloc: 6}},
 		[]row{{stack: "a", alloc: 1}, {stack: "a", bytes: 8}, {stack: "a", label: "x"}, {stack: "b"}})
-	// One value has shrunk: all are as they are.
+	// One value has shrunk: all stay unchanged.
 	f(Restarted, []row{{stack: "a", alloc: 3}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 9, label: "x"}, {stack: "b", alloc: 9}},
 		[]row{{stack: "a", alloc: 3}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 9, label: "x"}, {stack: "b", alloc: 9}})
 	f(Differences, []row{{stack: "a", alloc: 4}, {stack: "a", alloc: 4, bytes: 8}, {stack: "a", alloc: 9, label: "x"}, {stack: "b", alloc: 9}},
 		[]row{{stack: "a", alloc: 1}, {stack: "a", bytes: 8}, {stack: "a", label: "x"}, {stack: "b"}})
-	// So are they if one with a value is gone.
+	// The same if a stack with a value is gone.
 	f(Restarted, []row{{stack: "a", alloc: 10}, {stack: "a", alloc: 5, bytes: 8}}, []row{{stack: "a", alloc: 10}, {stack: "a", alloc: 5, bytes: 8}})
 	f(Differences, []row{{stack: "a", alloc: 11}, {stack: "a", alloc: 5, bytes: 8}}, []row{{stack: "a", alloc: 1}, {stack: "a", bytes: 8}})
 }
 
-// TestRestartWithOtherStacks: the stacks of a process that began come one by one.
+// TestRestartWithOtherStacks restarts a process whose stacks appear one by one.
 func TestRestartWithOtherStacks(t *testing.T) {
 	c := New(memory)
 	sum := map[string]int64{}
@@ -130,8 +130,8 @@ func TestRestartWithOtherStacks(t *testing.T) {
 	require.Equal(t, map[string]int64{"a": 6, "b": 13, "c": 0}, sum)
 }
 
-// TestRestartThatIsNotCommitted: the pipeline does not take the first profiles of the
-// process that began.
+// TestRestartThatIsNotCommitted restarts a process while the pipeline refuses
+// profiles.
 func TestRestartThatIsNotCommitted(t *testing.T) {
 	c := New(memory)
 	f := func(outcome Outcome, commit bool, in, want row) {
@@ -150,16 +150,16 @@ func TestRestartThatIsNotCommitted(t *testing.T) {
 	f(Differences, true, row{stack: "a", alloc: 121}, row{stack: "a", alloc: 1})
 }
 
-// TestNeverMoreThanThereWas lets processes count, restart and be scraped by a
-// pipeline that sometimes takes nothing. What is told of a stack is never more than
-// what was counted since the first scrape, and just that if no process restarts or
-// if each scrape finds out.
-func TestNeverMoreThanThereWas(t *testing.T) {
+// TestDifferencesNeverExceedCounts lets processes count, restart and be scraped by a
+// pipeline that sometimes refuses profiles. The differences of a stack never exceed
+// what was counted since the first scrape, and equal it if no process restarts or if
+// each scrape detects the restart.
+func TestDifferencesNeverExceedCounts(t *testing.T) {
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		c := New(memory)
 		stacks := 1 + r.IntN(6)
-		counters := make([]int64, stacks) // of the process that runs
+		counters := make([]int64, stacks) // of the current process
 		truth, told := make([]int64, stacks), make([]int64, stacks)
 		started, exact := false, true
 		before := make([]int64, stacks) // at the last scrape
@@ -224,7 +224,7 @@ func TestWithoutCommitNothingIsLost(t *testing.T) {
 	require.Equal(t, []row{{stack: "a", alloc: 3}, {stack: "b", alloc: 3}}, rows(p))
 	require.Equal(t, int64(2), p.DurationNanos)
 	c.Commit()
-	c.Commit() // nothing more to take over
+	c.Commit() // has no effect
 	p = build(5, row{stack: "a", alloc: 8}, row{stack: "b", alloc: 3})
 	require.Equal(t, Differences, c.Apply(p))
 	require.Equal(t, []row{{stack: "a"}, {stack: "b"}}, rows(p))
@@ -248,7 +248,7 @@ func TestOtherSampleTypesBeginAnew(t *testing.T) {
 	require.Equal(t, First, c.Apply(p))
 }
 
-// Stacks of processes that have ended do not fill the memory.
+// Stacks of processes that have ended are dropped.
 func TestRowsThatAreGoneAreForgotten(t *testing.T) {
 	c := New(memory)
 	for i := range 100 {
@@ -274,7 +274,7 @@ func allocate(n int) {
 	}
 }
 
-// heap is the heap profile of this process.
+// heap returns the heap profile of this process.
 func heap(t testing.TB) *profile.Profile {
 	t.Helper()
 	runtime.GC()
@@ -286,7 +286,7 @@ func heap(t testing.TB) *profile.Profile {
 	return p
 }
 
-// allocated sums a column over the samples of the function allocate.
+// allocated adds up a column over the samples of the function allocate.
 func allocated(t *testing.T, p *profile.Profile, sampleType string) int64 {
 	t.Helper()
 	column := slices.IndexFunc(p.SampleType, func(v *profile.ValueType) bool { return v.Type == sampleType })
@@ -304,7 +304,7 @@ func allocated(t *testing.T, p *profile.Profile, sampleType string) int64 {
 	return sum
 }
 
-// Allocations larger than the sampling rate are nearly all sampled.
+// Nearly all allocations larger than the sampling rate are sampled.
 func TestHeapProfilesOfThisProcess(t *testing.T) {
 	c := New(memory)
 	allocate(10)
@@ -325,7 +325,7 @@ func TestHeapProfilesOfThisProcess(t *testing.T) {
 	kept = nil
 }
 
-// big is a heap profile of n stacks of 20 frames.
+// big returns a heap profile of n stacks of 20 frames.
 func big(n int) *profile.Profile {
 	p := &profile.Profile{SampleType: []*profile.ValueType{
 		{Type: "alloc_objects", Unit: "count"}, {Type: "alloc_space", Unit: "bytes"},
@@ -349,7 +349,7 @@ func big(n int) *profile.Profile {
 	return p
 }
 
-// What the documentation says a stack costs.
+// The memory of a stack is what the documentation says.
 func TestMemoryOfAStack(t *testing.T) {
 	const n = 20000
 	first, second := big(n), big(n)

@@ -1,13 +1,13 @@
-// Package delta turns cumulative profiles into what came since the one before.
+// Package delta subtracts each cumulative profile from the next.
 //
-// Go's heap, block and mutex profiles count since the start of the process, so
-// that two of them say what happened in between:
+// Go's heap, block and mutex profiles count since the start of the process. The
+// difference of two profiles is what happened in between:
 //
 //	scrape ─▶ Apply ─▶ the values of p are differences ─▶ pipeline
-//	            │                                            │ taken
-//	            └── what is pending ─────────────────────▶ Commit: the next Apply
-//	                                                       starts from here
+//	            │                                            │ accepted
+//	            └── pending values ──────────────────────▶ Commit: the next Apply
+//	                                                       subtracts them
 //
-// Of the profile before, only a hash of each stack with its labels and its
-// cumulative values are kept.
+// The package keeps only a hash of each stack with its labels, and the cumulative
+// values.
 package delta

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzApply gives a computer two profiles, the first of them again, and then the
-// second again: the differences must add up to what the profiles say.
+// FuzzApply applies two profiles in turn, twice. The differences must add up to the
+// values of the profiles.
 func FuzzApply(f *testing.F) {
 	encode := func(p *profile.Profile) []byte {
 		var buf bytes.Buffer
@@ -26,7 +26,7 @@ func FuzzApply(f *testing.F) {
 	kept = nil
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		c := New([]string{"alloc_objects", "alloc_space", "contentions"})
-		huge := false // values that no counter reaches, whose differences wrap
+		huge := false // values that real counters do not reach; differences wrap
 		for i, data := range [][]byte{first, second, first, second, second} {
 			p, err := profile.ParseUncompressed(data)
 			if err != nil || p.CheckValid() != nil {
@@ -78,7 +78,7 @@ func FuzzApply(f *testing.F) {
 	})
 }
 
-// total adds a column up, and wraps as the computer does.
+// total adds up a column, with the computer's overflow.
 func total(p *profile.Profile, column int) int64 {
 	var sum int64
 	for _, s := range p.Sample {

@@ -8,26 +8,26 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// hasher tells samples apart by stack and labels, across profiles of one
-// process. IDs of locations and functions are a matter of one profile and are
-// not part of it. A location, of which there are fewer than frames of stacks,
-// is hashed once.
+// hasher hashes samples by stack and labels, in a way that is stable across profiles
+// of a process. It ignores the IDs of locations and functions, which differ between
+// profiles. It hashes each location once, as there are fewer locations than frames.
 type hasher struct {
 	locations []uint64 // by ID-1
 	long      map[longText]uint64
 	scratch   []byte
 }
 
-// longText is where a text is that is hashed once only, however many functions have
-// it. Texts from fewest bytes on are.
+// longText identifies a text of at least minLongText bytes by its location in
+// memory. Such a text is hashed once, however many functions share it.
 type longText struct {
 	data *byte
 	size int
 }
 
-const fewestLong = 256
+const minLongText = 256
 
-// newHasher numbers the locations and functions of p anew, from 1.
+// newHasher returns a hasher for p. It renumbers the locations and functions of p
+// from 1.
 func newHasher(p *profile.Profile) *hasher {
 	h := &hasher{locations: make([]uint64, len(p.Location))}
 	functions := make([]uint64, len(p.Function))
@@ -63,7 +63,7 @@ func (h *hasher) number(n uint64) { h.scratch = binary.LittleEndian.AppendUint64
 
 func (h *hasher) string(s string) {
 	h.number(uint64(len(s)))
-	if len(s) >= fewestLong {
+	if len(s) >= minLongText {
 		key := longText{unsafe.StringData(s), len(s)}
 		hash, ok := h.long[key]
 		if !ok {
@@ -81,9 +81,9 @@ func (h *hasher) string(s string) {
 
 func (h *hasher) sum() uint64 { return xxhash.Sum64(h.scratch) }
 
-// sample is the hash of a sample of the profile.
+// sample returns the hash of a sample of the profile.
 func (h *hasher) sample(s *profile.Sample) uint64 {
-	var labels uint64 // a sum, as maps have no order
+	var labels uint64 // a sum, as the order of a map is random
 	for key, values := range s.Label {
 		h.scratch = h.scratch[:0]
 		h.string(key)
@@ -95,7 +95,7 @@ func (h *hasher) sample(s *profile.Sample) uint64 {
 	for key, values := range s.NumLabel {
 		h.scratch = h.scratch[:0]
 		h.string(key)
-		h.number(uint64(len(values))) // apart from a text of the same bytes
+		h.number(uint64(len(values))) // distinguishes it from a text with the same bytes
 		for _, v := range values {
 			h.number(uint64(v))
 		}
