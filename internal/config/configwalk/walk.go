@@ -1,5 +1,5 @@
-// Package configwalk walks what configurations were decoded into. It knows the
-// keys by the tags of mapstructure and, in what Prometheus reads, of yaml.
+// Package configwalk walks decoded configurations by their keys, which it derives
+// from mapstructure tags and, for Prometheus' types, from yaml tags.
 package configwalk
 
 import (
@@ -14,21 +14,22 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 )
 
-// maxDepth bounds the walk. Real configurations are about 20 values deep, with
+// maxDepth bounds the walk. Real configurations are about 20 values deep, including
 // pointers and interfaces.
 const maxDepth = 100
 
 // Key is one part of a key's path.
 type Key struct {
-	Name string // of a field or of a map's entry; of an item, its decimal index
+	Name string // of a field or a map's entry, or the decimal index of an item
 	Item bool   // an item of a list
-	Free bool   // an entry of a map: the name is the user's
+	Free bool   // an entry of a map: the user chose the name
 }
 
-// Path is where a value is, from the component's configuration on.
+// Path is the position of a value in a component's configuration.
 type Path []Key
 
-// String is the path as users know it, "::protocols::grpc"; empty for the root.
+// String returns the path as users write it, like "::protocols::grpc". It is empty
+// for the root.
 func (p Path) String() string {
 	var b strings.Builder
 	for _, k := range p {
@@ -38,15 +39,16 @@ func (p Path) String() string {
 	return b.String()
 }
 
-// Visit sees a value at a path, and reports whether to go on below it. Values of
-// pointers, interfaces and optional values are seen in their place; none is if
-// there is none. path is valid during the call only. A value need not be of an
-// exported type, but its text can be read.
+// Visit is called for a value and reports whether to walk into it. Pointers,
+// interfaces and optional values are replaced by what they contain, and skipped if
+// they contain nothing. path is valid during the call only. v may be of an
+// unexported type, but its text can be read.
 type Visit func(path Path, v reflect.Value) bool
 
-// Walk visits the configuration of one component, outer values first, fields in
-// order, and entries of maps in that of their keys. It only reads. What has no keys, such
-// as a compiled expression, is not walked, nor are fields that are not exported.
+// Walk visits the configuration of a component: outer values before inner ones,
+// fields in order, and entries of maps in the order of their keys. It does not walk
+// into values without keys, such as compiled expressions, nor into unexported fields.
+// It does not modify the configuration.
 func Walk(config any, visit Visit) {
 	walker{visit}.walk(reflect.ValueOf(config), make(Path, 0, 16), 0)
 }
@@ -88,7 +90,7 @@ func (w walker) walk(v reflect.Value, path Path, depth int) {
 
 func (w walker) items(v reflect.Value, path Path, depth int) {
 	if v.Type() == reflect.TypeFor[configopaque.MapList]() {
-		// Written as a map, or as a list of names and values.
+		// Users write it as a map, or as a list of names and values.
 		for i := range v.Len() {
 			pair := v.Index(i)
 			w.walk(pair.FieldByName("Value"), append(path, Key{Name: pair.FieldByName("Name").String(), Free: true}), depth+1)
@@ -120,7 +122,7 @@ func (w walker) fields(v reflect.Value, path Path, depth int) {
 	}
 }
 
-// opaque reports whether a struct's fields are no keys.
+// opaque reports whether the fields of a struct are not keys.
 func opaque(t reflect.Type) bool {
 	switch t.PkgPath() {
 	case "net/url", "regexp", "regexp/syntax", "time", "crypto/tls", "github.com/prometheus/prometheus/model/labels":
@@ -129,8 +131,8 @@ func opaque(t reflect.Type) bool {
 	return false
 }
 
-// Tag returns the key of a struct's field, in lower case if the field has none,
-// and whether the keys of its value are beside it instead of below it.
+// Tag returns the key of a struct's field. Without a tag, it is the field's name in
+// lower case. inline reports whether the value's keys are on the same level.
 func Tag(field reflect.StructField) (name string, inline bool) {
 	tag, tagged := field.Tag.Lookup("mapstructure")
 	if !tagged {
@@ -151,8 +153,8 @@ func Tag(field reflect.StructField) (name string, inline bool) {
 	return name, false
 }
 
-// optional reads a configoptional.Optional of any type; the value is invalid if
-// there is none.
+// optional returns the content of a configoptional.Optional of any type, which is
+// an invalid or nil value if it is empty, and whether v is one.
 func optional(v reflect.Value) (reflect.Value, bool) {
 	if !strings.HasPrefix(v.Type().Name(), "Optional[") || !v.CanInterface() {
 		return reflect.Value{}, false
@@ -166,7 +168,7 @@ func optional(v reflect.Value) (reflect.Value, bool) {
 	return get.Call(nil)[0], true
 }
 
-// Text returns the text that a value is: of a string of any type, and of a URL.
+// Text returns the text of a string of any type or of a URL, and whether v is one.
 func Text(v reflect.Value) (string, bool) {
 	if v.Kind() == reflect.String {
 		return v.String(), true
