@@ -22,8 +22,8 @@ var update = flag.Bool("update", false, "write docs/components.md instead of com
 
 const tablePath = "../../docs/components.md"
 
-// TestComponentTable compares docs/components.md with what the factories of
-// the generated component set say of themselves.
+// TestComponentTable compares docs/components.md with the factories of the generated
+// component set.
 func TestComponentTable(t *testing.T) {
 	factories, err := components()
 	if err != nil {
@@ -100,8 +100,8 @@ func level(l component.StabilityLevel) string {
 	return strings.ToLower(l.String())
 }
 
-// section writes one table. A deprecated alias is another key of the same
-// factory and stands in the row of its factory.
+// section writes one table. A deprecated alias is another key of the same factory and
+// appears in the row of its factory.
 func section[F component.Factory](b *bytes.Buffer, title string, header []string, factories map[component.Type]F,
 	modules map[component.Type]string, cells func(component.Factory) []string,
 ) {

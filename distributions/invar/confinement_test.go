@@ -19,7 +19,7 @@ import (
 	"github.com/invar-otel/invar/extension/remoteconfigextension/confinement"
 )
 
-// part is a component, or what a component is made of, with its defaults.
+// part is a component or a part of one, with its default configuration.
 type part struct {
 	kind, name string
 	config     any
@@ -57,8 +57,8 @@ func parts(t *testing.T) []part {
 }
 
 // TestEveryComponentIsClassified fails for a component that
-// extension/remoteconfigextension/confinement/components.go does not list: decide there whether a
-// fleet server may use it.
+// extension/remoteconfigextension/confinement/components.go does not list. Decide there
+// whether a fleet server may use it.
 func TestEveryComponentIsClassified(t *testing.T) {
 	for _, p := range parts(t) {
 		if !confinement.Known(p.kind, p.name) {
@@ -67,7 +67,7 @@ func TestEveryComponentIsClassified(t *testing.T) {
 	}
 }
 
-// leaf is a key whose value can be a text.
+// leaf is a key with a text as its value.
 type leaf struct {
 	id   string // kind/type of the component
 	path []string
@@ -76,14 +76,14 @@ type leaf struct {
 func (l leaf) name() string   { return l.path[len(l.path)-1] }
 func (l leaf) String() string { return l.id + "::" + strings.Join(l.path, "::") }
 
-// leaves are all keys of texts that a configuration type has, by the tags of
-// mapstructure or, in what Prometheus reads, of yaml.
+// leaves returns all keys with texts in a configuration type, by mapstructure tags
+// and, for Prometheus' types, by yaml tags.
 func leaves(id string, path []string, t reflect.Type, within []reflect.Type) []leaf {
 	if slices.Contains(within, t) || strings.HasPrefix(t.PkgPath(), "net/url") {
 		return nil
 	}
 	within = append(within[:len(within):len(within)], t)
-	// A size or a duration is written as a text.
+	// Sizes and durations are written as texts.
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) || t == reflect.TypeFor[time.Duration]() {
 		return []leaf{{id, path}}
 	}
@@ -128,13 +128,13 @@ func fieldLeaves(id string, path []string, t reflect.Type, within []reflect.Type
 	return all
 }
 
-// job is what Prometheus adds the keys of all service discoveries to.
+// job is a type to which Prometheus adds the keys of all service discoveries.
 type job struct {
 	Configs discovery.Configs `yaml:"-"`
 }
 
-// allLeaves are the leaves of all components, and of the parts whose types no
-// component's type shows.
+// allLeaves returns the leaves of all components, and of the parts that cannot be
+// reached through a component's type.
 func allLeaves(t *testing.T) []leaf {
 	t.Helper()
 	var all []leaf
@@ -147,7 +147,7 @@ func allLeaves(t *testing.T) []leaf {
 			all = append(all, scraperLeaves(t, p.config)...)
 		}
 	}
-	// The dynamic type that Prometheus reads service discoveries into.
+	// The dynamic type into which Prometheus decodes service discoveries.
 	if err := discovery.UnmarshalYAMLWithInlineConfigs(&job{}, func(into any) error {
 		all = append(all, leaves("receiver/prometheus", nil, reflect.TypeOf(into), nil)...)
 		return nil
@@ -186,9 +186,9 @@ func scraperLeaves(t *testing.T, config any) []leaf {
 	return all
 }
 
-// TestEveryKeyOfFilesIsClassified fails for a key that looks as if its value was
-// a file, a command or a variable, and that extension/remoteconfigextension/confinement/keys.go does
-// not have: enter what it is there.
+// TestEveryKeyOfFilesIsClassified fails for a key that looks as if its value was a
+// file, a command or a variable and that is not in
+// extension/remoteconfigextension/confinement/keys.go. Add it there.
 func TestEveryKeyOfFilesIsClassified(t *testing.T) {
 	missing := map[string]leaf{}
 	for _, l := range allLeaves(t) {
@@ -198,7 +198,7 @@ func TestEveryKeyOfFilesIsClassified(t *testing.T) {
 		if name := l.name(); confinement.Suspicious(name) && !confinement.KnownKey(name) {
 			missing[name] = l
 		}
-		// Below a key that users choose, one may be called as a map of labels is.
+		// Keys that users choose may have the name of a map of labels.
 		if i := slices.Index(l.path, "*"); i > 0 && i < len(l.path)-1 && confinement.HostKey(l.id, l.name()) && l.path[i-1] != "http_headers" {
 			t.Errorf("%s names files below a key of the user's: enter %s in userKeys", l, l.path[i-1])
 		}
@@ -208,27 +208,27 @@ func TestEveryKeyOfFilesIsClassified(t *testing.T) {
 	}
 }
 
-// dials are texts that look like an address to listen on, and are connected to.
+// dials are texts that look like listen addresses but are addresses of servers.
 var dials = regexp.MustCompile(`^(` + strings.Join([]string{
 	`receiver/docker_stats::endpoint`, `receiver/kubelet_stats::endpoint`, `receiver/nginx::endpoint`,
 	`receiver/jaeger::remote_sampling::endpoint`,
 	`receiver/prometheus::.*`, // of service discoveries and HTTP clients
 	`extension/opamp::server::.*`,
 	`extension/remote_config::.*`, // of servers; and a rule about addresses
-	// Confined as a component, not as a listener.
+	// Confined as components, not as listeners.
 	`extension/pprof::endpoint`,
 }, "|") + `)$`)
 
-// TestEveryListenerIsClassified fails for a receiver's or extension's address
-// that is neither of a type which is listened on, nor in listenTexts of
-// extension/remoteconfigextension/confinement/listen.go, nor connected to.
+// TestEveryListenerIsClassified fails for the address of a receiver or extension that
+// is neither of a type for listen addresses, nor in listenTexts of
+// extension/remoteconfigextension/confinement/listen.go, nor in dials.
 func TestEveryListenerIsClassified(t *testing.T) {
 	looks := regexp.MustCompile(`endpoint|listen|addr|bind`)
 	for _, l := range allLeaves(t) {
 		if len(l.path) == 0 || !looks.MatchString(l.name()) || strings.HasPrefix(l.id, "processor/") || strings.HasPrefix(l.id, "exporter/") {
 			continue
 		}
-		// A server's address has its transport, of the type confignet.AddrConfig, beside it.
+		// A confignet.AddrConfig has the transport next to the endpoint.
 		if l.name() == "endpoint" && hasSibling(t, l, "transport") {
 			continue
 		}
@@ -249,8 +249,8 @@ func hasSibling(t *testing.T, l leaf, name string) bool {
 	return slices.ContainsFunc(known, func(other leaf) bool { return other.id == l.id && slices.Equal(other.path, want) })
 }
 
-// TestDefaultsAreConfined tells what a component does on this host if its
-// configuration says nothing. For some, it has to say something.
+// TestDefaultsAreConfined checks components with their default configurations. Some
+// of them require settings.
 func TestDefaultsAreConfined(t *testing.T) {
 	unusable := map[string]string{
 		"exporter/prometheus":          "exporters::prometheus::endpoint: \"\" listens",
@@ -276,7 +276,7 @@ func TestDefaultsAreConfined(t *testing.T) {
 	}
 }
 
-// plain is a configuration in the types that a file has.
+// plain converts a configuration to the types that YAML produces.
 func plain(t *testing.T, m map[string]any) map[string]any {
 	t.Helper()
 	text, err := json.Marshal(m)
@@ -290,7 +290,7 @@ func plain(t *testing.T, m map[string]any) map[string]any {
 	return read
 }
 
-// check looks at a component as before its start.
+// check applies the rules to a component, as before its start.
 func check(t *testing.T, rules confinement.Rules, p part, text map[string]any) error {
 	t.Helper()
 	id := component.MustNewID(p.name)
@@ -302,8 +302,8 @@ func check(t *testing.T, rules confinement.Rules, p part, text map[string]any) e
 	return rules.CheckResolved(map[string]any{p.kind + "s": map[string]any{p.name: text}}, cfg)
 }
 
-// TestRealServersAreConfined decodes configurations of the binary's own
-// components that listen on all interfaces.
+// TestRealServersAreConfined decodes configurations of components of the binary that
+// listen on all interfaces.
 func TestRealServersAreConfined(t *testing.T) {
 	byID := map[string]part{}
 	for _, p := range parts(t) {

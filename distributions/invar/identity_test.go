@@ -10,13 +10,13 @@ import (
 	"github.com/invar-otel/invar/extension/remoteconfigextension/confinement"
 )
 
-// identifies matches keys which may say whose credentials are used: those of the
-// host, of its user, of a cloud's machine.
+// identifies matches keys that may select whose credentials are used: the host's, its
+// user's, or those of a cloud's machine.
 var identifies = regexp.MustCompile(`auth_?type|auth(entication)?_method|kube|role|profile$|identit|assume|impersonat|delegates|principal|sigv4|azure|^aws|^gcp|iam$` +
 	`|managed|workload|^sdk$|from_env|service_account|tpm|kerberos|keytab|token_source|docker|^sso|_sso|federat|default_cred`)
 
-// identities are the keys that do, by what holds them back, and those that do
-// not, by why.
+// identities are the keys that identifies matches. The value says which rule refuses
+// them, or why they are harmless.
 var identities = map[string]string{
 	"auth_type":     "rule auth_type: kubeConfig is not among the default parts",
 	"sigv4":         "rule identity",
@@ -48,7 +48,7 @@ var identities = map[string]string{
 	"authentication_method":    "of a discovery that is not default",
 	"identity_endpoint":        "of a discovery that is not default",
 	"service_account_key":      "of a discovery that is not default",
-	"role":                     "what a discovery looks for, not who it is",
+	"role":                     "the kind of objects that a discovery looks for",
 	"oauthbearer_token_source": "an extension of the same pipeline",
 	"kerberos":                 "credentials in the configuration",
 	"use_keytab":               "whether keytab_file is used",
@@ -61,9 +61,9 @@ var identities = map[string]string{
 	"block_profile_fraction":   "a number",
 }
 
-// TestEveryIdentityIsClassified fails for a key that looks as if it said whose
-// credentials are used, and that nobody has thought about: hold it back in
-// extension/remoteconfigextension/confinement, or enter above why it is harmless.
+// TestEveryIdentityIsClassified fails for a key that looks as if it selected
+// credentials and that is not classified. Refuse it in
+// extension/remoteconfigextension/confinement, or add above why it is harmless.
 func TestEveryIdentityIsClassified(t *testing.T) {
 	missing, found := map[string]setting{}, map[string]bool{}
 	for _, s := range settings(t) {
@@ -72,7 +72,7 @@ func TestEveryIdentityIsClassified(t *testing.T) {
 			continue
 		}
 		found[name] = true
-		// Discoveries are parts. A name with dots is a resource attribute's.
+		// Discoveries are parts, and names with dots are resource attributes.
 		if identities[name] == "" && !strings.HasSuffix(name, "_sd_configs") && !strings.Contains(name, ".") {
 			missing[name] = s
 		}
@@ -82,13 +82,13 @@ func TestEveryIdentityIsClassified(t *testing.T) {
 	}
 	for name := range identities {
 		if !found[name] {
-			t.Logf("%s is no key of a component any more", name)
+			t.Logf("no component has the key %s any more", name)
 		}
 	}
 }
 
-// TestIdentities has the rules refuse every way to credentials that the
-// configuration does not hold itself, by the binary's own components.
+// TestIdentities checks, with components of the binary, that the rules refuse every
+// use of credentials that are not in the configuration.
 func TestIdentities(t *testing.T) {
 	f := func(config, want string, permission ...string) {
 		t.Helper()
@@ -124,7 +124,7 @@ func TestIdentities(t *testing.T) {
 	f("receivers: {prometheus_scrape: {config: {scrape_configs: [{job_name: a, kubernetes_sd_configs: [{role: pod, kubeconfig_file: /root/.kube/config}]}]}}}",
 		"kubeconfig_file: \"/root/.kube/config\" is a path")
 
-	// What describes the machine or asks the cluster as the pod may stay.
+	// Permitted: descriptions of the machine, and queries of the cluster as the pod.
 	j := newJudge(t, confinement.Rules{})
 	for _, config := range []string{
 		"processors: {k8s_attributes: }", "processors: {k8s_attributes: {auth_type: none}}",
@@ -138,8 +138,8 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
-// TestAllowedComponentsHaveTheirDefaults: what a component uses if its
-// configuration is silent was allowed with it, what a server says was not.
+// TestAllowedComponentsHaveTheirDefaults checks that allowing a component allows its
+// defaults, but not the same values in a configuration.
 func TestAllowedComponentsHaveTheirDefaults(t *testing.T) {
 	j := newJudge(t, confinement.Rules{AllowedComponents: []string{"*"}})
 	f := func(config, want string) {
@@ -170,7 +170,7 @@ func TestAllowedComponentsHaveTheirDefaults(t *testing.T) {
 	}
 }
 
-// TestNullIsWhatItDecodesTo has null in the place of maps and lists.
+// TestNullIsWhatItDecodesTo uses null in place of maps and lists.
 func TestNullIsWhatItDecodesTo(t *testing.T) {
 	j := newJudge(t, confinement.Rules{})
 	f := func(config, want string) {

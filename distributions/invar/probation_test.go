@@ -26,7 +26,7 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// permissive permits everything: what is permitted is tested elsewhere.
+// permissive permits everything. Other tests cover the rules.
 type permissive struct{}
 
 func (permissive) CheckRaw(map[string]any) error                              { return nil }
@@ -34,14 +34,14 @@ func (permissive) CheckResolved(map[string]any, confinement.Components) error { 
 func (permissive) ProviderFactories() []confmap.ProviderFactory               { return nil }
 func (permissive) New(_, _ confinement.Listeners) []string                    { return nil }
 
-// destination is what an exporter sends to.
+// destination is a server that an exporter sends to.
 type destination struct {
 	name   string
-	takes  time.Duration // until it answers
-	status int           // 0: nobody listens
+	delay  time.Duration // before it answers
+	status int           // HTTP status; 0 means that nothing listens
 }
 
-// address starts a destination that speaks HTTP and gRPC, whatever is sent.
+// address starts the destination and returns its address. It accepts any request.
 func (d destination) address(t *testing.T, overGRPC bool) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -57,7 +57,7 @@ func (d destination) address(t *testing.T, overGRPC bool) string {
 			if err := stream.RecvMsg(new(emptypb.Empty)); err != nil {
 				return err
 			}
-			time.Sleep(d.takes)
+			time.Sleep(d.delay)
 			if d.status == http.StatusUnauthorized {
 				return status.Error(codes.Unauthenticated, "hunter2")
 			}
@@ -70,7 +70,7 @@ func (d destination) address(t *testing.T, overGRPC bool) string {
 	server := &httptest.Server{Listener: l, Config: &http.Server{
 		ReadHeaderTimeout: time.Minute,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			time.Sleep(d.takes)
+			time.Sleep(d.delay)
 			http.Error(w, "hunter2", d.status)
 		}),
 	}}
@@ -79,16 +79,17 @@ func (d destination) address(t *testing.T, overGRPC bool) string {
 	return l.Addr().String()
 }
 
-// A pipeline is kept if its destination takes what it is sent, however slowly, and
-// not if that is away or refuses it. The destinations' words stay here.
+// A pipeline is kept if its destination accepts data, even slowly, and rolled back if
+// the destination is unreachable or refuses it. The reason must not contain the
+// destination's answer.
 func TestProbationOfDestinations(t *testing.T) {
 	factories, err := components()
 	if err != nil {
 		t.Fatal(err)
 	}
-	const closed, well, unauthorized = 0, http.StatusOK, http.StatusUnauthorized
+	const closed, ok, unauthorized = 0, http.StatusOK, http.StatusUnauthorized
 	destinations := []destination{
-		{"well", 0, well}, {"slow", 3 * time.Second, well}, {"dead", 0, closed}, {"unauthorized", 0, unauthorized},
+		{"ok", 0, ok}, {"slow", 3 * time.Second, ok}, {"closed", 0, closed}, {"unauthorized", 0, unauthorized},
 	}
 	exporters := map[string]func(address, dir string) string{
 		"otlp_http": func(address, _ string) string { return fmt.Sprintf("{endpoint: 'http://%s', timeout: 10s}", address) },
@@ -118,33 +119,33 @@ func TestProbationOfDestinations(t *testing.T) {
 				body := fmt.Sprintf("receivers: {%s}\nexporters: {%s: %s}\nservice: {pipelines: {%s: {receivers: [%s], exporters: [%s]}}}",
 					source, name, config(address, dir), signal, key, name)
 				err := onProbation(t, factories, body)
-				if d.status == well {
+				if d.status == ok {
 					if err != nil {
-						t.Fatalf("it works and is not kept: %v", err)
+						t.Fatalf("a working pipeline was rolled back: %v", err)
 					}
 					return
 				}
 				if err == nil {
-					t.Fatal("it is kept")
+					t.Fatal("the pipeline was kept")
 				}
 				reason := remotepipelines.Reason(err)
 				t.Log(reason)
 				if !strings.HasPrefix(reason, "pipelines::p: probation: exporters::"+name) {
-					t.Errorf("it is not for the exporter: %s", reason)
+					t.Errorf("the reason does not name the exporter: %s", reason)
 				}
 				if strings.Contains(reason, "hunter2") {
-					t.Errorf("it has the destination's words: %s", reason)
+					t.Errorf("the reason contains the destination's answer: %s", reason)
 				}
 				want := map[int]string{closed: "connection refused", unauthorized: "status "}[d.status]
 				if !strings.Contains(reason, want) {
-					t.Errorf("it does not say %q: %s", want, reason)
+					t.Errorf("the reason does not contain %q: %s", want, reason)
 				}
 			})
 		}
 	}
 }
 
-// onProbation applies a pipeline and returns what came of it.
+// onProbation applies a pipeline and returns the result of its probation.
 func onProbation(t *testing.T, factories otelcol.Factories, body string) error {
 	t.Helper()
 	r := remotepipelines.New(remotepipelines.Settings{
@@ -156,8 +157,8 @@ func onProbation(t *testing.T, factories otelcol.Factories, body string) error {
 	return r.Apply(t.Context(), remoteconf.Set{"p": []byte(body)}, nil)
 }
 
-// A configuration may have any address of the network asked for a token. What is
-// answered there is not what the server reads in the reason.
+// A configuration may request a token from any address of the network. The reason
+// must not report the answer to the server.
 func TestTokenEndpointIsNotReadBack(t *testing.T) {
 	factories, err := components()
 	if err != nil {
@@ -171,7 +172,7 @@ exporters: {otlp_http: {endpoint: "http://%[1]s", auth: {authenticator: oauth2cl
 service: {extensions: [oauth2client], pipelines: {metrics: {receivers: [host_metrics], exporters: [otlp_http]}}}
 `, address)
 	if err = onProbation(t, factories, body); err == nil {
-		t.Fatal("it is kept")
+		t.Fatal("the pipeline was kept")
 	}
 	reason := remotepipelines.Reason(err)
 	t.Log(reason)

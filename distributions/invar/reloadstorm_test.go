@@ -30,8 +30,8 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// A pipeline of a server posts to the local reload endpoint all the time. The local
-// receivers take what comes all the same.
+// A remote pipeline posts to the local reload endpoint all the time. The local
+// receivers must keep accepting data.
 func TestRemotePipelineCannotReload(t *testing.T) {
 	intake, reload := freeAddress(t), freeAddress(t)
 	path := filepath.Join(t.TempDir(), "config.yaml")

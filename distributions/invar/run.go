@@ -6,8 +6,8 @@ import (
 	"github.com/invar-otel/invar/internal/command"
 )
 
-// run is called by the generated main with the generated component set. OCB
-// writes a run of its own, which `make generate` removes in favour of this one.
+// run is called by the generated main with the generated component set. It replaces
+// the run function that OCB generates, which `make generate` leaves out.
 func run(set otelcol.CollectorSettings) error {
 	return command.Execute(set)
 }

@@ -19,10 +19,10 @@ import (
 )
 
 var (
-	// looksSecret and notSecret are a second opinion on names.
+	// looksSecret and notSecret classify names independently of the redaction.
 	looksSecret = regexp.MustCompile(`(?i)password|passphrase|secret|token|credential|(api|access|private|hmac|account|application|consumer)_?key$|_key_pem|^key_pem|dsn|cookie|bearer`)
 	notSecret   = regexp.MustCompile(`(?i)(_file|_file_path|_path|_url|_ref|_source|_name|_id|_type|_key_id|_keys|cert_pem)$|credential_name|extra_metadata`)
-	// sent are maps whose values are sent as they are.
+	// sent are maps whose values are sent unchanged.
 	sent = []string{"headers", "params", "endpoint_params", "proxy_connect_header", "record_headers", "response_headers", "connection_params", "http_headers"}
 )
 
@@ -34,7 +34,7 @@ func isSecret(s setting) bool {
 	if looksSecret.MatchString(s.key()) && !notSecret.MatchString(s.key()) && s.typ.Kind() == reflect.String {
 		return true
 	}
-	// Values of maps, but for the keys beside a value in a list of them.
+	// Values of maps, except the keys next to a value in a list of them.
 	for i, name := range s.path[:len(s.path)-1] {
 		if slices.Contains(sent, name) && s.path[i+1] == "*" && s.typ.Kind() == reflect.String && s.key() != "files" {
 			return true
@@ -43,7 +43,7 @@ func isSecret(s setting) bool {
 	return false
 }
 
-// sectionOf is a configuration of one component.
+// sectionOf returns a configuration of one component.
 func sectionOf(s setting, config component.Config) *otelcol.Config {
 	all := map[component.ID]component.Config{component.MustNewID(s.name): config}
 	switch s.kind {
@@ -59,8 +59,8 @@ func sectionOf(s setting, config component.Config) *otelcol.Config {
 	return &otelcol.Config{Extensions: all}
 }
 
-// shown is all that is shown or told of a configuration with one setting, by
-// what it is; nil if the component does not take it.
+// shown returns everything that is shown or reported about a configuration with one
+// setting, by kind. It returns nil if the component does not accept the setting.
 func shown(t *testing.T, f otelcol.Factories, s setting, value any, reason string) map[string]string {
 	t.Helper()
 	written := confmap.NewFromStringMap(map[string]any{s.kind + "s": map[string]any{s.name: s.set(value)}})
@@ -95,8 +95,8 @@ func shown(t *testing.T, f otelcol.Factories, s setting, value any, reason strin
 	}
 }
 
-// TestSecretsAreHidden plants a secret at every key of every component that holds
-// one, and a password in a URL at every key that takes a text.
+// TestSecretsAreHidden plants a secret at every key that holds one, in every
+// component, and a password in a URL at every key with a text.
 func TestSecretsAreHidden(t *testing.T) {
 	f, err := components()
 	if err != nil {
@@ -134,7 +134,7 @@ func TestSecretsAreHidden(t *testing.T) {
 	}
 }
 
-// TestConfigurationsStayReadable has no component's defaults masked.
+// TestConfigurationsStayReadable checks that no default value is masked.
 func TestConfigurationsStayReadable(t *testing.T) {
 	for _, p := range parts(t) {
 		if p.config == nil || p.name != p.current {

@@ -19,7 +19,7 @@ import (
 	"github.com/invar-otel/invar/internal/config/configwalk"
 )
 
-// setting is one key of one component of the binary, and how to set it alone.
+// setting is a key of a component of the binary, with a way to set only that key.
 type setting struct {
 	kind, name string // of the component, current
 	path       []string
@@ -31,7 +31,7 @@ func (s setting) id() string     { return s.kind + "/" + s.name }
 func (s setting) String() string { return s.id() + "::" + strings.Join(s.path, "::") }
 func (s setting) key() string    { return s.path[len(s.path)-1] }
 
-// isText reports whether a text can be set.
+// isText reports whether the value can be a text.
 func (s setting) isText() bool {
 	return s.typ.Kind() == reflect.String || s.typ.Kind() == reflect.Interface || isTextType(s.typ)
 }
@@ -41,8 +41,8 @@ func isTextType(t reflect.Type) bool {
 		t.PkgPath() == "net/url"
 }
 
-// settings are all keys of all components, once by component and the last two
-// names of their paths, in order.
+// settings returns all keys of all components in order, one for each component and
+// last two names of the path.
 func settings(t *testing.T) []setting {
 	t.Helper()
 	var all []setting
@@ -68,7 +68,7 @@ func settings(t *testing.T) []setting {
 				m := with(v, "job_name", "a")
 				return map[string]any{"config": map[string]any{"scrape_configs": []any{m}}}
 			}
-			// The dynamic type that Prometheus reads service discoveries into.
+			// The dynamic type into which Prometheus decodes service discoveries.
 			if err := discovery.UnmarshalYAMLWithInlineConfigs(&scrapeJob{}, func(into any) error {
 				collect(job, reflect.TypeOf(into), nil, add)
 				return nil
@@ -104,7 +104,7 @@ func settings(t *testing.T) []setting {
 	return all
 }
 
-// with returns a copy of a map with one key more.
+// with returns a copy of a map with an additional key.
 func with(m any, key string, value any) map[string]any {
 	more := map[string]any{key: value}
 	if m, is := m.(map[string]any); is {
@@ -113,7 +113,7 @@ func with(m any, key string, value any) map[string]any {
 	return more
 }
 
-// scrapeJob is what Prometheus adds the keys of all service discoveries to.
+// scrapeJob is a type to which Prometheus adds the keys of all service discoveries.
 type scrapeJob struct {
 	Configs discovery.Configs `yaml:"-"`
 }
@@ -127,7 +127,7 @@ func operators() []string {
 	return names
 }
 
-// collect adds the keys below s, of a value of type t.
+// collect calls add for the keys below s, whose value has type t.
 func collect(s setting, t reflect.Type, within []reflect.Type, add func(setting)) {
 	s.typ = t
 	if slices.Contains(within, t) || len(within) > 40 {
@@ -147,7 +147,7 @@ func collect(s setting, t reflect.Type, within []reflect.Type, add func(setting)
 			add(s)
 		}
 	case t.Kind() == reflect.Slice, t.Kind() == reflect.Array:
-		// A list's only item. A list of texts can be one text, too.
+		// A list with one item. A list of texts can also be a single text.
 		collect(below(func(v any) any { return []any{v} }), t.Elem(), within, add)
 	case t.Kind() == reflect.Map:
 		if len(s.path) > 0 {

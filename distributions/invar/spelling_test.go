@@ -25,7 +25,7 @@ import (
 	"github.com/invar-otel/invar/internal/config/configwalk"
 )
 
-// binaryHost hands out the factories of the binary.
+// binaryHost is a host with the factories of the binary.
 type binaryHost struct {
 	component.Host
 	factories otelcol.Factories
@@ -41,7 +41,8 @@ func (h binaryHost) GetFactory(kind component.Kind, name component.Type) compone
 	return f
 }
 
-// judge is what stands between a fleet server and the components of the binary.
+// judge applies the rules to pipelines from a fleet server, with the components of
+// the binary.
 type judge struct {
 	factories otelcol.Factories
 	runner    *remotepipelines.Runner
@@ -65,7 +66,7 @@ func newJudge(t *testing.T, rules confinement.Rules) judge {
 	return judge{f, runner}
 }
 
-// body is a pipeline with one component, as a server sends it.
+// body returns a pipeline with one component, as a server sends it.
 func body(t *testing.T, kind, name string, config any) []byte {
 	t.Helper()
 	text, err := yaml.Marshal(map[string]any{kind + "s": map[string]any{name: config}})
@@ -75,8 +76,8 @@ func body(t *testing.T, kind, name string, config any) []byte {
 	return text
 }
 
-// refused tells why the rules refuse a pipeline, nil if they do not: it may be
-// wrong otherwise.
+// refused returns the error with which the rules refuse a pipeline. It returns nil for
+// a pipeline that is invalid for other reasons.
 func (j judge) refused(t *testing.T, text []byte) error {
 	t.Helper()
 	var failure *remotepipelines.Failure
@@ -86,8 +87,8 @@ func (j judge) refused(t *testing.T, text []byte) error {
 	return nil
 }
 
-// passes reports whether a text comes as far as the components' validation: it is
-// neither refused, nor is it of a type that a component does not take.
+// passes reports whether a pipeline reaches the components' validation: the rules
+// accept it, and its values have the right types.
 func (j judge) passes(t *testing.T, text []byte) bool {
 	t.Helper()
 	err := j.runner.Check(t.Context(), "p", text)
@@ -101,13 +102,12 @@ func (j judge) passes(t *testing.T, text []byte) bool {
 	return !wrongType.MatchString(err.Error())
 }
 
-// wrongType is what the decoders of confmap and Prometheus say of a map or list
-// in the place of a text.
+// wrongType matches the errors of confmap's and Prometheus' decoders about a map or
+// list in place of a text.
 var wrongType = regexp.MustCompile(`expected type|unconvertible type|cannot unmarshal|expected a map|cannot be used as a Conf|source data must be an array`)
 
-// decoded returns what a component gets of a configuration, as text, by an
-// independent way: upstream's resolver and decoder. The providers are those that
-// the rules permit.
+// decoded returns the configuration that a component gets, using upstream's resolver
+// and decoder with the providers that the rules permit.
 func (j judge) decoded(t *testing.T, s setting, text []byte) (component.Config, error) {
 	t.Helper()
 	resolver, err := confmap.NewResolver(confmap.ResolverSettings{
@@ -133,7 +133,7 @@ func (j judge) decoded(t *testing.T, s setting, text []byte) (component.Config, 
 	return decodes(factoryOf(j.factories, s.kind, component.MustNewType(s.name)), own)
 }
 
-// arrived returns the texts of a configuration that contain part.
+// arrived returns the texts in a configuration that contain part.
 func arrived(config any, part string) []string {
 	var found []string
 	configwalk.Walk(config, func(_ configwalk.Path, v reflect.Value) bool {
@@ -145,12 +145,12 @@ func arrived(config any, part string) []string {
 	return found
 }
 
-// payloads are values that some rule refuses at some key, with a part to find
-// them by.
+// payloads are values that a rule refuses at some key, each with a part that
+// identifies it.
 var payloads = []string{"/etc/shadow", "unix:///run/s.sock", `EXPR(env("S"))`, "kubeConfig"}
 
-// spellings write a payload P so that what YAML takes it for is not what a field
-// for a text gets, or so that the text is not seen at once.
+// spellings are ways to write a payload P for which the YAML value differs from the
+// text that a text field gets, or that hide the text until it is expanded.
 var spellings = []string{
 	`P`, `${yaml:P}`, `${yaml:${yaml:P}}`, `${yaml:# P}`, `${yaml:#P}`, `${yaml:P: x}`, `${yaml:P?x: y}`, `${yaml:? P}`,
 	`${yaml:[P]}`, `${yaml:[P, 1]}`, `${yaml:- P}`, `${yaml:~ # P}`, `${yaml:null # P}`, `${yaml:1 # P}`, `${yaml:true # P}`, `${yaml:.5 # P}`,
@@ -160,12 +160,12 @@ var spellings = []string{
 	`${env:NONE:-P: x}`, `${env:NONE:-[P]}`, `${env:BOTH}`,
 }
 
-// TestSpellings tries every text of every component with each spelling: what a
-// component would get is refused however it is written, if it is refused when it
-// is written as it is.
+// TestSpellings tries every text of every component with each spelling. If a plain
+// value is refused, every spelling of which the component would get the same value
+// must be refused.
 func TestSpellings(t *testing.T) {
 	t.Setenv("BOTH", "1 # unix:///run/s.sock EXPR(env(\"S\")) /etc/shadow")
-	// What is in question is files, sockets and expressions.
+	// The test is about files, sockets and expressions.
 	rules := confinement.Rules{AllowedComponents: []string{"*"}, AllowedProviders: []string{"file"}, AllowedPaths: []string{t.TempDir()}}
 	withEnv := rules
 	withEnv.AllowedProviders = []string{"env"}
@@ -211,7 +211,7 @@ func TestSpellings(t *testing.T) {
 				reached++
 			}
 			for _, got := range texts {
-				// The very text that arrives, quoted: no spelling at all.
+				// The text that arrives, quoted, without any spelling.
 				quoted := at.refused(t, body(t, s.kind, s.name, s.set(strings.ReplaceAll(got, "$", "$$"))))
 				if quoted != nil && at.passes(t, text) {
 					t.Errorf("%s: %s passes, and is decoded to %q, of which the rules say: %v", s, spelling, got, quoted)
@@ -225,8 +225,8 @@ func TestSpellings(t *testing.T) {
 	}
 }
 
-// TestNullIsChecked compares null with an empty map: where a component takes one
-// for the other, the rules do.
+// TestNullIsChecked compares null with an empty map. The rules must treat them alike
+// where a component does.
 func TestNullIsChecked(t *testing.T) {
 	j := newJudge(t, confinement.Rules{})
 	var same, refused int
@@ -262,7 +262,7 @@ func TestNullIsChecked(t *testing.T) {
 	}
 }
 
-// TestOrdinaryExpansions are spellings that people use, with env permitted.
+// TestOrdinaryExpansions checks spellings that people use, with env permitted.
 func TestOrdinaryExpansions(t *testing.T) {
 	t.Setenv("PASSWORD", "012345")
 	t.Setenv("HOST", "otel.example.com")
