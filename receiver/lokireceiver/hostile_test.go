@@ -105,10 +105,10 @@ func TestAnswerIsBounded(t *testing.T) {
 	for i := range wrong {
 		wrong[i] = push.Stream{Labels: fmt.Sprintf("{a%d=}", i), Entries: make([]push.Entry, 1)}
 	}
-	good := push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{{Line: "kept"}}}
+	valid := push.Stream{Labels: `{a="b"}`, Entries: []push.Entry{{Line: "kept"}}}
 	f := func(want string, streams []push.Stream) {
 		t.Helper()
-		plain := marshalled(t, append(streams, good))
+		plain := marshalled(t, append(streams, valid))
 		p.got = nil
 		code, words, _ := post(t, "http://"+addr+pushPath, nil, s2.EncodeSnappy(nil, plain))
 		require.Equal(t, http.StatusBadRequest, code)
@@ -132,7 +132,7 @@ func TestAnswerIsBounded(t *testing.T) {
 	f("couldn't parse labels", long)
 
 	// Streams without entries are ignored, as in Loki.
-	code, words, _ := post(t, "http://"+addr+pushPath, nil, s2.EncodeSnappy(nil, marshalled(t, append(make([]push.Stream, 400_000), good))))
+	code, words, _ := post(t, "http://"+addr+pushPath, nil, s2.EncodeSnappy(nil, marshalled(t, append(make([]push.Stream, 400_000), valid))))
 	require.Equal(t, http.StatusNoContent, code, words)
 	code, words, _ = post(t, "http://"+addr+pushPath, map[string]string{"Content-Type": "application/json"},
 		[]byte(`{"streams":[`+strings.Repeat(`{"stream":{"a-b":"c"},"values":[["1","x"]]},`, 100_000)+`{"stream":{}}]}`))

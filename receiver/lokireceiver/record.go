@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// hintAttributes is the attribute that tells the loki exporter which attributes
-	// were labels.
+	// hintAttributes is the attribute that lists, for the loki exporter, which
+	// attributes were labels.
 	hintAttributes = "loki.attribute.labels"
 	// hintPrefix is the prefix of the names of all hints.
 	hintPrefix = "loki."

@@ -181,10 +181,10 @@ func TestConfigIsWrittenAsItIsRead(t *testing.T) {
 	require.NotContains(t, string(text), "hush")
 	require.Contains(t, string(text), "secret")
 
-	again := createDefaultConfig().(*Config)
-	require.NoError(t, confmap.NewFromStringMap(m).Unmarshal(again))
-	require.NoError(t, confmap.Validate(again))
-	got := again.ScrapeConfigs[0]
+	decoded := createDefaultConfig().(*Config)
+	require.NoError(t, confmap.NewFromStringMap(m).Unmarshal(decoded))
+	require.NoError(t, confmap.Validate(decoded))
+	got := decoded.ScrapeConfigs[0]
 	require.Equal(t, plainFields(*cfg), plainFields(got))
 	require.False(t, got.client.FollowRedirects)
 	require.True(t, got.client.TLSConfig.InsecureSkipVerify)

@@ -16,9 +16,9 @@ func parse(t testing.TB, text string) map[string]any {
 	return m
 }
 
-// f checks a configuration as it would be before expansion, and after it; want
-// is part of the error of either, or empty if there is none.
-func f(t *testing.T, rules Rules, text, want string) {
+// check applies the checks before and after expansion to a configuration. want is
+// part of the first error, or empty.
+func check(t *testing.T, rules Rules, text, want string) {
 	t.Helper()
 	require.NoError(t, rules.Validate())
 	m := parse(t, text)
@@ -34,7 +34,7 @@ func f(t *testing.T, rules Rules, text, want string) {
 }
 
 func TestOrdinaryPipelinesPass(t *testing.T) {
-	f(t, Rules{}, `
+	check(t, Rules{}, `
 receivers:
   otlp: {protocols: {grpc: {endpoint: "127.0.0.1:4317"}}}
   hostmetrics: {scrapers: {cpu: {}, disk: {include: {devices: [sda]}}}}
@@ -74,71 +74,71 @@ service:
 
 func TestComponents(t *testing.T) {
 	receiver := func(id string) string { return "receivers: {" + id + ": {}}" }
-	f(t, Rules{}, receiver("file_log"), `receivers::file_log: receiver "file_log" is not allowed`)
-	f(t, Rules{}, receiver("filelog/x"), `receivers::filelog/x: receiver "file_log" is not allowed`)
-	f(t, Rules{}, receiver(`" journald /x"`), `receiver "journald" is not allowed`)
-	f(t, Rules{}, receiver("kubeletstats"), "sends the pod's token")
-	f(t, Rules{}, receiver("some_new"), "not among those known to be harmless")
-	f(t, Rules{}, receiver(`"a::b"`), "receivers::a::b: is not the name of a component")
-	f(t, Rules{}, receiver(`"$x"`), "is not the name of a component")
-	f(t, Rules{AllowedComponents: []string{"default", "receiver/file_log"}}, receiver("filelog"), "")
-	f(t, Rules{AllowedComponents: []string{"filelog"}}, receiver("file_log"), "")
-	f(t, Rules{AllowedComponents: []string{"receiver/*"}}, receiver("file_log"), "")
-	f(t, Rules{AllowedComponents: []string{"otlp"}}, receiver("otlp"), "")
-	f(t, Rules{AllowedComponents: []string{"otlp"}}, "exporters: {otlp_grpc: {endpoint: a}}", "")
-	f(t, Rules{AllowedComponents: []string{"otlp"}}, receiver("loki"), "it is not in allowed_components")
-	f(t, Rules{AllowedComponents: []string{"exporter/*"}}, receiver("otlp"), "it is not in allowed_components")
+	check(t, Rules{}, receiver("file_log"), `receivers::file_log: receiver "file_log" is not allowed`)
+	check(t, Rules{}, receiver("filelog/x"), `receivers::filelog/x: receiver "file_log" is not allowed`)
+	check(t, Rules{}, receiver(`" journald /x"`), `receiver "journald" is not allowed`)
+	check(t, Rules{}, receiver("kubeletstats"), "sends the pod's token")
+	check(t, Rules{}, receiver("some_new"), "not among those known to be harmless")
+	check(t, Rules{}, receiver(`"a::b"`), "receivers::a::b: is not the name of a component")
+	check(t, Rules{}, receiver(`"$x"`), "is not the name of a component")
+	check(t, Rules{AllowedComponents: []string{"default", "receiver/file_log"}}, receiver("filelog"), "")
+	check(t, Rules{AllowedComponents: []string{"filelog"}}, receiver("file_log"), "")
+	check(t, Rules{AllowedComponents: []string{"receiver/*"}}, receiver("file_log"), "")
+	check(t, Rules{AllowedComponents: []string{"otlp"}}, receiver("otlp"), "")
+	check(t, Rules{AllowedComponents: []string{"otlp"}}, "exporters: {otlp_grpc: {endpoint: a}}", "")
+	check(t, Rules{AllowedComponents: []string{"otlp"}}, receiver("loki"), "it is not in allowed_components")
+	check(t, Rules{AllowedComponents: []string{"exporter/*"}}, receiver("otlp"), "it is not in allowed_components")
 
 	for _, id := range []string{"opamp", "reload/x", "remote_config"} {
-		f(t, Rules{AllowedComponents: []string{"*"}}, "extensions: {"+id+": {}}", "which no rule permits")
+		check(t, Rules{AllowedComponents: []string{"*"}}, "extensions: {"+id+": {}}", "which no rule permits")
 	}
-	f(t, Rules{}, "service: {telemetry: {logs: {output_paths: [/tmp/x]}}}", "service::telemetry: is the host's")
-	f(t, Rules{}, "include: [/etc/x]", "include: is not a section")
-	f(t, Rules{}, "receivers: [otlp]", "receivers: is not a map of components")
-	f(t, Rules{}, "receivers: {otlp: {endpoint: 2020-01-01}}", "")
+	check(t, Rules{}, "service: {telemetry: {logs: {output_paths: [/tmp/x]}}}", "service::telemetry: is the host's")
+	check(t, Rules{}, "include: [/etc/x]", "include: is not a section")
+	check(t, Rules{}, "receivers: [otlp]", "receivers: is not a map of components")
+	check(t, Rules{}, "receivers: {otlp: {endpoint: 2020-01-01}}", "")
 }
 
 func TestParts(t *testing.T) {
-	f(t, Rules{}, "receivers: {host_metrics: {scrapers: {process: {}}}}",
+	check(t, Rules{}, "receivers: {host_metrics: {scrapers: {process: {}}}}",
 		`receivers::host_metrics::scrapers::process: scraper "process" is not allowed`)
-	f(t, Rules{AllowedComponents: []string{"default", "scraper/process"}}, "receivers: {host_metrics: {scrapers: {process: {}}}}", "")
+	check(t, Rules{AllowedComponents: []string{"default", "scraper/process"}}, "receivers: {host_metrics: {scrapers: {process: {}}}}", "")
 
-	f(t, Rules{}, "processors: {resource_detection: {detectors: [system, openshift]}}", `detector "openshift" is not allowed`)
-	f(t, Rules{}, "processors: {resourcedetection: {detectors: 'system, consul'}}", `detector "consul" is not allowed`)
-	f(t, Rules{}, "processors: {resource_detection: {}}", `processors::resource_detection::detectors: detector "env" is not allowed`)
-	f(t, Rules{}, "processors: {resource_detection: }", `detector "env" is not allowed`)
-	f(t, Rules{AllowedProviders: []string{"env"}}, "processors: {resource_detection: {}}", "")
+	check(t, Rules{}, "processors: {resource_detection: {detectors: [system, openshift]}}", `detector "openshift" is not allowed`)
+	check(t, Rules{}, "processors: {resourcedetection: {detectors: 'system, consul'}}", `detector "consul" is not allowed`)
+	check(t, Rules{}, "processors: {resource_detection: {}}", `processors::resource_detection::detectors: detector "env" is not allowed`)
+	check(t, Rules{}, "processors: {resource_detection: }", `detector "env" is not allowed`)
+	check(t, Rules{AllowedProviders: []string{"env"}}, "processors: {resource_detection: {}}", "")
 
 	scrape := func(sd string) string {
 		return "receivers: {prometheus_scrape: {config: {scrape_configs: [{job_name: a, " + sd + "}]}}}"
 	}
-	f(t, Rules{}, scrape("ec2_sd_configs: [{}]"), `scrape_configs::0::ec2_sd_configs: discovery "ec2" is not allowed`)
-	f(t, Rules{}, scrape("consul_sd_configs: [{server: a}]"), `discovery "consul" is not allowed`)
-	f(t, Rules{AllowedComponents: []string{"default", "discovery/consul"}}, scrape("consul_sd_configs: [{server: a}]"), "")
-	f(t, Rules{}, scrape("http_sd_configs: [{url: 'http://x'}]"), "")
+	check(t, Rules{}, scrape("ec2_sd_configs: [{}]"), `scrape_configs::0::ec2_sd_configs: discovery "ec2" is not allowed`)
+	check(t, Rules{}, scrape("consul_sd_configs: [{server: a}]"), `discovery "consul" is not allowed`)
+	check(t, Rules{AllowedComponents: []string{"default", "discovery/consul"}}, scrape("consul_sd_configs: [{server: a}]"), "")
+	check(t, Rules{}, scrape("http_sd_configs: [{url: 'http://x'}]"), "")
 
-	f(t, Rules{}, "exporters: {load_balancing: {resolver: {aws_cloud_map: {}}}}", `resolver "aws_cloud_map" is not allowed`)
-	f(t, Rules{}, "exporters: {kafka: {auth: {sasl: {mechanism: AWS_MSK_IAM_OAUTHBEARER}}}}", `sasl "aws_msk_iam_oauthbearer" is not allowed`)
+	check(t, Rules{}, "exporters: {load_balancing: {resolver: {aws_cloud_map: {}}}}", `resolver "aws_cloud_map" is not allowed`)
+	check(t, Rules{}, "exporters: {kafka: {auth: {sasl: {mechanism: AWS_MSK_IAM_OAUTHBEARER}}}}", `sasl "aws_msk_iam_oauthbearer" is not allowed`)
 
-	f(t, Rules{}, "receivers: {udp_log: {operators: [{type: file_input}]}}", `operator "file_input" is not allowed`)
-	f(t, Rules{}, "receivers: {udp_log: {operators: [{type: file_output, path: /x}]}}", `operator "file_output" is not allowed`)
-	f(t, Rules{}, "receivers: {udp_log: {operators: [{type: stdin}]}}", `operator "stdin" is not allowed`)
+	check(t, Rules{}, "receivers: {udp_log: {operators: [{type: file_input}]}}", `operator "file_input" is not allowed`)
+	check(t, Rules{}, "receivers: {udp_log: {operators: [{type: file_output, path: /x}]}}", `operator "file_output" is not allowed`)
+	check(t, Rules{}, "receivers: {udp_log: {operators: [{type: stdin}]}}", `operator "stdin" is not allowed`)
 }
 
 func TestWaysAroundTheRules(t *testing.T) {
 	all := Rules{AllowedComponents: []string{"*"}, AllowedProviders: []string{"env", "file"}, AllowedPaths: []string{"/"}}
-	f(t, all, "receivers: {prometheus: {target_allocator: {endpoint: 'http://x'}}}",
+	check(t, all, "receivers: {prometheus: {target_allocator: {endpoint: 'http://x'}}}",
 		"receivers::prometheus::target_allocator: loads configuration that these rules do not see; no rule permits it")
-	f(t, all, "receivers: {prometheus: {config: {scrape_config_files: [/a]}}}", "scrape_config_files: loads configuration")
-	f(t, all, "receivers: {otlp: {'protocols::grpc': {}}}", "receivers::otlp::protocols::grpc: is a key in parts")
+	check(t, all, "receivers: {prometheus: {config: {scrape_config_files: [/a]}}}", "scrape_config_files: loads configuration")
+	check(t, all, "receivers: {otlp: {'protocols::grpc': {}}}", "receivers::otlp::protocols::grpc: is a key in parts")
 }
 
 func TestEnvironment(t *testing.T) {
 	with := Rules{AllowedProviders: []string{"env"}}
 	refused := func(text, want string) {
 		t.Helper()
-		f(t, Rules{}, text, want)
-		f(t, with, text, "")
+		check(t, Rules{}, text, want)
+		check(t, with, text, "")
 	}
 	refused("receivers: {otlp: {endpoint: '${env:SECRET}'}}", "receivers::otlp::endpoint: ${env:SECRET} reads the environment")
 	refused("receivers: {otlp: {endpoint: 'a${SECRET}'}}", "${env:SECRET} reads")
@@ -147,7 +147,7 @@ func TestEnvironment(t *testing.T) {
 	refused("receivers: {otlp: {'${SECRET}': x}}", "${env:SECRET} reads")
 	refused("receivers: {otlp: {a: '${yaml:[\"${NESTED}\"]}'}}", "${env:NESTED} reads")
 	refused("service: {pipelines: {x: '${HOME}'}}", "service::pipelines::x: ${env:HOME}")
-	f(t, Rules{}, "receivers: '${HOME}'", "receivers: ${env:HOME} reads")
+	check(t, Rules{}, "receivers: '${HOME}'", "receivers: ${env:HOME} reads")
 	refused("processors: {k8s_attributes: {filter: {node_from_env_var: SECRET}}}", `"SECRET" is a variable of the environment`)
 
 	refused("receivers: {prometheus: {config: {global: {external_labels: {a: '$SECRET'}}}}}", "external_labels::a: Prometheus replaces $")
@@ -160,12 +160,12 @@ func TestEnvironment(t *testing.T) {
 	refused(`receivers: {syslog: {operators: [{type: recombine, is_first_entry: 'os_env_func("S") == ""'}]}}`, "is_first_entry: reads")
 	refused(`receivers: {syslog: {operators: [{type: noop}, {type: noop, if: 'len(1..env("S")) > 1'}]}}`, "1::if: reads")
 
-	// Escaped, it is only text.
-	f(t, Rules{}, "exporters: {otlp: {headers: {a: '$${SECRET}'}}}", "")
-	f(t, Rules{}, "exporters: {otlp: {headers: {a: '${SECRET'}}}", "")
-	f(t, with, "exporters: {otlp: {headers: {a: '${file:/etc/shadow}'}}}", "file is not among allowed_providers")
-	f(t, with, "exporters: {otlp: {headers: {a: '${http://x/y}'}}}", "${http:…} is not allowed")
-	f(t, with, "exporters: {otlp: {headers: {a: '${builtin:kubernetes}'}}}", "${builtin:…} is not allowed")
+	// An escaped reference is plain text.
+	check(t, Rules{}, "exporters: {otlp: {headers: {a: '$${SECRET}'}}}", "")
+	check(t, Rules{}, "exporters: {otlp: {headers: {a: '${SECRET'}}}", "")
+	check(t, with, "exporters: {otlp: {headers: {a: '${file:/etc/shadow}'}}}", "file is not among allowed_providers")
+	check(t, with, "exporters: {otlp: {headers: {a: '${http://x/y}'}}}", "${http:…} is not allowed")
+	check(t, with, "exporters: {otlp: {headers: {a: '${builtin:kubernetes}'}}}", "${builtin:…} is not allowed")
 }
 
 func TestValuesAreNotShown(t *testing.T) {
@@ -214,10 +214,10 @@ func FuzzCheckRaw(f *testing.F) {
 			return
 		}
 		raw := rules.CheckRaw(m)
-		if again := rules.CheckRaw(m); fmt.Sprint(raw) != fmt.Sprint(again) {
-			t.Fatalf("not the same twice: %v, %v", raw, again)
+		if repeated := rules.CheckRaw(m); fmt.Sprint(raw) != fmt.Sprint(repeated) {
+			t.Fatalf("the second check differs: %v, %v", raw, repeated)
 		}
-		// What these rules permit never has a component that steers the collector.
+		// These rules never permit a component that controls the collector.
 		extensions, _ := m["extensions"].(map[string]any)
 		for id := range extensions {
 			if strings.HasPrefix(id, "remote_config") && raw == nil {

@@ -11,8 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// resolved is a configuration as it is after expansion, with the providers that
-// the rules permit.
+// resolved returns a configuration after expansion with the permitted providers.
 func resolved(t *testing.T, rules Rules, text string) *confmap.Conf {
 	t.Helper()
 	source := confmap.NewProviderFactory(func(confmap.ProviderSettings) confmap.Provider { return given(text) })
@@ -25,7 +24,7 @@ func resolved(t *testing.T, rules Rules, text string) *confmap.Conf {
 	return Canonical(conf)
 }
 
-// given is the provider of a configuration at hand.
+// given is a provider of the configuration that it contains.
 type given string
 
 func (g given) Retrieve(context.Context, string, confmap.WatcherFunc) (*confmap.Retrieved, error) {
@@ -51,14 +50,14 @@ func TestCanonical(t *testing.T) {
 		require.NoError(t, resolved(t, Rules{}, text).Unmarshal(&got))
 		require.Equal(t, want, got)
 	}
-	// A single value has its text and its number.
+	// A scalar has a text and a value.
 	f(`text: "${yaml:012}"`, textConf{Text: "012"})
 	f(`number: "${yaml:012}"`, textConf{Number: 10})
 	f(`on: "${yaml:true}"`, textConf{On: true})
 	f(`list: ["${yaml:1}", "${yaml:a}"]`, textConf{List: []string{"1", "a"}})
 	f(`map: {a: "${yaml:1 # x}"}`, textConf{Map: map[string]any{"a": 1}})
 	f(`texts: {a: "${yaml:1 # x}"}`, textConf{Texts: map[string]string{"a": "1 # x"}})
-	// A map or a list is nothing else.
+	// A map or a list has no text.
 	f(`map: "${yaml:a: [1, b: c]}"`, textConf{Map: map[string]any{"a": []any{1, map[string]any{"b": "c"}}}})
 	f(`list: "${yaml:[a, b]}"`, textConf{List: []string{"a", "b"}})
 	f(`map: {x: "${yaml:a: ${yaml:1}}"}`, textConf{Map: map[string]any{"x": map[string]any{"a": 1}}})
@@ -70,7 +69,7 @@ func TestCanonical(t *testing.T) {
 	require.Empty(t, Readings(Canonical(confmap.NewFromStringMap(nil))))
 }
 
-// What a field for a text gets is checked, and what any other gets too.
+// Both the text for a text field and the value for other fields are checked.
 func TestBothReadingsAreChecked(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
@@ -100,8 +99,8 @@ func TestBothReadingsAreChecked(t *testing.T) {
 	f(`receivers: {host_metrics: {scrapers: {process: "${yaml:}"}}}`, `scraper "process" is not allowed`)
 }
 
-// decodedConfig has what only decoding shows: defaults, and what a component
-// reads in its own way.
+// decodedConfig has settings that only decoding reveals: defaults, and those that a
+// component decodes in its own way.
 type decodedConfig struct {
 	CAFile    string            `mapstructure:"ca_file"`
 	Detectors []string          `mapstructure:"detectors"`
@@ -117,7 +116,7 @@ type decodedConfig struct {
 	Allocator *struct{} `mapstructure:"target_allocator"`
 }
 
-func TestWhatIsDecodedIsChecked(t *testing.T) {
+func TestDecodedConfigurationIsChecked(t *testing.T) {
 	f := func(id string, cfg decodedConfig, want string) {
 		t.Helper()
 		var rules Rules
@@ -154,8 +153,8 @@ func TestReadings(t *testing.T) {
 	require.Equal(t, []any{"a"}, readings("a"))
 }
 
-// FuzzExpanded has a value expanded at keys that hold a text. Whatever a
-// component decodes there is seen by the rules.
+// FuzzExpanded expands values at keys with texts. The rules must see whatever a
+// component decodes there.
 func FuzzExpanded(f *testing.F) {
 	for _, seed := range []string{
 		"/x", "${yaml:/x}", "${yaml:# /x}", "${yaml:${yaml:# /x}}", "${yaml:[/x]}", "${yaml:/x: y}", "a${yaml:1}b", "${yaml:1 # ${yaml:~}}", "$${yaml:x}",

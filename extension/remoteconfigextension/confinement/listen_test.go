@@ -13,8 +13,7 @@ import (
 	"go.opentelemetry.io/collector/config/configoptional"
 )
 
-// servedConfig is a configuration with servers at all places where components
-// have them.
+// servedConfig is a configuration with servers in all the forms that components use.
 type servedConfig struct {
 	HTTP      configoptional.Optional[confighttp.ServerConfig] `mapstructure:"http"`
 	GRPC      *configgrpc.ServerConfig                         `mapstructure:"grpc"`

@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 )
 
-// tree is a folder that is allowed beside one with a secret, and links between them.
+// tree creates an allowed folder and one with a secret, and links between them.
 func tree(t *testing.T) (rules Rules, root string) {
 	t.Helper()
 	root = t.TempDir()
@@ -73,7 +73,7 @@ func TestCheckPath(t *testing.T) {
 func TestPathsInConfigurations(t *testing.T) {
 	rules, root := tree(t)
 	rules.AllowedComponents = []string{"*"}
-	good, bad := root+"/allowed/value", root+"/secret/key"
+	allowed, secret := root+"/allowed/value", root+"/secret/key"
 	for _, text := range []string{
 		"exporters: {otlp: {tls: {ca_file: PATH}}}",
 		"exporters: {otlp: {tls: {tpm: {path: PATH}}}}",
@@ -106,23 +106,23 @@ func TestPathsInConfigurations(t *testing.T) {
 		"receivers: {prometheus: {config: {scrape_configs: [{docker_sd_configs: [{host: 'unix://PATH'}]}]}}}",
 		"receivers: {prometheus: {config: {scrape_configs: [{scrape_failure_log_file: PATH}]}}}",
 	} {
-		text = strings.ReplaceAll(text, "GOOD", good)
-		f(t, rules, strings.ReplaceAll(text, "PATH", good), "")
-		f(t, rules, strings.ReplaceAll(text, "PATH", bad), "is not within allowed_paths")
-		f(t, Rules{AllowedComponents: rules.AllowedComponents}, strings.ReplaceAll(text, "PATH", bad), "no allowed_paths are set")
+		text = strings.ReplaceAll(text, "GOOD", allowed)
+		check(t, rules, strings.ReplaceAll(text, "PATH", allowed), "")
+		check(t, rules, strings.ReplaceAll(text, "PATH", secret), "is not within allowed_paths")
+		check(t, Rules{AllowedComponents: rules.AllowedComponents}, strings.ReplaceAll(text, "PATH", secret), "no allowed_paths are set")
 	}
-	f(t, rules, "exporters: {otlp: {endpoint: 'unix-abstract:docker'}}", "leads to other programs")
-	f(t, rules, "exporters: {otlp: {endpoint: 'unix:@docker'}}", "leads to other programs")
-	f(t, rules, "exporters: {prometheus_wal: {endpoint: 'http://x'}}", "exporters::prometheus_wal::wal::directory: is not set")
-	f(t, rules, "exporters: {prometheusremotewrite: {endpoint: 'http://x', wal: {}}}", "wal::directory: is not set")
-	f(t, rules, "exporters: {prometheus_remote_write: {endpoint: 'http://x', wal: {directory: ''}}}", "wal::directory: is not set")
-	f(t, rules, "exporters: {prometheus_remote_write: {endpoint: 'http://x'}}", "")
-	// In a map with the user's own keys, a key means nothing.
-	f(t, rules, "exporters: {otlp: {headers: {file: /etc/x, certs: 'unix:/x'}}}", "")
+	check(t, rules, "exporters: {otlp: {endpoint: 'unix-abstract:docker'}}", "leads to other programs")
+	check(t, rules, "exporters: {otlp: {endpoint: 'unix:@docker'}}", "leads to other programs")
+	check(t, rules, "exporters: {prometheus_wal: {endpoint: 'http://x'}}", "exporters::prometheus_wal::wal::directory: is not set")
+	check(t, rules, "exporters: {prometheusremotewrite: {endpoint: 'http://x', wal: {}}}", "wal::directory: is not set")
+	check(t, rules, "exporters: {prometheus_remote_write: {endpoint: 'http://x', wal: {directory: ''}}}", "wal::directory: is not set")
+	check(t, rules, "exporters: {prometheus_remote_write: {endpoint: 'http://x'}}", "")
+	// Keys that the user chooses have no meaning.
+	check(t, rules, "exporters: {otlp: {headers: {file: /etc/x, certs: 'unix:/x'}}}", "")
 }
 
-// TestExpansionIsConfined runs the collector's own expansion with the permitted
-// providers: CheckRaw cannot see what a text becomes.
+// TestExpansionIsConfined expands configurations with the permitted providers, as the
+// collector does: CheckRaw cannot see the result.
 func TestExpansionIsConfined(t *testing.T) {
 	rules, root := tree(t)
 	t.Setenv("CONFINEMENT_SECRET", "hidden")
@@ -163,7 +163,7 @@ func TestExpansionIsConfined(t *testing.T) {
 		_, err = expand(rules, `a: ${yaml:["\u0024\u007bfile:`+root+path+`\u007d"]}`)
 		require.Error(t, err, path)
 		require.NotContains(t, err.Error(), "hidden")
-		f(t, rules, "exporters: {otlp: {a: '${file:"+root+path+"}'}}", "exporters::otlp::a: ")
+		check(t, rules, "exporters: {otlp: {a: '${file:"+root+path+"}'}}", "exporters::otlp::a: ")
 	}
-	f(t, rules, "exporters: {otlp: {a: '${file:"+root+"/allowed/value}'}}", "")
+	check(t, rules, "exporters: {otlp: {a: '${file:"+root+"/allowed/value}'}}", "")
 }

@@ -214,13 +214,13 @@ func (c *checker) count(p *place, bytes int) error {
 	c.size.LongestPath = max(c.size.LongestPath, path)
 	switch {
 	case p.depth > c.limits.Depth:
-		return limitErrorf("%sis nested deeper than %d levels, which is the most that is taken", p.at(), c.limits.Depth)
+		return limitErrorf("%sis nested deeper than %d levels, which is the limit", p.at(), c.limits.Depth)
 	case c.size.Values > c.limits.Values:
-		return limitErrorf("the configuration has more than %d values, which is the most that is taken; the one too many is at %s", c.limits.Values, p)
+		return limitErrorf("the configuration has more than %d values, which is the limit; the first one beyond it is at %s", c.limits.Values, p)
 	case c.size.Bytes > c.limits.Bytes:
-		return limitErrorf("the configuration has more than %d bytes of text, with what its aliases repeat, which is the most that is taken", c.limits.Bytes)
+		return limitErrorf("the configuration has more than %d bytes of text, with what its aliases repeat, which is the limit", c.limits.Bytes)
 	case c.size.Paths > c.limits.Paths:
-		return limitErrorf("the configuration has key paths of more than %d bytes altogether, which is the most that is taken; shorten the keys above %s", c.limits.Paths, p)
+		return limitErrorf("the configuration has key paths of more than %d bytes altogether, which is the limit; shorten the keys above %s", c.limits.Paths, p)
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func TestParse(t *testing.T) {
 	f("a: &a {b: 1}\nc: *a", "")
 	f("- a\n- b", "")
 
-	tooDeep := "is nested deeper than 4 levels, which is the most that is taken"
+	tooDeep := "is nested deeper than 4 levels, which is the limit"
 	f("a: {b: {c: {d: {e: 1}}}}", "a::b::c::d::e: "+tooDeep)
 	f("a:\n b:\n  c:\n   d:\n    e: 1", "a::b::c::d::e: "+tooDeep)
 	f("a::b::c::d::e: 1", "a::b::c::d::e: "+tooDeep)
@@ -48,14 +48,14 @@ func TestParse(t *testing.T) {
 	f("x: &k a::b::c::d\n*k : {e: 1}\n", "a::b::c::d::e: "+tooDeep)
 	f("{"+strings.Repeat("x", 200)+": {b: {c: {d: {e: 1}}}}}", strings.Repeat("x", 80)+"…: "+tooDeep)
 
-	most := "the configuration has more than 100 values, which is the most that is taken; the one too many is at "
+	most := "the configuration has more than 100 values, which is the limit; the first one beyond it is at "
 	f("a: ["+strings.Repeat("1, ", 200)+"]", "the configuration has up to 404 values; at most 100 are taken")
 	f("a: &a ["+strings.Repeat("1, ", 60)+"]\nb: *a", most+"b")
 	f("a: &a [x, y, z, x, y, z]\nb: &b [*a, *a, *a, *a, *a]\nc: [*b, *b, *b, *b, *b]", most+"c")
 	f(strings.Repeat("#", 1001), "the configuration has 1001 bytes; at most 1000 are taken")
-	f("a: &a "+strings.Repeat("x", 600)+"\nb: *a", "the configuration has more than 1000 bytes of text, with what its aliases repeat, which is the most that is taken")
+	f("a: &a "+strings.Repeat("x", 600)+"\nb: *a", "the configuration has more than 1000 bytes of text, with what its aliases repeat, which is the limit")
 	f("{"+strings.Repeat("x", 300)+": {"+strings.Repeat("a: 1, ", 40)+"}}",
-		"the configuration has key paths of more than 10000 bytes altogether, which is the most that is taken; shorten the keys above "+strings.Repeat("x", 80)+"…")
+		"the configuration has key paths of more than 10000 bytes altogether, which is the limit; shorten the keys above "+strings.Repeat("x", 80)+"…")
 }
 
 func TestParseNothing(t *testing.T) {
@@ -71,7 +71,7 @@ func TestParseNothing(t *testing.T) {
 	require.ErrorContains(t, err, "yaml:")
 }
 
-// What is decoded has the limits of its text.
+// A decoded value has the same limits as its text.
 func TestCheckValue(t *testing.T) {
 	f := func(content, want string) {
 		t.Helper()
@@ -102,7 +102,7 @@ func TestCheckValue(t *testing.T) {
 	f(strings.Repeat("x", 1001), "more than 1000 bytes of text")
 }
 
-// A prediction that is too small lets a text be parsed that costs too much.
+// An estimate that is too low would let expensive texts be parsed.
 func FuzzMostNodes(f *testing.F) {
 	for _, seed := range []string{
 		"", "a: b", "[a, b, [c]]", "{a, b}", "{a: b, \"c\":d}", "? a\n? b\n: c", "- - - a", "[a: b, c]", "[? a]", "a:\n- b\n-\n- c:\n",
@@ -130,7 +130,7 @@ func nodes(n *yaml.Node) int {
 	return sum
 }
 
-// What it costs to look at the worst text that is taken.
+// The cost of checking the worst texts within the limits.
 func BenchmarkParse(b *testing.B) {
 	texts := map[string]string{
 		"deep":     strings.Repeat("{a: ", 3000) + strings.Repeat("}", 3000),

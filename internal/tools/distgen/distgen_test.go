@@ -49,9 +49,9 @@ replace example.com/own => ../..
 exclude example.com/bad v0.1.0
 `, string(fresh))
 
-	again, err := syncGoMod(fresh, m)
+	second, err := syncGoMod(fresh, m)
 	require.NoError(t, err)
-	require.Equal(t, string(fresh), string(again), "a second pass changes nothing")
+	require.Equal(t, string(fresh), string(second), "a second pass changes nothing")
 
 	// Indirect requirements stay; a changed version, a dropped replace and a
 	// dropped exclude are brought in line.
