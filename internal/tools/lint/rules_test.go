@@ -184,7 +184,7 @@ func (s scratch) lint(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(strings.TrimSpace(string(linter)), "run", "--enable-only=depguard",
+	cmd := exec.Command(strings.TrimSpace(string(linter)), "run", "--allow-parallel-runners", "--enable-only=depguard",
 		"--output.json.path=stdout", "--show-stats=false", "--max-same-issues=0", "--max-issues-per-linter=0", "./...")
 	cmd.Dir = s.dir
 	var stderr bytes.Buffer
