@@ -64,7 +64,7 @@ func BenchmarkPush(b *testing.B) {
 			e, err := newExporter(exportertest.NewNopSettings(metadata.Type), cfg)
 			require.NoError(b, err)
 			require.NoError(b, e.start(b.Context(), componenttest.NewNopHost()))
-			e.client.Transport = accepting{}
+			e.pusher.Client().Transport = accepting{}
 			ld, bytes := podLogs(8, 1500, attributes)
 			b.SetBytes(int64(bytes))
 			b.ReportAllocs()
@@ -89,7 +89,7 @@ func BenchmarkHints(b *testing.B) {
 			e, err := newExporter(exportertest.NewNopSettings(metadata.Type), cfg)
 			require.NoError(b, err)
 			require.NoError(b, e.start(b.Context(), componenttest.NewNopHost()))
-			e.client.Transport = accepting{}
+			e.pusher.Client().Transport = accepting{}
 			ld, bytes := podLogs(1, 500, labels)
 			for _, lr := range ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().All() {
 				var names []byte

@@ -9,26 +9,16 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/config/confighttp"
-	"go.opentelemetry.io/collector/config/configoptional"
-	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/confmap"
-	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/translate"
-	"github.com/invar-otel/invar/internal/config/bytesize"
 	"github.com/invar-otel/invar/internal/lokiapi"
-	"github.com/invar-otel/invar/internal/push/orgid"
+	"github.com/invar-otel/invar/internal/push"
 )
 
 // Config is what a user writes under exporters::loki.
 type Config struct {
-	// ClientConfig is the endpoint and how to reach it.
-	confighttp.ClientConfig `mapstructure:",squash"`
-	// Queue is where logs wait, in memory or in a storage extension.
-	Queue configoptional.Optional[exporterhelper.QueueBatchConfig] `mapstructure:"sending_queue"`
-	// Retry is the pause between attempts.
-	Retry configretry.BackOffConfig `mapstructure:"retry_on_failure"`
+	push.Config `mapstructure:",squash"`
 
 	// Translation is whose labels and lines logs get: "native", "contrib", or
 	// "auto", see mode.
@@ -41,12 +31,8 @@ type Config struct {
 	StructuredMetadata StructuredMetadataConfig `mapstructure:"structured_metadata"`
 	// Format is what a line is made of: "raw", "json" or "logfmt".
 	Format translate.Format `mapstructure:"format"`
-	Tenant TenantConfig     `mapstructure:"tenant"`
 	// Encoding is that of the requests: "protobuf" or "json".
 	Encoding string `mapstructure:"encoding"`
-	// MaxRequestSize is the most bytes of a request before compression, if a
-	// single entry isn't larger.
-	MaxRequestSize bytesize.Size `mapstructure:"max_request_size"`
 	// MaxConcurrentRequests is how many requests of a batch are under way at a
 	// time; never two with entries of the same stream.
 	MaxConcurrentRequests int `mapstructure:"max_concurrent_requests"`
@@ -90,19 +76,6 @@ type StructuredMetadataConfig struct {
 	_ struct{}
 }
 
-// TenantConfig is whose logs they are: the attribute's value, else the header's,
-// else Value.
-type TenantConfig struct {
-	Value     string `mapstructure:"value"`
-	Attribute string `mapstructure:"attribute"`
-	// Header is one of the request that brought the logs; the receiver needs
-	// include_metadata.
-	Header string `mapstructure:"header"`
-
-	// prevent unkeyed literal initialization
-	_ struct{}
-}
-
 const (
 	modeAuto         = "auto"
 	modeNative       = "native"
@@ -129,27 +102,14 @@ var defaultLabels = []string{
 var contribLabels = []string{"exporter", "job", "instance", "level"}
 
 func createDefaultConfig() component.Config {
-	client := confighttp.NewDefaultClientConfig()
-	client.Timeout = 30 * time.Second
-	client.ForceAttemptHTTP2 = true
-	retry := configretry.NewDefaultBackOffConfig()
-	retry.InitialInterval = 500 * time.Millisecond
-	retry.MaxElapsedTime = 0 // logs leave the queue when Loki has taken or refused them
-	queue := exporterhelper.NewDefaultQueueConfig()
-	queue.NumConsumers = 1 // two could send a stream's batches in the wrong order
-	queue.Batch = configoptional.Some(exporterhelper.BatchConfig{
-		FlushTimeout: time.Second,
-		Sizer:        exporterhelper.RequestSizerTypeBytes,
-		MinSize:      1 << 20,
-	})
 	return &Config{
-		ClientConfig: client, Queue: configoptional.Some(queue), Retry: retry,
+		// Two consumers could send batches of a stream in the wrong order.
+		Config:                push.NewDefaultConfig(1, 2<<20),
 		Translation:           modeAuto,
 		Labels:                LabelsConfig{Defaults: true, MaxValues: 1000, OnLimit: onLimitKeep},
 		StructuredMetadata:    StructuredMetadataConfig{Enabled: true, Exclude: []string{"observed_timestamp"}},
 		Format:                translate.Raw,
 		Encoding:              encodingProtobuf,
-		MaxRequestSize:        2 << 20,
 		MaxConcurrentRequests: 4,
 	}
 }
@@ -184,9 +144,7 @@ func (c *Config) Validate() error {
 	} else if _, err := pushURL(c.Endpoint); err != nil {
 		fail("endpoint", fmt.Sprintf("%q", c.Endpoint), "is not an http or https URL; write it like http://localhost:3100")
 	}
-	if c.Compression != "" && c.Compression != "none" && c.Compression != "gzip" {
-		fail("compression", fmt.Sprintf("%q", c.Compression), "is not what Loki reads; use gzip, or none (protobuf is always snappy)")
-	}
+	errs = append(errs, c.Errors("Loki", "protobuf is always snappy")...)
 	oneOf("translation", c.Translation, modeAuto, modeNative, modeContrib)
 	oneOf("format", string(c.Format), string(translate.Raw), string(translate.JSON), string(translate.Logfmt))
 	oneOf("encoding", c.Encoding, encodingProtobuf, encodingJSON)
@@ -200,20 +158,11 @@ func (c *Config) Validate() error {
 	if c.Labels.MaxValues < 0 {
 		fail("labels::max_values", c.Labels.MaxValues, "is out of range; use 0 for no limit, or like 1000")
 	}
-	if c.MaxRequestSize < 16<<10 || c.MaxRequestSize > 64<<20 {
-		fail("max_request_size", c.MaxRequestSize, "is out of range; use 16KiB to 64MiB")
-	}
 	if c.MaxConcurrentRequests < 1 || c.MaxConcurrentRequests > 256 {
 		fail("max_concurrent_requests", c.MaxConcurrentRequests, "is out of range; use 1 to 256")
 	}
-	if !orgid.Valid(c.Tenant.Value) {
-		fail("tenant::value", fmt.Sprintf("%q", c.Tenant.Value), "is no tenant to Loki; use at most 150 letters, digits and !-_.*'()")
-	}
 	if c.Labels.OnLimit == onLimitDrop && !c.settings().Metadata {
 		fail("labels::on_limit", onLimitDrop, "would lose values, as structured metadata is off; use keep, or structured_metadata: {enabled: true}")
-	}
-	if tenant, _ := orgid.Split(c.Headers); tenant != "" && c.Tenant.Value != "" {
-		errs = append(errs, fmt.Errorf("tenant::value: %q is named by headers::%s too; keep one of them", c.Tenant.Value, orgid.Header))
 	}
 	errs = append(errs, c.Labels.validate()...)
 	return errors.Join(errs...)
@@ -281,12 +230,8 @@ func (c *Config) mode() string {
 
 // settings are those of the translation, but for the limit's warning.
 func (c *Config) settings() translate.Settings {
-	tenant, _ := orgid.Split(c.Headers)
-	if tenant == "" {
-		tenant = c.Tenant.Value
-	}
 	s := translate.Settings{
-		Tenant: tenant, TenantAttribute: c.Tenant.Attribute, TenantInHeader: c.Tenant.Header != "",
+		Tenant: c.DefaultTenant(), TenantAttribute: c.Tenant.Attribute, TenantInHeader: c.Tenant.Header != "",
 		Metadata: c.StructuredMetadata.Enabled, ExcludeMetadata: c.StructuredMetadata.Exclude,
 		Format: c.Format, Now: time.Now,
 	}

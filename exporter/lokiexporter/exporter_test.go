@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/grafana/loki/pkg/push"
+	lokipush "github.com/grafana/loki/pkg/push"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/client"
 	"go.opentelemetry.io/collector/component/componenttest"
@@ -23,7 +23,7 @@ import (
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/metadata"
 	"github.com/invar-otel/invar/internal/lokiapi"
-	"github.com/invar-otel/invar/internal/push/orgid"
+	"github.com/invar-otel/invar/internal/push"
 )
 
 // sink is an endpoint that answers as the test says and keeps what it accepts.
@@ -31,7 +31,7 @@ type sink struct {
 	t      *testing.T
 	server *httptest.Server
 	// answer is asked for every request; 0 accepts it.
-	answer func(r *http.Request, streams []push.Stream) (status int, words string)
+	answer func(r *http.Request, streams []lokipush.Stream) (status int, words string)
 
 	mu       sync.Mutex
 	requests int
@@ -52,9 +52,11 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	decode := func() (*push.PushRequest, error) { return lokiapi.DecodeSnappy(body, 1<<30, lokiapi.NewBudget(1<<40)) }
+	decode := func() (*lokipush.PushRequest, error) {
+		return lokiapi.DecodeSnappy(body, 1<<30, lokiapi.NewBudget(1<<40))
+	}
 	if r.Header.Get("Content-Type") == lokiapi.ContentJSON {
-		decode = func() (*push.PushRequest, error) { return lokiapi.DecodeJSON(body, lokiapi.NewBudget(1<<40)) }
+		decode = func() (*lokipush.PushRequest, error) { return lokiapi.DecodeJSON(body, lokiapi.NewBudget(1<<40)) }
 	}
 	req, err := decode()
 	if err != nil {
@@ -75,7 +77,7 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for _, stream := range req.Streams {
-		key := r.Header.Get(orgid.Header) + stream.Labels
+		key := r.Header.Get(push.TenantHeader) + stream.Labels
 		for _, e := range stream.Entries {
 			s.lines[key] = append(s.lines[key], e.Line)
 		}
@@ -177,7 +179,7 @@ func TestImpossibleTenant(t *testing.T) {
 // TestBlockedIngestion is answered as Loki does for a tenant that is blocked.
 func TestBlockedIngestion(t *testing.T) {
 	s := newSink(t)
-	s.answer = func(*http.Request, []push.Stream) (int, string) { return 260, "ingestion blocked for user 'a'" }
+	s.answer = func(*http.Request, []lokipush.Stream) (int, string) { return 260, "ingestion blocked for user 'a'" }
 	e := exporterFor(t, s, "")
 	require.NoError(t, e.push(t.Context(), lines("a 1", "b 2")))
 	require.Equal(t, 1, s.requests)
@@ -197,8 +199,8 @@ func TestShutdownWithoutStart(t *testing.T) {
 func TestRetryIsForTheRest(t *testing.T) {
 	s := newSink(t)
 	status, words := http.StatusTooManyRequests, "after 7"
-	s.answer = func(r *http.Request, _ []push.Stream) (int, string) {
-		if r.Header.Get(orgid.Header) == "slow" {
+	s.answer = func(r *http.Request, _ []lokipush.Stream) (int, string) {
+		if r.Header.Get(push.TenantHeader) == "slow" {
 			return status, words
 		}
 		return 0, ""
@@ -234,9 +236,9 @@ func TestRefusedAlone(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			s := newSink(t)
-			s.answer = func(_ *http.Request, streams []push.Stream) (int, string) {
+			s.answer = func(_ *http.Request, streams []lokipush.Stream) (int, string) {
 				for _, stream := range streams {
-					if slices.ContainsFunc(stream.Entries, func(e push.Entry) bool { return bad(stream.Labels, e.Line) }) {
+					if slices.ContainsFunc(stream.Entries, func(e lokipush.Entry) bool { return bad(stream.Labels, e.Line) }) {
 						return status, words
 					}
 				}
@@ -279,7 +281,7 @@ func TestRefusedAlone(t *testing.T) {
 func TestDividedThenDelayed(t *testing.T) {
 	s := newSink(t)
 	delay := true
-	s.answer = func(_ *http.Request, streams []push.Stream) (int, string) {
+	s.answer = func(_ *http.Request, streams []lokipush.Stream) (int, string) {
 		for _, stream := range streams {
 			for _, e := range stream.Entries {
 				if e.Line == "bad" {
@@ -307,7 +309,7 @@ func TestDividedThenDelayed(t *testing.T) {
 // TestRateLimitedBurst has an endpoint that takes no request beyond a size.
 func TestRateLimitedBurst(t *testing.T) {
 	s := newSink(t)
-	s.answer = func(r *http.Request, _ []push.Stream) (int, string) {
+	s.answer = func(r *http.Request, _ []lokipush.Stream) (int, string) {
 		if r.ContentLength > 40_000 {
 			return 429, "ingestion rate limit exceeded for user fake"
 		}
@@ -338,18 +340,18 @@ func TestRateLimitedBurst(t *testing.T) {
 		}
 	}
 	require.Equal(t, 300, len(s.lines[fmt.Sprintf(service, "a")])) //nolint:testifylint // Len prints all of them
-	before := e.size.Now()
+	before := e.pusher.SizeLimit()
 	for range 100 {
 		require.NoError(t, e.push(t.Context(), lines("b 1")))
 	}
-	require.Greater(t, e.size.Now(), before, "the size comes back")
+	require.Greater(t, e.pusher.SizeLimit(), before, "the size comes back")
 }
 
 // TestOrder sends batches of a stream larger than a request, concurrently with
 // other streams: each arrives in order.
 func TestOrder(t *testing.T) {
 	s := newSink(t)
-	s.answer = func(*http.Request, []push.Stream) (int, string) {
+	s.answer = func(*http.Request, []lokipush.Stream) (int, string) {
 		if s.requests%5 == 0 {
 			return 503, "now and then"
 		}
@@ -402,8 +404,8 @@ func TestCancelled(t *testing.T) {
 // logged for each retry, does not grow with their number.
 func TestErrorsAreBounded(t *testing.T) {
 	s := newSink(t)
-	s.answer = func(r *http.Request, _ []push.Stream) (int, string) {
-		return http.StatusTooManyRequests, "ingestion rate limit exceeded for user " + r.Header.Get(orgid.Header) + strings.Repeat(" and so on", 40)
+	s.answer = func(r *http.Request, _ []lokipush.Stream) (int, string) {
+		return http.StatusTooManyRequests, "ingestion rate limit exceeded for user " + r.Header.Get(push.TenantHeader) + strings.Repeat(" and so on", 40)
 	}
 	e := exporterFor(t, s, "tenant: {attribute: team}")
 	ld := plog.NewLogs()
@@ -415,6 +417,6 @@ func TestErrorsAreBounded(t *testing.T) {
 	err := e.push(t.Context(), ld)
 	require.ErrorContains(t, err, "and 490 more")
 	require.Less(t, len(err.Error()), 8<<10)
-	s.answer = func(*http.Request, []push.Stream) (int, string) { return http.StatusBadGateway, "away" }
+	s.answer = func(*http.Request, []lokipush.Stream) (int, string) { return http.StatusBadGateway, "away" }
 	require.EqualError(t, e.push(t.Context(), ld), "the endpoint answered 502 Bad Gateway: away (500 times)")
 }

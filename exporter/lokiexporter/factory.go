@@ -8,7 +8,8 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/metadata"
-	"github.com/invar-otel/invar/internal/push/shutdownlog"
+	"github.com/invar-otel/invar/exporter/lokiexporter/internal/translate"
+	"github.com/invar-otel/invar/internal/push"
 )
 
 // NewFactory returns the factory of the loki exporter.
@@ -26,18 +27,13 @@ func createLogs(ctx context.Context, set exporter.Settings, c component.Config) 
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Queue.HasValue() && cfg.Queue.Get().StorageID != nil {
-		set.Logger = shutdownlog.Persistent(set.Logger)
-	}
-	helper, err := exporterhelper.NewLogs(ctx, set, cfg, e.push,
+	logs, err := exporterhelper.NewLogs(ctx, cfg.HelperSettings(set), cfg, e.push, append(cfg.HelperOptions(),
 		exporterhelper.WithStart(e.start),
 		exporterhelper.WithShutdown(e.shutdown),
 		exporterhelper.WithQueue(cfg.Queue),
-		exporterhelper.WithRetry(cfg.Retry),
-		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}), // the client has one for every request
-	)
-	if err != nil || cfg.Tenant.Header == "" {
-		return helper, err
+	)...)
+	if err != nil {
+		return nil, err
 	}
-	return &headerTenant{Logs: helper, header: cfg.Tenant.Header}, nil
+	return push.KeepLogsTenant(logs, cfg.Tenant.Header, translate.HeaderTenant), nil
 }

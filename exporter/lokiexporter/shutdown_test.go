@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/grafana/loki/pkg/push"
+	lokipush "github.com/grafana/loki/pkg/push"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.uber.org/zap"
@@ -22,7 +22,7 @@ func TestKeptAtShutdown(t *testing.T) {
 	s := newSink(t)
 	attempts := make(chan struct{}, 100)
 	away := true
-	s.answer = func(*http.Request, []push.Stream) (int, string) {
+	s.answer = func(*http.Request, []lokipush.Stream) (int, string) {
 		attempts <- struct{}{}
 		if away {
 			return http.StatusServiceUnavailable, "away"

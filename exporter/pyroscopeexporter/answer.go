@@ -10,37 +10,34 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/invar-otel/invar/internal/push"
 	"github.com/invar-otel/invar/internal/push/httpanswer"
 )
 
-// reason is the name under which Pyroscope counts the same in
-// pyroscope_discarded_samples_total, by the words of its answer, which has
-// nothing else to tell it.
-type reason string
-
-// Reasons that decide what is done, and the exporter's own.
+// Pyroscope's reasons that decide what is done, beside those of all stores. They
+// are the names under which it counts in pyroscope_discarded_samples_total; only
+// the text of an answer reveals them.
 const (
-	rateLimited  reason = "rate_limited"
-	seriesLimit  reason = "series_limit"
-	sizeLimit    reason = "profile_size_limit"
-	samplesLimit reason = "samples_limit"
-	malformed    reason = "malformed_profile"
-	bodyTooLarge reason = "request_body_too_large"
-	// invalidTenant is the exporter's own: Pyroscope would take no such tenant.
-	invalidTenant reason = "invalid_tenant"
+	seriesLimit  push.Reason = "series_limit"
+	sizeLimit    push.Reason = "profile_size_limit"
+	samplesLimit push.Reason = "samples_limit"
+	malformed    push.Reason = "malformed_profile"
 	// negativeValue is the exporter's own: Pyroscope drops such samples.
-	negativeValue reason = "negative_value"
-	// unknownReason is one that the words don't tell.
-	unknownReason reason = "unknown"
+	negativeValue push.Reason = "negative_value"
 )
 
-// known are the words by which a reason is told, in lower case: those of
+// isTooLarge reports whether a smaller profile may be accepted.
+func isTooLarge(why push.Reason) bool {
+	return why == sizeLimit || why == samplesLimit || why == push.BodyTooLarge
+}
+
+// known are texts that reveal a reason, in lower case: those of
 // pkg/validation/validate.go and pkg/distributor/distributor.go of Pyroscope 1.
 var known = []struct {
 	words  string
-	reason reason
+	reason push.Reason
 }{
-	{"push rate limit", rateLimited},
+	{"push rate limit", push.RateLimited},
 	{"maximum active series limit exceeded", seriesLimit},
 	{"max_profile_size_byte", sizeLimit},
 	{"max_profile_stacktrace_samples", samplesLimit},
@@ -57,14 +54,14 @@ var known = []struct {
 	{"id is 0", malformed},
 	{"sample type contains", malformed},
 	{"reached, next reset at", "ingest_limit_reached"},
-	{"is larger than configured max", bodyTooLarge}, // connect, gRPC
-	{"request body too large", bodyTooLarge},
+	{"is larger than configured max", push.BodyTooLarge}, // connect, gRPC
+	{"request body too large", push.BodyTooLarge},
 }
 
-func reasonOf(words string) reason {
+func reasonOf(words string) push.Reason {
 	words = strings.ToLower(words)
-	// The words of a limit on sample labels contain those of one on samples.
-	found, length := unknownReason, 0
+	// The text about a limit of sample labels contains that about a limit of samples.
+	found, length := push.UnknownReason, 0
 	for _, k := range known {
 		if len(k.words) > length && strings.Contains(words, k.words) {
 			found, length = k.reason, len(k.words)
@@ -73,23 +70,12 @@ func reasonOf(words string) reason {
 	return found
 }
 
-// verdict is what becomes of a request.
-type verdict int
-
-const (
-	accepted verdict = iota
-	// refused is for good: what is at fault has to be found and dropped.
-	refused
-	// delayed is for now: it is tried again.
-	delayed
-)
-
 // judge decides by what Pyroscope answered. Only few codes speak of the data;
 // any other refusal is about the way there (a token, a path, a proxy) and passes
 // when someone mends it. status is 0 if nobody answered.
-func judge(status int, err error) (verdict, reason) {
+func judge(status int, err error) (push.Verdict, push.Reason) {
 	if err == nil {
-		return accepted, ""
+		return push.Accepted, ""
 	}
 	why := reasonOf(err.Error())
 	var fromServer *connect.Error
@@ -97,23 +83,23 @@ func judge(status int, err error) (verdict, reason) {
 		// A proxy, or a server that does not speak Connect.
 		switch status {
 		case http.StatusRequestEntityTooLarge:
-			return refused, bodyTooLarge
+			return push.Refused, push.BodyTooLarge
 		case http.StatusBadRequest, http.StatusUnprocessableEntity:
-			return refused, why
+			return push.Refused, why
 		}
-		return delayed, why
+		return push.Delayed, why
 	}
 	switch fromServer.Code() {
 	case connect.CodeInvalidArgument, connect.CodeOutOfRange, connect.CodeFailedPrecondition, connect.CodeUnimplemented:
-		return refused, why
+		return push.Refused, why
 	case connect.CodeResourceExhausted:
 		// New series are refused until others end, and waiting for that would hold
 		// back all the others.
-		if why == seriesLimit || why == bodyTooLarge {
-			return refused, why
+		if why == seriesLimit || why == push.BodyTooLarge {
+			return push.Refused, why
 		}
 	}
-	return delayed, why
+	return push.Delayed, why
 }
 
 // exchange is what the client saw of a request's answer beside its outcome:

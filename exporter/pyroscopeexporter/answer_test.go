@@ -16,6 +16,8 @@ import (
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/consumer/consumererror"
+
+	"github.com/invar-otel/invar/internal/push"
 )
 
 // TestCodes asks a real server for every code of Connect.
@@ -25,7 +27,7 @@ func TestCodes(t *testing.T) {
 	f := func(code connect.Code, words string, wantDelayed bool) {
 		t.Helper()
 		s.answer = func(http.Header, []received) error { return connect.NewError(code, errors.New(words)) }
-		err := e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
+		err := e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(1), service("a"))))
 		if !wantDelayed {
 			require.NoError(t, err)
 			return
@@ -57,7 +59,7 @@ func TestStatuses(t *testing.T) {
 		}))
 		defer server.Close()
 		e := exporterFor(t, server.URL, "")
-		err := e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
+		err := e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(1), service("a"))))
 		if wantDelayed {
 			require.Error(t, err)
 			require.False(t, consumererror.IsPermanent(err))
@@ -86,15 +88,15 @@ func TestRetryAfter(t *testing.T) {
 		return err
 	}
 	e := exporterFor(t, s.server.URL, "")
-	before := e.size.Now()
-	err := e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
+	before := e.pusher.SizeLimit()
+	err := e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(1), service("a"))))
 	require.ErrorContains(t, err, "Throttle (7s)")
-	require.Equal(t, before/2, e.size.Now())
+	require.Equal(t, before/2, e.pusher.SizeLimit())
 	s.answer = nil
 	for range 30 {
-		require.NoError(t, e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a")))))
+		require.NoError(t, e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(1), service("a")))))
 	}
-	require.Equal(t, before, e.size.Now(), "the size comes back")
+	require.Equal(t, before, e.pusher.SizeLimit(), "the size comes back")
 }
 
 // TestRedirect follows those that repeat the request.
@@ -105,7 +107,7 @@ func TestRedirect(t *testing.T) {
 	}))
 	defer front.Close()
 	e := exporterFor(t, front.URL, "")
-	require.NoError(t, e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a")))))
+	require.NoError(t, e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(1), service("a")))))
 	require.Equal(t, []string{"a"}, s.services())
 	require.NoError(t, e.shutdown(t.Context()))
 }
@@ -114,14 +116,14 @@ func TestNoAnswer(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	e := exporterFor(t, strings.Replace(server.URL, "http://", "http://me:secret@", 1), "headers: {X-Token: secret}")
-	err := e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
+	err := e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(1), service("a"))))
 	require.ErrorContains(t, err, "unavailable")
 	require.NotContains(t, err.Error(), "secret")
 }
 
 // TestReasons reads the words of Pyroscope 1.6.
 func TestReasons(t *testing.T) {
-	f := func(words string, want reason) {
+	f := func(words string, want push.Reason) {
 		t.Helper()
 		require.Equal(t, want, reasonOf(words))
 	}
@@ -148,8 +150,8 @@ func TestLongWords(t *testing.T) {
 		return connect.NewError(connect.CodeUnavailable, fmt.Errorf("busy %s", strings.Repeat("x", 10_000)))
 	}
 	e := exporterFor(t, s.server.URL, "")
-	err := e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
-	require.LessOrEqual(t, len(err.Error()), maxWords)
+	err := e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(1), service("a"))))
+	require.LessOrEqual(t, len(err.Error()), maxText)
 	require.Equal(t, connect.CodeUnavailable, connect.CodeOf(err))
 }
 
@@ -180,7 +182,7 @@ func TestLargeAnswer(t *testing.T) {
 		e := exporterFor(t, server.URL, "")
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		require.Error(t, e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a")))))
+		require.Error(t, e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(1), service("a")))))
 		runtime.ReadMemStats(&after)
 		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64<<20), "gzip: %t", zipped)
 		server.CloseClientConnections()

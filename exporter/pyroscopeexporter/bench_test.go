@@ -57,14 +57,14 @@ func BenchmarkPush(b *testing.B) {
 	for _, processes := range []int{1, 20} {
 		b.Run(fmt.Sprintf("processes=%d", processes), func(b *testing.B) {
 			e := exporterFor(b, "http://pyroscope:4040", "")
-			e.http.Transport = accepting{}
+			e.pusher.Client().Transport = accepting{}
 			const samples = 1000
 			var resources []map[string]string
 			for i := range processes {
 				resources = append(resources, map[string]string{"service.name": "shop", "k8s.pod.name": "shop-0", "process.pid": fmt.Sprint(i)})
 			}
 			pd := profilesOf(b, deepProfile(samples/processes, 30), resources...)
-			req := requestOf(b, pd)
+			req := batchOf(b, pd)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			started := time.Now()
@@ -84,14 +84,14 @@ func BenchmarkPush(b *testing.B) {
 
 // BenchmarkMerge is what a batch of large messages costs the queue.
 func BenchmarkMerge(b *testing.B) {
-	req := requestOf(b, profilesOf(b, deepProfile(1000, 30), service(strings.Repeat("a", 10))))
+	req := batchOf(b, profilesOf(b, deepProfile(1000, 30), service(strings.Repeat("a", 10))))
 	b.ReportAllocs()
 	for b.Loop() {
-		batch := requestOf(b, req.parts[0].data)
+		all := batchOf(b, req.parts[0].data)
 		for range 10 {
-			merged, err := batch.MergeSplit(b.Context(), 0, exporterhelper.RequestSizerTypeBytes, req)
+			merged, err := all.MergeSplit(b.Context(), 0, exporterhelper.RequestSizerTypeBytes, req)
 			require.NoError(b, err)
-			batch = merged[0].(*request)
+			all = merged[0].(*batch)
 		}
 	}
 }

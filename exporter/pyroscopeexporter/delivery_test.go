@@ -11,6 +11,8 @@ import (
 	"github.com/google/pprof/profile"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pprofile"
+
+	"github.com/invar-otel/invar/internal/push"
 )
 
 // numberedServices are resources of n services, and their names.
@@ -57,7 +59,7 @@ func TestRequestSize(t *testing.T) {
 	}
 	e := exporterFor(t, s.server.URL, "max_request_size: 64KiB")
 	resources, want := numberedServices(20)
-	require.NoError(t, e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(manyValues()...), resources...))))
+	require.NoError(t, e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(manyValues()...), resources...))))
 	require.Equal(t, want, s.services())
 	require.LessOrEqual(t, most, limit+limit/10, "google/pprof may write a profile a little larger than we do")
 	require.Greater(t, s.requests, 4)
@@ -97,7 +99,7 @@ func total(s *sink, column int) int64 {
 func TestSeriesSize(t *testing.T) {
 	s := newSink(t)
 	e := exporterFor(t, s.server.URL, "max_request_size: 64KiB")
-	require.NoError(t, e.push(t.Context(), requestOf(t, differing(t, 8))))
+	require.NoError(t, e.push(t.Context(), batchOf(t, differing(t, 8))))
 	require.Greater(t, len(s.profiles), 1)
 	require.Less(t, len(s.profiles), 8)
 	require.EqualValues(t, 8*500*501/2, total(s, 0))
@@ -119,7 +121,7 @@ func TestTooLarge(t *testing.T) {
 			return nil
 		}
 		e := exporterFor(t, s.server.URL, "")
-		require.NoError(t, e.push(t.Context(), requestOf(t, differing(t, 4))))
+		require.NoError(t, e.push(t.Context(), batchOf(t, differing(t, 4))))
 		require.Len(t, s.profiles, wantProfiles)
 		if wantProfiles > 0 {
 			require.EqualValues(t, 4*500*501/2, total(s, 0))
@@ -148,7 +150,7 @@ func TestRefusedAlone(t *testing.T) {
 			}
 			e := exporterFor(t, s.server.URL, "")
 			resources, all := numberedServices(64)
-			require.NoError(t, e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), resources...))))
+			require.NoError(t, e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(1), resources...))))
 			want := slices.DeleteFunc(slices.Clone(all), bad)
 			if len(want) == 0 {
 				want = nil
@@ -175,11 +177,11 @@ func TestDivisionsEnd(t *testing.T) {
 	}
 	e := exporterFor(t, s.server.URL, "max_request_size: 64MiB")
 	resources, _ := numberedServices(2000)
-	req := requestOf(t, profilesOf(t, cpuProfile(1), resources...))
+	req := batchOf(t, profilesOf(t, cpuProfile(1), resources...))
 	require.NoError(t, e.push(t.Context(), req))
 	require.NotContains(t, req.parts[0].done, false, "all is dropped")
-	require.GreaterOrEqual(t, s.requests, maxDivisions)
-	require.LessOrEqual(t, s.requests, maxDivisions+20, "a few halves are on their way when the end is reached")
+	require.GreaterOrEqual(t, s.requests, push.MaxDivisions)
+	require.LessOrEqual(t, s.requests, push.MaxDivisions+20, "a few halves are on their way when the end is reached")
 }
 
 // TestRetryIsForTheRest lets one tenant wait and checks that the others are
@@ -196,7 +198,7 @@ func TestRetryIsForTheRest(t *testing.T) {
 	e := exporterFor(t, s.server.URL, "tenant: {attribute: team}")
 	slow := service("b")
 	slow["team"] = "slow"
-	req := requestOf(t, profilesOf(t, cpuProfile(1), service("a"), slow, service("c")))
+	req := batchOf(t, profilesOf(t, cpuProfile(1), service("a"), slow, service("c")))
 	require.ErrorContains(t, e.push(t.Context(), req), "unavailable: later")
 	require.Equal(t, []string{"a", "c"}, s.services())
 	require.ErrorContains(t, e.push(t.Context(), req), "unavailable: later")
@@ -224,7 +226,7 @@ func TestDelayedInTheMiddle(t *testing.T) {
 	}
 	e := exporterFor(t, s.server.URL, "max_request_size: 64KiB")
 	resources, want := numberedServices(60)
-	req := requestOf(t, profilesOf(t, cpuProfile(manyValues()...), resources...))
+	req := batchOf(t, profilesOf(t, cpuProfile(manyValues()...), resources...))
 	require.ErrorContains(t, e.push(t.Context(), req), "unavailable: later")
 	require.NotEmpty(t, s.services())
 	left = 1000
@@ -247,7 +249,7 @@ func TestBurst(t *testing.T) {
 	}
 	e := exporterFor(t, s.server.URL, "")
 	resources, want := numberedServices(40)
-	req := requestOf(t, profilesOf(t, cpuProfile(manyValues()...), resources...))
+	req := batchOf(t, profilesOf(t, cpuProfile(manyValues()...), resources...))
 	for attempt := 0; e.push(t.Context(), req) != nil; attempt++ {
 		require.Less(t, attempt, 10)
 	}
@@ -270,7 +272,7 @@ func TestProfileTypes(t *testing.T) {
 			p.Sample[0].Value[i] = int64(i + 1)
 		}
 		s.profiles = nil
-		require.NoError(t, e.push(t.Context(), requestOf(t, profilesOf(t, p, nil))))
+		require.NoError(t, e.push(t.Context(), batchOf(t, profilesOf(t, p, nil))))
 		require.Len(t, s.profiles, 1)
 		require.Equal(t, want, s.profiles[0].labels["__name__"])
 		require.Len(t, s.profiles[0].pprof.SampleType, len(types), "no column is added")

@@ -57,7 +57,7 @@ func TestDifference(t *testing.T) {
 		if cumulative {
 			pprofconv.SetCumulative(sp)
 		}
-		require.NoError(t, e.push(t.Context(), requestOf(t, pd)))
+		require.NoError(t, e.push(t.Context(), batchOf(t, pd)))
 		require.Len(t, s.profiles, 1)
 		require.Equal(t, want, s.profiles[0].labels["__delta__"])
 	}
@@ -79,7 +79,7 @@ func TestKindsOfOneScope(t *testing.T) {
 	s := newSink(t)
 	e := exporterFor(t, s.server.URL, "")
 	p := typed("cpu", "off_cpu", "samples", "inuse_space", "wall", "goroutine", "delay", "custom")
-	require.NoError(t, e.push(t.Context(), requestOf(t, profilesOf(t, p, service("shop")))))
+	require.NoError(t, e.push(t.Context(), batchOf(t, profilesOf(t, p, service("shop")))))
 	got := map[string][]string{}
 	for _, r := range s.profiles {
 		for i, typ := range r.pprof.SampleType {
@@ -110,7 +110,7 @@ func TestNegativeValues(t *testing.T) {
 	p := typed("goroutine")
 	p.Sample = append(p.Sample, &profile.Sample{Location: p.Sample[0].Location, Value: []int64{-1}})
 	p.Sample[0].Value[0] = 5
-	req := requestOf(t, profilesOf(t, p, service("shop")))
+	req := batchOf(t, profilesOf(t, p, service("shop")))
 	s.answer = func(http.Header, []received) error {
 		return connect.NewError(connect.CodeUnavailable, errors.New("away"))
 	}
@@ -121,15 +121,15 @@ func TestNegativeValues(t *testing.T) {
 	require.NoError(t, e.push(t.Context(), req))
 	require.Len(t, s.profiles, 1)
 	require.Equal(t, []int64{5}, s.profiles[0].pprof.Sample[0].Value)
-	m, err := telemetry.GetMetric(prefix + "refused_profile_samples")
+	m, err := telemetry.GetMetric("otelcol_exporter_pyroscope_" + "refused_profile_samples")
 	require.NoError(t, err)
 	require.Equal(t, map[string]int64{"negative_value": 1}, byReason(t, m))
 
 	// One that has nothing else is done.
 	p.Sample = p.Sample[1:]
-	req = requestOf(t, profilesOf(t, p, service("shop")))
+	req = batchOf(t, profilesOf(t, p, service("shop")))
 	require.NoError(t, e.push(t.Context(), req))
-	left, _ := (&delivery{e}).gather(req)
+	left, _ := (&delivery{exporter: e}).gather(req)
 	require.Empty(t, left)
 	require.Len(t, s.profiles, 1)
 }
@@ -143,7 +143,7 @@ func TestTraceOfASample(t *testing.T) {
 		e := exporterFor(t, s.server.URL, config)
 		p := cpuProfile(1)
 		p.Sample[0].Label = map[string][]string{"span_id": {span}, "trace_id": {trace}}
-		require.NoError(t, e.push(t.Context(), requestOf(t, profilesOf(t, p, service("shop")))))
+		require.NoError(t, e.push(t.Context(), batchOf(t, profilesOf(t, p, service("shop")))))
 		require.Equal(t, want, s.profiles[0].pprof.Sample[0].Label)
 	}
 	f("", map[string][]string{"span_id": {span}, "trace_id": {trace}})
@@ -161,7 +161,7 @@ func TestManyTenants(t *testing.T) {
 	for i := range resources {
 		resources[i] = map[string]string{"team": fmt.Sprint("team-", i)}
 	}
-	err := e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), resources...)))
+	err := e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(1), resources...)))
 	require.ErrorContains(t, err, "away")
 	require.ErrorContains(t, err, "200 times")
 	require.Less(t, len(err.Error()), 8<<10)
@@ -189,7 +189,7 @@ func TestLargeStack(t *testing.T) {
 	good.Resource().Attributes().PutStr("service.name", "good")
 	p.CopyTo(good.ScopeProfiles().AppendEmpty().Profiles().AppendEmpty())
 	good.ScopeProfiles().At(0).Profiles().At(0).Samples().RemoveIf(func(s pprofile.Sample) bool { return s.AttributeIndices().At(0) > 5 })
-	require.NoError(t, e.push(t.Context(), requestOf(t, pd)))
+	require.NoError(t, e.push(t.Context(), batchOf(t, pd)))
 	require.Equal(t, []string{"good"}, s.services())
 }
 
@@ -205,8 +205,8 @@ func TestManyScopes(t *testing.T) {
 		scopes.At(0).CopyTo(sp)
 		pprofconv.SetName(sp, fmt.Sprint("name", i))
 	}
-	req := requestOf(t, pd)
-	d := &delivery{e}
+	req := batchOf(t, pd)
+	d := &delivery{exporter: e}
 	first, more := d.gather(req)
 	require.True(t, more)
 	require.Less(t, len(first[0].series), 40)

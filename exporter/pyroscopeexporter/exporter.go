@@ -3,45 +3,33 @@ package pyroscopeexporter
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync"
-	"time"
 
 	"connectrpc.com/connect"
 	"github.com/grafana/pyroscope/api/gen/proto/go/push/v1/pushv1connect"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter"
-	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
-	"github.com/invar-otel/invar/internal/healthstatus"
-	"github.com/invar-otel/invar/internal/push/httpanswer"
-	"github.com/invar-otel/invar/internal/push/orgid"
-	"github.com/invar-otel/invar/internal/push/requestsize"
+	"github.com/invar-otel/invar/internal/push"
 )
 
-// reasonEndpoint is what can be wrong: Pyroscope does not take profiles now.
-const reasonEndpoint healthstatus.Reason = "endpoint"
+var store = push.Store{
+	Name: "Pyroscope", Data: "profiles", Refused: "Profiles are refused",
+	ItemsField: "samples", SeriesField: "labels", MaxText: maxText,
+}
 
 // pyroscopeExporter pushes batches. push may be called concurrently.
 type pyroscopeExporter struct {
-	cfg    *Config
-	set    exporter.Settings
-	logger *zap.Logger
-	// refusals logs what is refused, each reason a few times a minute.
-	refusals *zap.Logger
-	tenant   string // of profiles that name none
-	rules    *labelRules
-	samples  *selection
-	tel      *telemetry
-	status   healthstatus.Reporter
-	url      string
-	http     *http.Client
-	client   pushv1connect.PusherServiceClient
-	size     *requestsize.Limit
+	cfg     *Config
+	pusher  *push.Pusher
+	tenant  string // of profiles that name none
+	rules   *labelRules
+	samples *selection
+	tel     *telemetry
+	url     string
+	client  pushv1connect.PusherServiceClient // nil before start
 
 	builders sync.Pool // of *builder
 }
@@ -55,67 +43,35 @@ func newExporter(set exporter.Settings, cfg *Config) (*pyroscopeExporter, error)
 	if err != nil {
 		return nil, fmt.Errorf("endpoint: %w", err)
 	}
-	tenant, _ := orgid.Split(cfg.Headers)
-	if tenant == "" {
-		tenant = cfg.Tenant.Value
-	}
 	e := &pyroscopeExporter{
-		cfg: cfg, set: set, logger: set.Logger, tel: tel, url: u, tenant: tenant,
+		cfg: cfg, tel: tel, url: u, tenant: cfg.DefaultTenant(),
+		pusher:  push.NewPusher(set, &cfg.Config, store, tel.shared()),
 		rules:   newLabelRules(cfg),
 		samples: newSelection(cfg.SampleLabels, leftOutOfSamples...),
-		refusals: set.Logger.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
-			return zapcore.NewSamplerWithOptions(c, time.Minute, 5, 0)
-		})),
-		size: requestsize.New(int64(cfg.MaxRequestSize)),
 	}
 	e.builders.New = func() any { return new(builder) }
 	return e, nil
 }
 
 func (e *pyroscopeExporter) start(ctx context.Context, host component.Host) error {
-	cc := e.cfg.ClientConfig
-	// The tenant is the exporter's to set: confighttp would put this one over
-	// every request.
-	_, cc.Headers = orgid.Split(cc.Headers)
-	client, err := cc.ToClient(ctx, host.GetExtensions(), e.set.TelemetrySettings)
-	if err != nil {
+	if err := e.pusher.Start(ctx, host); err != nil {
 		return err
 	}
-	httpanswer.KeepPost(client)
-	e.http = client
 	// The client below decompresses answers, so that what is read of them is bounded.
-	e.client = pushv1connect.NewPusherServiceClient(observed{client}, e.url, connect.WithAcceptCompression("gzip", nil, nil))
-	e.status.Start(host)
+	e.client = pushv1connect.NewPusherServiceClient(observed{e.pusher.Client()}, e.url, connect.WithAcceptCompression("gzip", nil, nil))
 	return nil
 }
 
-func (e *pyroscopeExporter) shutdown(context.Context) error {
-	if e.http != nil {
-		e.http.CloseIdleConnections()
-	}
-	return nil
-}
+func (e *pyroscopeExporter) shutdown(ctx context.Context) error { return e.pusher.Shutdown(ctx) }
 
-// push sends a batch. What Pyroscope has neither taken nor refused for good is
-// tried again: the request knows what is done.
+// push sends a batch. What Pyroscope has neither accepted nor refused for good is
+// tried again: the batch knows what is done.
 func (e *pyroscopeExporter) push(ctx context.Context, r xexporterhelper.Request) error {
-	req, ok := r.(*request)
+	b, ok := r.(*batch)
 	if !ok {
 		return consumererror.NewPermanent(fmt.Errorf("a %T is not profiles", r))
 	}
-	d := &delivery{e}
-	later := d.sendAll(ctx, req)
-	if later == nil {
-		if e.status.Healthy(reasonEndpoint) {
-			e.logger.Info("Pyroscope takes profiles again")
-		}
-		return nil
-	}
-	if ctx.Err() == nil && e.status.Failing(reasonEndpoint, later.err) {
-		e.logger.Warn("Pyroscope does not take profiles now; they wait in the sending queue", zap.Error(later.err))
-	}
-	if later.after > 0 {
-		return exporterhelper.NewThrottleRetry(later.err, later.after)
-	}
-	return later.err
+	d := &delivery{exporter: e}
+	d.send(ctx, b)
+	return e.pusher.Finish(ctx, &d.delays)
 }

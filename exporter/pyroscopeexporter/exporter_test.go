@@ -33,7 +33,7 @@ func TestPush(t *testing.T) {
 		p := cpuProfile(3, 4)
 		p.Sample[1].Label = map[string][]string{"endpoint": {"/cart"}, "thread.name": {"worker"}, "trace_id": {"0af7651916cd43dd8448eb211c80319c"}}
 		pd := profilesOf(t, p, map[string]string{"service.name": "shop", "k8s.namespace.name": "prod", "process.pid": "7"})
-		require.NoError(t, e.push(t.Context(), requestOf(t, pd)))
+		require.NoError(t, e.push(t.Context(), batchOf(t, pd)))
 		require.Len(t, s.profiles, 1)
 		r := s.profiles[0]
 		require.Equal(t, map[string]string{"__name__": "process_cpu", "service_name": "shop", "k8s_namespace_name": "prod"}, r.labels)
@@ -80,7 +80,7 @@ func TestCPUTime(t *testing.T) {
 	p := cpuProfile(3)
 	p.SampleType = p.SampleType[:1]
 	p.Sample[0].Value = p.Sample[0].Value[:1]
-	require.NoError(t, e.push(t.Context(), requestOf(t, profilesOf(t, p, nil))))
+	require.NoError(t, e.push(t.Context(), batchOf(t, profilesOf(t, p, nil))))
 	got := s.profiles[0].pprof
 	require.Len(t, got.SampleType, 2)
 	require.Equal(t, "cpu", got.SampleType[1].Type)
@@ -96,7 +96,7 @@ func TestSeries(t *testing.T) {
 			e := exporterFor(t, s.server.URL, "")
 			pd := profilesOf(t, cpuProfile(3), map[string]string{"service.name": "shop", "process.pid": "1"}, map[string]string{"service.name": "shop", "process.pid": "2"})
 			change(pd.ResourceProfiles().At(1))
-			require.NoError(t, e.push(t.Context(), requestOf(t, pd)))
+			require.NoError(t, e.push(t.Context(), batchOf(t, pd)))
 			require.Equal(t, 1, s.requests)
 			require.Len(t, s.profiles, wantProfiles)
 			require.Equal(t, wantValue, s.profiles[0].pprof.Sample[0].Value[0])
@@ -129,8 +129,8 @@ func TestSeries(t *testing.T) {
 func TestNothingToSend(t *testing.T) {
 	s := newSink(t)
 	e := exporterFor(t, s.server.URL, "")
-	require.NoError(t, e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(), service("a")))))
-	require.NoError(t, e.push(t.Context(), requestOf(t, pprofile.NewProfiles())))
+	require.NoError(t, e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(), service("a")))))
+	require.NoError(t, e.push(t.Context(), batchOf(t, pprofile.NewProfiles())))
 	require.Zero(t, s.requests)
 }
 
@@ -144,7 +144,7 @@ func TestMalformed(t *testing.T) {
 	for _, p := range pd.ResourceProfiles().At(1).ScopeProfiles().At(0).Profiles().All() {
 		p.Samples().At(0).SetStackIndex(9999)
 	}
-	require.NoError(t, e.push(t.Context(), requestOf(t, pd)))
+	require.NoError(t, e.push(t.Context(), batchOf(t, pd)))
 	require.Equal(t, []string{"c"}, s.services())
 }
 
@@ -156,7 +156,7 @@ func TestTenants(t *testing.T) {
 	forged[attributeTenant] = "blue"
 	impossible["team"] = "line\nbreak"
 	pd := profilesOf(t, cpuProfile(1), service("a"), red, forged, impossible)
-	require.NoError(t, e.push(t.Context(), requestOf(t, pd)))
+	require.NoError(t, e.push(t.Context(), batchOf(t, pd)))
 	got := map[string]string{}
 	for _, r := range s.profiles {
 		got[r.labels["service_name"]] = r.tenant
@@ -237,11 +237,11 @@ func TestCancelled(t *testing.T) {
 	e := exporterFor(t, server.URL, "")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	err := e.push(ctx, requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
+	err := e.push(ctx, batchOf(t, profilesOf(t, cpuProfile(1), service("a"))))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
 	e = exporterFor(t, server.URL, "timeout: 50ms")
-	err = e.push(t.Context(), requestOf(t, profilesOf(t, cpuProfile(1), service("a"))))
+	err = e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(1), service("a"))))
 	require.ErrorContains(t, err, "deadline_exceeded")
 }
 
@@ -272,11 +272,11 @@ func TestStatus(t *testing.T) {
 	code := connect.CodeUnavailable
 	s.answer = func(http.Header, []received) error { return connect.NewError(code, errors.New("no")) }
 	for range 3 {
-		require.Error(t, e.push(t.Context(), requestOf(t, pd)))
+		require.Error(t, e.push(t.Context(), batchOf(t, pd)))
 	}
 	code = connect.CodeInvalidArgument
-	require.NoError(t, e.push(t.Context(), requestOf(t, pd)), "it answers, so it is well")
-	require.NoError(t, e.push(t.Context(), requestOf(t, pd)))
+	require.NoError(t, e.push(t.Context(), batchOf(t, pd)), "it answers, so it is well")
+	require.NoError(t, e.push(t.Context(), batchOf(t, pd)))
 	require.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, h.events)
 	require.NoError(t, e.shutdown(t.Context()))
 }
@@ -302,23 +302,23 @@ func TestTelemetry(t *testing.T) {
 	require.NoError(t, e.start(t.Context(), componenttest.NewNopHost()))
 	bad := service("bad")
 	bad["x.y"], bad["x_y"] = "1", "2"
-	req := requestOf(t, profilesOf(t, cpuProfile(1, 2), service("good"), bad))
+	req := batchOf(t, profilesOf(t, cpuProfile(1, 2), service("good"), bad))
 	require.NoError(t, e.push(t.Context(), req))
 	require.NoError(t, e.push(t.Context(), req), "nothing is counted twice")
 	require.NoError(t, e.shutdown(t.Context()))
 
 	want := map[string]int64{"sent_profiles": 1, "refused_profile_samples": 4, "divided_requests": 2, "conflicting_labels": 1}
 	for name, value := range want {
-		m, err := tel.GetMetric(prefix + name)
+		m, err := tel.GetMetric("otelcol_exporter_pyroscope_" + name)
 		require.NoError(t, err)
 		require.Equal(t, value, sum(t, m), name)
 	}
 	for _, name := range []string{"profile_bytes", "request_bytes"} {
-		m, err := tel.GetMetric(prefix + name)
+		m, err := tel.GetMetric("otelcol_exporter_pyroscope_" + name)
 		require.NoError(t, err)
 		require.Positive(t, sum(t, m), name)
 	}
-	refused, err := tel.GetMetric(prefix + "refused_profile_samples")
+	refused, err := tel.GetMetric("otelcol_exporter_pyroscope_" + "refused_profile_samples")
 	require.NoError(t, err)
 	require.Contains(t, fmt.Sprint(refused.Data), "label_value_too_long")
 }

@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/xexporter"
 
 	"github.com/invar-otel/invar/exporter/pyroscopeexporter/internal/metadata"
-	"github.com/invar-otel/invar/internal/push/shutdownlog"
+	"github.com/invar-otel/invar/internal/push"
 )
 
 // NewFactory returns the factory of the pyroscope exporter.
@@ -28,18 +28,13 @@ func createProfiles(ctx context.Context, set exporter.Settings, c component.Conf
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Queue.HasValue() && cfg.Queue.Get().StorageID != nil {
-		set.Logger = shutdownlog.Persistent(set.Logger)
-	}
-	helper, err := xexporterhelper.NewProfilesRequest(ctx, set, newRequest, e.push,
+	profiles, err := xexporterhelper.NewProfilesRequest(ctx, cfg.HelperSettings(set), newBatch, e.push, append(cfg.HelperOptions(),
 		exporterhelper.WithStart(e.start),
 		exporterhelper.WithShutdown(e.shutdown),
 		xexporterhelper.WithQueueBatch(cfg.Queue, queueSettings()),
-		exporterhelper.WithRetry(cfg.Retry),
-		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}), // the client has one for every request
-	)
-	if err != nil || cfg.Tenant.Header == "" {
-		return helper, err
+	)...)
+	if err != nil {
+		return nil, err
 	}
-	return &headerTenant{Profiles: helper, header: cfg.Tenant.Header}, nil
+	return push.KeepProfilesTenant(profiles, cfg.Tenant.Header, attributeTenant), nil
 }

@@ -2,143 +2,122 @@ package pyroscopeexporter
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"time"
 
-	"go.opentelemetry.io/collector/exporter/exporterhelper"
-	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
-	"go.opentelemetry.io/collector/pdata/pprofile"
-	"go.opentelemetry.io/collector/pdata/xpdata/pref"
-	pdatareq "go.opentelemetry.io/collector/pdata/xpdata/request"
+	"connectrpc.com/connect"
+	pushv1 "github.com/grafana/pyroscope/api/gen/proto/go/push/v1"
+
+	"github.com/invar-otel/invar/internal/push"
 )
 
-// request is what the queue holds and batches: messages side by side.
-// exporterhelper's own request would merge their dictionaries, for which it
-// compares every entry of one with every entry of the other; a batch of a few
-// large profiles then takes minutes of CPU. Pyroscope gets a pprof message with
-// its own tables for every series anyway.
-//
-// It also remembers what is done, so that an attempt that failed half way is
-// repeated for the rest only. One goroutine uses it at a time.
-type request struct{ parts []*part }
-
-// part is one message that came to the exporter.
-type part struct {
-	data    pprofile.Profiles
-	samples int // in all of data
-	bytes   int // of data as protobuf
-	// done tells of each profile, by ordinal, that it was accepted, refused for
-	// good, or has nothing to send. It is nil before the first attempt.
-	done []bool
-	told []bool // the same of samples with negative values, which are counted
-	seen int    // resources whose conflicting labels are counted
+// request is messages of one tenant that are sent together. It implements
+// push.Request.
+type request struct {
+	delivery *delivery
+	tenant   string
+	messages []*message
+	err      error // why the messages could not be built
 }
 
-// newRequest is what exporterhelper makes a request with.
-func newRequest(_ context.Context, pd pprofile.Profiles) (xexporterhelper.Request, error) {
-	var size pprofile.ProtoMarshaler
-	return &request{parts: []*part{{data: pd, samples: pd.SampleCount(), bytes: size.ProfilesSize(pd)}}}, nil
-}
+var _ push.Request = (*request)(nil)
 
-// ItemsCount implements xexporterhelper.Request: samples.
-func (r *request) ItemsCount() int {
-	n := 0
-	for _, p := range r.parts {
-		n += p.samples
+// noLimit lets a message be as large as its units make it.
+const noLimit = int(^uint(0) >> 1)
+
+// Post implements push.Request.
+func (r *request) Post(ctx context.Context) push.Answer {
+	if r.err != nil {
+		return push.Answer{Verdict: push.Delayed, Err: r.err}
 	}
-	return n
-}
-
-// BytesSize implements xexporterhelper.Request: of the messages as protobuf.
-func (r *request) BytesSize() int {
-	n := 0
-	for _, p := range r.parts {
-		n += p.bytes
+	e := r.delivery.exporter
+	msg := &pushv1.PushRequest{Series: make([]*pushv1.RawProfileSeries, 0, len(r.messages))}
+	for _, m := range r.messages {
+		msg.Series = append(msg.Series, m.push())
 	}
-	return n
+	req := connect.NewRequest(msg)
+	e.pusher.SetHeaders(req.Header(), r.tenant)
+	ctx, seen := withExchange(ctx)
+	started := time.Now()
+	_, err := e.client.Push(ctx, req)
+	a := push.Answer{Status: seen.status, Took: time.Since(started), RetryAfter: seen.retryAfter}
+	raw := 0
+	for _, m := range r.messages {
+		raw += m.raw
+		a.Bytes += len(m.body)
+	}
+	if seen.status != 0 {
+		e.tel.profileBytes(raw)
+	}
+	a.Verdict, a.Refusal.Reason = judge(seen.status, err)
+	if a.Verdict == push.Refused {
+		a.Refusal.Words = shorten(err.Error())
+	}
+	if a.Verdict == push.Delayed {
+		a.Err = shortened(err)
+	}
+	return a
 }
 
-// MergeSplit implements xexporterhelper.Request. A message stays whole, also if
-// it is larger than maxSize alone: what is sent is divided by max_request_size.
-func (r *request) MergeSplit(_ context.Context, maxSize int, sizer exporterhelper.RequestSizerType, other xexporterhelper.Request) ([]xexporterhelper.Request, error) {
-	parts := r.parts
-	if other != nil {
-		o, ok := other.(*request)
-		if !ok {
-			return nil, fmt.Errorf("merge a %T with profiles", other)
+// Accept implements push.Request.
+func (r *request) Accept() {
+	r.delivery.exporter.tel.sentProfiles(len(r.messages))
+	for _, m := range r.messages {
+		m.mark()
+	}
+}
+
+// Drop implements push.Request.
+func (r *request) Drop(why push.Refusal) {
+	for _, m := range r.messages {
+		m.mark()
+		r.delivery.exporter.pusher.Refused(why, m.samples, r.tenant, m.text)
+	}
+}
+
+// Split implements push.Request. It halves the messages, or the units of the only
+// one if that is too large.
+func (r *request) Split(why push.Refusal) []push.Request {
+	if n := len(r.messages); n > 1 {
+		return []push.Request{r.with(r.messages[:n/2]), r.with(r.messages[n/2:])}
+	}
+	m := r.messages[0]
+	if len(m.units) == 1 || !isTooLarge(why.Reason) {
+		r.Drop(why)
+		return nil
+	}
+	var parts []push.Request
+	half := len(m.units) / 2
+	for _, units := range [][]unit{m.units[:half], m.units[half:]} {
+		messages, err := r.delivery.build(r.tenant, m.series, units, noLimit)
+		if len(messages) > 0 || err != nil {
+			part := r.with(messages)
+			part.err = err
+			parts = append(parts, part)
 		}
-		parts = append(parts[:len(parts):len(parts)], o.parts...)
 	}
-	if maxSize == 0 {
-		return []xexporterhelper.Request{&request{parts: parts}}, nil
-	}
-	var all []xexporterhelper.Request
-	current, size := &request{}, 0
-	for _, p := range parts {
-		n := p.size(sizer)
-		if len(current.parts) > 0 && size+n > maxSize {
-			all = append(all, current)
-			current, size = &request{}, 0
-		}
-		current.parts = append(current.parts, p)
-		size += n
-	}
-	return append(all, current), nil
+	return parts
 }
 
-func (p *part) size(sizer exporterhelper.RequestSizerType) int {
-	switch sizer {
-	case exporterhelper.RequestSizerTypeBytes:
-		return p.bytes
-	case exporterhelper.RequestSizerTypeItems:
-		return p.samples
-	default:
-		return 1
-	}
+// with returns a request of the same delivery and tenant.
+func (r *request) with(messages []*message) *request {
+	return &request{delivery: r.delivery, tenant: r.tenant, messages: messages}
 }
 
-func queueSettings() xexporterhelper.QueueBatchSettings {
-	return xexporterhelper.QueueBatchSettings{Encoding: encoding{}, ReferenceCounter: kept{}}
+// maxText is how much is logged of an answer, labels or tenant, in bytes.
+// Pyroscope's answers repeat all labels.
+const maxText = 1024
+
+func shorten(text string) string { return text[:min(len(text), maxText)] }
+
+// shortened returns an error whose text is not longer than maxText.
+func shortened(err error) error {
+	if len(err.Error()) <= maxText {
+		return err
+	}
+	return shortError{err}
 }
 
-// encoding stores requests as exporterhelper stores profiles.
-type encoding struct{}
+type shortError struct{ error }
 
-// Marshal implements exporterhelper.QueueBatchEncoding.
-func (encoding) Marshal(ctx context.Context, r xexporterhelper.Request) ([]byte, error) {
-	req, ok := r.(*request)
-	if !ok || len(req.parts) != 1 {
-		return nil, errors.New("only what has just come is stored, not a batch")
-	}
-	return pdatareq.MarshalProfiles(ctx, req.parts[0].data)
-}
-
-// Unmarshal implements exporterhelper.QueueBatchEncoding.
-func (encoding) Unmarshal(stored []byte) (context.Context, xexporterhelper.Request, error) {
-	ctx, pd, err := pdatareq.UnmarshalProfiles(stored)
-	if errors.Is(err, pdatareq.ErrInvalidFormat) { // stored without a context
-		var u pprofile.ProtoUnmarshaler
-		pd, err = u.UnmarshalProfiles(stored)
-	}
-	if err != nil {
-		return ctx, nil, fmt.Errorf("read profiles from the queue: %w", err)
-	}
-	req, err := newRequest(ctx, pd)
-	return ctx, req, err
-}
-
-// kept tells pdata that profiles are in use, and never that they are not any
-// more: the queue gives up its reference when a request moves into a batch,
-// which still needs it. So their memory is the garbage collector's, not pdata's
-// pool's.
-type kept struct{}
-
-// Ref implements exporterhelper's ReferenceCounter.
-func (kept) Ref(r xexporterhelper.Request) {
-	for _, p := range r.(*request).parts {
-		pref.RefProfiles(p.data)
-	}
-}
-
-// Unref implements exporterhelper's ReferenceCounter.
-func (kept) Unref(xexporterhelper.Request) {}
+func (e shortError) Error() string { return shorten(e.error.Error()) }
+func (e shortError) Unwrap() error { return e.error }

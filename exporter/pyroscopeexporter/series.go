@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 
 	"github.com/invar-otel/invar/internal/profiles/pprofconv"
+	"github.com/invar-otel/invar/internal/push"
 )
 
 // series are profiles that Pyroscope keeps under the same labels and that may be
@@ -71,18 +72,18 @@ const maxGathered = 32 << 20
 // gather sorts what is not done yet into series, as far as there is room for them;
 // more reports whether it left some. Profiles without samples are done by that, and so
 // are those whose kind cannot be read, which are refused.
-func (d *delivery) gather(req *request) (series []*tenantSeries, more bool) {
+func (d *delivery) gather(b *batch) (series []*tenantSeries, more bool) {
 	all := &tenants{by: map[string]*tenantSeries{}}
-	for _, p := range req.parts {
+	for _, p := range b.parts {
 		if p.done == nil {
 			p.done, p.told = make([]bool, p.data.ProfileCount()), make([]bool, p.data.ProfileCount())
 		}
 		ordinal := 0
 		for i, rp := range p.data.ResourceProfiles().All() {
-			tenant := d.cfg.Tenant.tenantOf(rp.Resource(), d.tenant)
-			labels, conflicts := d.rules.of(rp.Resource())
+			tenant := d.exporter.cfg.tenantOf(rp.Resource(), d.exporter.tenant)
+			labels, conflicts := d.exporter.rules.of(rp.Resource())
 			if i >= p.seen { // another attempt has them again
-				d.tel.conflictingLabels(conflicts)
+				d.exporter.tel.conflictingLabels(conflicts)
 				p.seen = i + 1
 			}
 			for _, sp := range rp.ScopeProfiles().All() {
@@ -147,7 +148,7 @@ func (d *delivery) gatherScope(all *tenants, p *part, tenant string, resource []
 		l := labels.of(names[i])
 		kind, err := pprofconv.KindOf(dict, profile)
 		if err != nil {
-			d.refuseProfiles(malformed, err.Error(), tenant, l.text, one)
+			d.refuseProfiles(push.Refusal{Reason: malformed, Words: err.Error()}, tenant, l.text, one)
 			continue
 		}
 		s := all.series(tenant, seriesKey{part: p, labels: l.text, kind: kind, time: profile.Time(), duration: profile.DurationNano()})
@@ -241,7 +242,7 @@ func (b *builder) compress() ([]byte, error) {
 // contradict themselves are refused.
 func (d *delivery) build(tenant string, s *series, units []unit, limit int) ([]*message, error) {
 	m := &message{series: s, units: units}
-	pprof := pprofconv.NewMessage(s.dict, s.kind, pprofconv.Options{DropAttribute: d.samples.drops, CPUTime: true})
+	pprof := pprofconv.NewMessage(s.dict, s.kind, pprofconv.Options{DropAttribute: d.exporter.samples.drops, CPUTime: true})
 	for _, u := range units {
 		pprof.Describe(u.scope)
 		for _, p := range u.profiles {
@@ -254,7 +255,7 @@ func (d *delivery) build(tenant string, s *series, units []unit, limit int) ([]*
 				if errors.Is(err, pprofconv.ErrTooLarge) {
 					why = sizeLimit
 				}
-				d.refuseProfiles(why, err.Error(), tenant, s.text, p)
+				d.refuseProfiles(push.Refusal{Reason: why, Words: err.Error()}, tenant, s.text, p)
 				continue
 			}
 			d.refuseNegative(tenant, s.text, p, negative)
@@ -267,14 +268,15 @@ func (d *delivery) build(tenant string, s *series, units []unit, limit int) ([]*
 	}
 	if pprof.Weight() > maxMessage {
 		if len(units) == 1 {
-			a := answer{reason: sizeLimit, words: fmt.Sprintf("the profile would have more than %d bytes, with its stacks repeated for each sample", maxMessage)}
-			d.refuse(tenant, m, a)
+			words := fmt.Sprintf("the profile would have more than %d bytes, with its stacks repeated for each sample", maxMessage)
+			m.mark()
+			d.exporter.pusher.Refused(push.Refusal{Reason: sizeLimit, Words: words}, m.samples, tenant, s.text)
 			return nil, nil
 		}
 		return d.buildHalves(tenant, s, units, limit)
 	}
-	b := d.builders.Get().(*builder)
-	defer d.builders.Put(b)
+	b := d.exporter.builders.Get().(*builder)
+	defer d.exporter.builders.Put(b)
 	b.raw = pprof.Append(b.raw[:0])
 	m.raw = len(b.raw)
 	if m.raw > limit && len(units) > 1 {
@@ -308,6 +310,5 @@ func (d *delivery) refuseNegative(tenant, labels string, p numbered, samples int
 		return
 	}
 	*p.told = true
-	d.tel.refusedSamples(negativeValue, samples)
-	d.logRefusal(negativeValue, "", tenant, labels, samples)
+	d.exporter.pusher.Refused(push.Refusal{Reason: negativeValue}, samples, tenant, labels)
 }

@@ -20,7 +20,7 @@ import (
 
 	"github.com/invar-otel/invar/exporter/pyroscopeexporter/internal/metadata"
 	"github.com/invar-otel/invar/internal/profiles/pprofconv"
-	"github.com/invar-otel/invar/internal/push/orgid"
+	"github.com/invar-otel/invar/internal/push"
 )
 
 // received is a profile that the sink has taken.
@@ -57,7 +57,7 @@ func newSink(t testing.TB) *sink {
 func (s *sink) Push(_ context.Context, req *connect.Request[pushv1.PushRequest]) (*connect.Response[pushv1.PushResponse], error) {
 	var profiles []received
 	for _, series := range req.Msg.Series {
-		r := received{tenant: req.Header().Get(orgid.Header), labels: map[string]string{}}
+		r := received{tenant: req.Header().Get(push.TenantHeader), labels: map[string]string{}}
 		for i, l := range series.Labels {
 			if i > 0 && series.Labels[i-1].Name >= l.Name {
 				return nil, fmt.Errorf("labels are not sorted: %v", series.Labels)
@@ -120,11 +120,11 @@ func exporterFor(t testing.TB, endpoint, config string) *pyroscopeExporter {
 	return e
 }
 
-func requestOf(t testing.TB, pd pprofile.Profiles) *request {
+func batchOf(t testing.TB, pd pprofile.Profiles) *batch {
 	t.Helper()
-	r, err := newRequest(t.Context(), pd)
+	r, err := newBatch(t.Context(), pd)
 	require.NoError(t, err)
-	return r.(*request)
+	return r.(*batch)
 }
 
 // cpuProfile is what Go's runtime would tell of a program, with one stack of

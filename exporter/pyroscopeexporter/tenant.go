@@ -1,13 +1,7 @@
 package pyroscopeexporter
 
 import (
-	"context"
-
-	"go.opentelemetry.io/collector/client"
-	"go.opentelemetry.io/collector/consumer"
-	"go.opentelemetry.io/collector/exporter/xexporter"
 	"go.opentelemetry.io/collector/pdata/pcommon"
-	"go.opentelemetry.io/collector/pdata/pprofile"
 
 	"github.com/invar-otel/invar/internal/bounded/nesting"
 )
@@ -16,40 +10,10 @@ import (
 // tenant of a request's header while profiles wait in its queue.
 const attributeTenant = "pyroscope.tenant.header"
 
-// headerTenant notes the tenant that a request to a receiver named in its header
-// with the profiles, before they are queued: a queue, and a persistent one all
-// the more, does not keep what the request's context holds.
-type headerTenant struct {
-	xexporter.Profiles
-
-	header string
-}
-
-// Capabilities implements xconsumer.Profiles.
-func (*headerTenant) Capabilities() consumer.Capabilities {
-	return consumer.Capabilities{MutatesData: true}
-}
-
-// ConsumeProfiles implements xconsumer.Profiles.
-func (h *headerTenant) ConsumeProfiles(ctx context.Context, pd pprofile.Profiles) error {
-	tenant := ""
-	if values := client.FromContext(ctx).Metadata.Get(h.header); len(values) > 0 {
-		tenant = values[0]
-	}
-	for _, rp := range pd.ResourceProfiles().All() {
-		if tenant == "" {
-			rp.Resource().Attributes().Remove(attributeTenant) // a sender's, who has no say in it
-		} else {
-			rp.Resource().Attributes().PutStr(attributeTenant, tenant)
-		}
-	}
-	return h.Profiles.ConsumeProfiles(ctx, pd)
-}
-
-// tenantOf is the tenant of a resource's profiles: what its attribute says, else
-// the header of the request that brought them, else the configured one.
-func (c *TenantConfig) tenantOf(resource pcommon.Resource, configured string) string {
-	for _, key := range []string{c.Attribute, c.headerAttribute()} {
+// tenantOf returns the tenant of a resource's profiles: what its attribute says,
+// else the header of the request that brought them, else the configured one.
+func (c *Config) tenantOf(resource pcommon.Resource, configured string) string {
+	for _, key := range []string{c.Tenant.Attribute, c.headerAttribute()} {
 		if key == "" {
 			continue
 		}
@@ -62,9 +26,10 @@ func (c *TenantConfig) tenantOf(resource pcommon.Resource, configured string) st
 	return configured
 }
 
-// headerAttribute is empty without a header: then the attribute is a sender's.
-func (c *TenantConfig) headerAttribute() string {
-	if c.Header == "" {
+// headerAttribute returns attributeTenant, or "" if no header names the tenant:
+// then the attribute is a sender's.
+func (c *Config) headerAttribute() string {
+	if c.Tenant.Header == "" {
 		return ""
 	}
 	return attributeTenant

@@ -1,6 +1,6 @@
-// Package refusal reads why Loki did not take logs. Loki answers a push in words
-// only; the reasons are the names under which it counts the same refusals in
-// loki_discarded_samples_total, and the words are those of Loki 3
+// Package refusal reads why Loki did not accept logs. Loki answers a push with
+// text only. The reasons are the names under which it counts the same refusals in
+// loki_discarded_samples_total, and the texts are those of Loki 3
 // (pkg/validation/validate.go and pkg/chunkenc/interface.go there).
 package refusal
 
@@ -10,36 +10,30 @@ import (
 	"strings"
 	"time"
 
-	"github.com/grafana/loki/pkg/push"
+	lokipush "github.com/grafana/loki/pkg/push"
+
+	"github.com/invar-otel/invar/internal/push"
 )
 
-// Reason is Loki's name of a limit or of a fault of the data.
-type Reason string
-
-// Reasons that decide what is done.
+// Loki's reasons that decide what is done, beside those of all stores.
 const (
-	RateLimited     Reason = "rate_limited"
-	StreamRateLimit Reason = "per_stream_rate_limit"
-	StreamLimit     Reason = "stream_limit"
-	LineTooLong     Reason = "line_too_long"
-	TooFarBehind    Reason = "too_far_behind"
-	OutOfOrder      Reason = "out_of_order"
-	TooOld          Reason = "greater_than_max_sample_age"
-	TooNew          Reason = "too_far_in_future"
-	BodyTooLarge    Reason = "request_body_too_large"
-	// InvalidTenant is the exporter's own: Loki would take no such tenant.
-	InvalidTenant Reason = "invalid_tenant"
-	// Unknown is a reason that the words don't tell.
-	Unknown Reason = "unknown"
+	StreamRateLimit push.Reason = "per_stream_rate_limit"
+	StreamLimit     push.Reason = "stream_limit"
+	LineTooLong     push.Reason = "line_too_long"
+	TooFarBehind    push.Reason = "too_far_behind"
+	OutOfOrder      push.Reason = "out_of_order"
+	TooOld          push.Reason = "greater_than_max_sample_age"
+	TooNew          push.Reason = "too_far_in_future"
+	InvalidLabels   push.Reason = "invalid_labels"
 )
 
-// known are the words by which a reason is told, in lower case.
+// known are texts that reveal a reason, in lower case.
 var known = []struct {
 	words  string
-	reason Reason
-	stream bool // the fault is that of the labels: no entry of the stream is taken
+	reason push.Reason
+	stream bool // the labels are at fault: no entry of the stream is accepted
 }{
-	{"ingestion rate limit exceeded", RateLimited, false},
+	{"ingestion rate limit exceeded", push.RateLimited, false},
 	{"per stream rate limit exceeded", StreamRateLimit, false},
 	{"maximum active stream limit exceeded", StreamLimit, true},
 	{"max entry size", LineTooLong, false},
@@ -53,34 +47,37 @@ var known = []struct {
 	{"has duplicate label name", "duplicate_label_names", true},
 	{"at least one label pair is required", "missing_labels", true},
 	{"missing required labels", "missing_enforced_labels", true},
-	{"error parsing labels", "invalid_labels", true},
-	{"couldn't parse labels", "invalid_labels", true},
-	{"stream labels size", "invalid_labels", true},
+	{"error parsing labels", InvalidLabels, true},
+	{"couldn't parse labels", InvalidLabels, true},
+	{"stream labels size", InvalidLabels, true},
 	{"includes structured metadata, but this feature is disallowed", "disallowed_structured_metadata", false},
 	{"has structured metadata too large", "structured_metadata_too_large", false},
 	{"has too many structured metadata labels", "structured_metadata_too_many", false},
 	{"ingestion blocked", "blocked_ingestion", false},
-	{"request body too large", BodyTooLarge, false},
-	{"message size", BodyTooLarge, false},
+	{"request body too large", push.BodyTooLarge, false},
+	{"message size", push.BodyTooLarge, false},
 }
 
-// Refusal is what an answer says.
-type Refusal struct {
-	Reason Reason
-	// Stream tells that the labels are at fault.
-	Stream bool
-	words  string
-}
-
-// Of reads the words of an answer.
-func Of(words string) Refusal {
-	lower := strings.ToLower(words)
-	for _, k := range known {
-		if strings.Contains(lower, k.words) {
-			return Refusal{Reason: k.reason, Stream: k.stream, words: words}
+// Of reads the text of an answer.
+func Of(text string) push.Refusal {
+	lower := strings.ToLower(text)
+	for i := range known {
+		if strings.Contains(lower, known[i].words) {
+			return push.Refusal{Reason: known[i].reason, Words: text}
 		}
 	}
-	return Refusal{Reason: Unknown, words: words}
+	return push.Refusal{Reason: push.UnknownReason, Words: text}
+}
+
+// OfStream reports whether the reason is about the labels, so that Loki accepts no
+// entry of the stream.
+func OfStream(reason push.Reason) bool {
+	for i := range known {
+		if known[i].reason == reason {
+			return known[i].stream
+		}
+	}
+	return false
 }
 
 var (
@@ -90,23 +87,23 @@ var (
 	tooNew    = regexp.MustCompile(`has timestamp too new: ([0-9TZ:.+-]+)`)
 )
 
-// Fault tells why Loki would refuse an entry too, as far as its words say so:
-// they name one entry, but also the limit that others exceed with it. It is
-// empty for an entry of which they say nothing. one tells that the entries asked
-// about are all of the stream that was refused: how far behind is too far
-// differs from stream to stream.
-func (r Refusal) Fault(one bool) func(e *push.Entry) Reason {
-	// Times are in whole seconds there, so that the second itself is undecided.
+// Fault returns a function that returns why Loki would refuse an entry too, as
+// far as its answer reveals that: the answer names one entry, but also the limit
+// that other entries exceed. The function returns "" for an entry that the answer
+// does not concern. oneStream says that the entries asked about are all of the
+// stream that was refused, as streams differ in how far behind is too far.
+func Fault(why push.Refusal, oneStream bool) func(e *lokipush.Entry) push.Reason {
+	// The answer has whole seconds, so the named second itself is undecided.
 	limit := -1
-	if m := lineLimit.FindStringSubmatch(r.words); m != nil {
+	if m := lineLimit.FindStringSubmatch(why.Words); m != nil {
 		limit, _ = strconv.Atoi(m[1])
 	}
-	before, early := find(oldest, r.words), time.Time{}
-	if one {
-		early = find(behind, r.words)
+	before, early := find(oldest, why.Words), time.Time{}
+	if oneStream {
+		early = find(behind, why.Words)
 	}
-	after := find(tooNew, r.words)
-	return func(e *push.Entry) Reason {
+	after := find(tooNew, why.Words)
+	return func(e *lokipush.Entry) push.Reason {
 		switch {
 		case limit > 0 && len(e.Line) > limit:
 			return LineTooLong
@@ -121,16 +118,13 @@ func (r Refusal) Fault(one bool) func(e *push.Entry) Reason {
 	}
 }
 
-// find is the earliest of the times that the words name, zero if there is none.
-func find(re *regexp.Regexp, words string) time.Time {
+// find returns the earliest time that the text names, zero if there is none.
+func find(re *regexp.Regexp, text string) time.Time {
 	var found time.Time
-	for _, m := range re.FindAllStringSubmatch(words, -1) {
+	for _, m := range re.FindAllStringSubmatch(text, -1) {
 		if t, err := time.Parse(time.RFC3339, m[1]); err == nil && (found.IsZero() || t.Before(found)) {
 			found = t
 		}
 	}
 	return found
 }
-
-// Words are what Loki said, at most 512 bytes of it.
-func (r Refusal) Words() string { return r.words[:min(len(r.words), 512)] }

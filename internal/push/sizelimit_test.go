@@ -1,4 +1,4 @@
-package requestsize
+package push
 
 import (
 	"testing"
@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLimit(t *testing.T) {
-	l := New(1 << 20)
+func TestSizeLimit(t *testing.T) {
+	l := NewSizeLimit(1 << 20)
 	l.Raise()
 	require.Equal(t, 1<<20, l.Now(), "it begins with the most")
 	l.Halve()
@@ -15,7 +15,7 @@ func TestLimit(t *testing.T) {
 	for range 20 {
 		l.Halve()
 	}
-	require.Equal(t, least, l.Now())
+	require.Equal(t, minSizeLimit, l.Now())
 	before := l.Now()
 	for range 100 {
 		l.Raise()

@@ -1,4 +1,4 @@
-package shutdownlog
+package push
 
 import (
 	"context"
@@ -16,13 +16,10 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/plog"
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // stopped runs exporterhelper itself until an attempt has failed, stops it, and
 // returns what it logged.
@@ -30,7 +27,7 @@ func stopped(t *testing.T, level zapcore.Level, failure error) *observer.Observe
 	t.Helper()
 	observed, logs := observer.New(level)
 	set := exportertest.NewNopSettings(component.MustNewType("test"))
-	set.Logger = Persistent(zap.New(observed)).With(zap.String("otelcol.component.id", "test"))
+	set.Logger = persistentQueueLogger(zap.New(observed)).With(zap.String("otelcol.component.id", "test"))
 	retry := configretry.NewDefaultBackOffConfig()
 	retry.InitialInterval, retry.MaxInterval, retry.MaxElapsedTime = time.Hour, time.Hour, 0
 	failed := make(chan struct{}, 2)
@@ -53,10 +50,10 @@ func run(t *testing.T, e exporter.Logs, failed <-chan struct{}) {
 	require.NoError(t, e.Shutdown(t.Context()))
 }
 
-func TestKept(t *testing.T) {
+func TestKeptAtShutdown(t *testing.T) {
 	logs := stopped(t, zapcore.DebugLevel, errors.New("away"))
 	require.Zero(t, logs.FilterMessageSnippet("Dropping").Len())
-	entries := logs.FilterMessage(kept).All()
+	entries := logs.FilterMessage(keptMessage).All()
 	require.Len(t, entries, 1)
 	require.Equal(t, zapcore.InfoLevel, entries[0].Level)
 	require.Equal(t, map[string]any{
@@ -67,7 +64,7 @@ func TestKept(t *testing.T) {
 }
 
 func TestDropped(t *testing.T) {
-	entries := stopped(t, zapcore.DebugLevel, consumererror.NewPermanent(errors.New("never"))).FilterMessageSnippet(dropping).All()
+	entries := stopped(t, zapcore.DebugLevel, consumererror.NewPermanent(errors.New("never"))).FilterMessageSnippet(upstreamDropping).All()
 	require.Len(t, entries, 1)
 	require.Equal(t, zapcore.ErrorLevel, entries[0].Level)
 	require.EqualValues(t, 1, entries[0].ContextMap()["dropped_items"])

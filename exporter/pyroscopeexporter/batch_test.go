@@ -18,8 +18,8 @@ import (
 )
 
 func TestMerge(t *testing.T) {
-	one := func(values ...int64) *request {
-		return requestOf(t, profilesOf(t, cpuProfile(values...), service("a")))
+	one := func(values ...int64) *batch {
+		return batchOf(t, profilesOf(t, cpuProfile(values...), service("a")))
 	}
 	a, b, c := one(1), one(1, 2), one(1, 2, 3)
 	f := func(maxSize int, sizer exporterhelper.RequestSizerType, want ...int) {
@@ -52,7 +52,7 @@ func TestMerge(t *testing.T) {
 type other struct{ xexporterhelper.Request }
 
 func TestEncoding(t *testing.T) {
-	req := requestOf(t, profilesOf(t, cpuProfile(1, 2), service("a")))
+	req := batchOf(t, profilesOf(t, cpuProfile(1, 2), service("a")))
 	stored, err := encoding{}.Marshal(t.Context(), req)
 	require.NoError(t, err)
 	_, back, err := encoding{}.Unmarshal(stored)
@@ -68,7 +68,7 @@ func TestEncoding(t *testing.T) {
 
 	_, _, err = encoding{}.Unmarshal([]byte("\x00nonsense"))
 	require.ErrorContains(t, err, "read profiles from the queue")
-	_, err = encoding{}.Marshal(t.Context(), &request{parts: append(req.parts, req.parts...)})
+	_, err = encoding{}.Marshal(t.Context(), &batch{parts: append(req.parts, req.parts...)})
 	require.Error(t, err)
 }
 
@@ -135,7 +135,7 @@ func TestRetry(t *testing.T) {
 // FuzzStored reads any bytes as what a queue has stored, and makes requests of
 // the profiles in them, which may refer to anything.
 func FuzzStored(f *testing.F) {
-	valid, err := encoding{}.Marshal(context.Background(), requestOf(f, profilesOf(f, cpuProfile(1, 2), service("a"), service("b"))))
+	valid, err := encoding{}.Marshal(context.Background(), batchOf(f, profilesOf(f, cpuProfile(1, 2), service("a"), service("b"))))
 	require.NoError(f, err)
 	f.Add(valid)
 	broken := profilesOf(f, cpuProfile(1), service("a"))
@@ -145,13 +145,13 @@ func FuzzStored(f *testing.F) {
 	require.NoError(f, err)
 	f.Add(plain)
 	f.Add([]byte{})
-	d := &delivery{exporterFor(f, "http://localhost:4040", "")}
+	d := &delivery{exporter: exporterFor(f, "http://localhost:4040", "")}
 	f.Fuzz(func(t *testing.T, stored []byte) {
 		_, r, err := encoding{}.Unmarshal(stored)
 		if err != nil {
 			return
 		}
-		req := r.(*request)
+		req := r.(*batch)
 		series, _ := d.gather(req)
 		for _, tenant := range series {
 			for _, s := range tenant.series {

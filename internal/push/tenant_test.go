@@ -1,4 +1,4 @@
-package orgid
+package push
 
 import (
 	"strings"
@@ -8,23 +8,23 @@ import (
 	"go.opentelemetry.io/collector/config/configopaque"
 )
 
-func TestValid(t *testing.T) {
+func TestValidTenant(t *testing.T) {
 	for _, id := range []string{"", "a", "Team-1", "a.b", "!-_.*'()", strings.Repeat("x", 150)} {
-		require.True(t, Valid(id), id)
+		require.True(t, ValidTenant(id), id)
 	}
 	for _, id := range []string{".", "..", "a/b", "a b", "a\n", "ä", "a|b", strings.Repeat("x", 151)} {
-		require.False(t, Valid(id), id)
+		require.False(t, ValidTenant(id), id)
 	}
 }
 
-func TestSplit(t *testing.T) {
+func TestSplitTenant(t *testing.T) {
 	headers := configopaque.MapList{{Name: "x-scope-orgid", Value: "red"}, {Name: "X-Extra", Value: "1"}}
-	tenant, others := Split(headers)
+	tenant, others := SplitTenant(headers)
 	require.Equal(t, "red", tenant)
 	require.Equal(t, configopaque.MapList{{Name: "X-Extra", Value: "1"}}, others)
 	require.Len(t, headers, 2)
 
-	tenant, others = Split(nil)
+	tenant, others = SplitTenant(nil)
 	require.Empty(t, tenant)
 	require.Empty(t, others)
 }
