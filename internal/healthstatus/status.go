@@ -1,4 +1,5 @@
-// Package healthstatus reports a component's status to the collector, by reason.
+// Package healthstatus reports the status of a component to the collector, by
+// reason.
 package healthstatus
 
 import (
@@ -8,9 +9,9 @@ import (
 	"go.opentelemetry.io/collector/component/componentstatus"
 )
 
-// Reporter reports changes of the component's status, and only changes.
-// The reasons are independent: it is OK again when none is left.
-// Its methods may be called concurrently; before Start they do nothing.
+// Reporter reports changes of a component's status. Reasons are independent: the
+// status is OK again when the last reason is gone. The methods may be called
+// concurrently. Before Start they do nothing.
 type Reporter struct {
 	mu      sync.Mutex
 	host    component.Host
@@ -18,17 +19,18 @@ type Reporter struct {
 	final   bool // a permanent error has been reported
 }
 
-// Reason names one thing that can be wrong with a component.
+// Reason names a fault that a component can have.
 type Reason string
 
-// Start begins to report to host, with nothing wrong.
+// Start begins to report to host, with no reason.
 func (s *Reporter) Start(host component.Host) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.host, s.reasons = host, make(map[Reason]bool)
 }
 
-// Failing reports a recoverable error, and whether the reason is new.
+// Failing reports a recoverable error, unless the reason is there already. It
+// returns whether the reason is new.
 func (s *Reporter) Failing(why Reason, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,7 +44,7 @@ func (s *Reporter) Failing(why Reason, err error) bool {
 	return true
 }
 
-// Healthy takes a reason back, and reports whether there was one.
+// Healthy removes a reason and returns whether it was there.
 func (s *Reporter) Healthy(why Reason) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,7 +58,8 @@ func (s *Reporter) Healthy(why Reason) bool {
 	return true
 }
 
-// Permanent reports what only a new configuration can mend.
+// Permanent reports an error that only a new configuration can fix. It is the last
+// status that is reported.
 func (s *Reporter) Permanent(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/collector/component/componentstatus"
 )
 
-// host keeps what is reported to it.
+// host records the status that is reported to it.
 type host struct{ events []componentstatus.Status }
 
 func (*host) GetExtensions() map[component.ID]component.Component { return nil }

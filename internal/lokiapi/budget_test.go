@@ -13,7 +13,7 @@ import (
 	"github.com/grafana/loki/pkg/push"
 )
 
-// allocated is how much f allocates, in bytes.
+// allocated returns how much f allocates, in bytes.
 func allocated(f func()) int64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -24,7 +24,7 @@ func allocated(f func()) int64 {
 
 const testLimit = 8 << 20
 
-// TestHostileProtobuf decodes what compresses well and decodes to much.
+// TestHostileProtobuf decodes small requests that would allocate much memory.
 func TestHostileProtobuf(t *testing.T) {
 	f := func(name string, plain []byte) {
 		t.Helper()
@@ -59,13 +59,13 @@ func TestHostileProtobuf(t *testing.T) {
 
 	body := []byte{255, 255, 255, 255, 7, 0} // 2 GiB, it says
 	took := allocated(func() {
-		_, err := DecodeSnappy(body, 32<<20, plenty())
+		_, err := DecodeSnappy(body, 32<<20, unlimited())
 		require.ErrorIs(t, err, ErrTooLarge)
 	})
 	require.Less(t, took, int64(64<<10))
 }
 
-// TestHostileJSON is the same in JSON.
+// TestHostileJSON is TestHostileProtobuf for JSON.
 func TestHostileJSON(t *testing.T) {
 	f := func(name, body string) {
 		t.Helper()
@@ -96,7 +96,7 @@ func TestHostileJSON(t *testing.T) {
 	f("depth", stream(list(strings.Repeat("[", 1_000_000), 0)))
 	f("depth of a label", `{"streams":[{"stream":{"a":`+strings.Repeat("[", 5_000_000))
 
-	// What is passed over costs nothing.
+	// Ignored values cost nothing.
 	for _, body := range []string{
 		`{"x":` + list("[]", 1_000_000) + `,"streams":[]}`,
 		`{"streams":` + list("null", 1_000_000) + "}",
@@ -113,7 +113,7 @@ func TestHostileJSON(t *testing.T) {
 }
 
 // FuzzBudget decodes arbitrary requests, which must not allocate much more than
-// they took.
+// they took from the budget.
 func FuzzBudget(f *testing.F) {
 	var enc Encoder
 	plain, err := s2.Decode(nil, enc.Protobuf(request))

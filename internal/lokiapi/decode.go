@@ -8,12 +8,12 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// ErrTooLarge is wrapped by the error for a request that is larger than allowed,
-// which Loki answers by 413.
+// ErrTooLarge is wrapped by the error for a request that is larger than allowed.
+// Loki answers such a request with 413.
 var ErrTooLarge = errors.New("request body too large")
 
-// DecodeSnappy decodes a request in protobuf from a snappy block of at most limit
-// bytes when decompressed. What it returns does not refer to body.
+// DecodeSnappy decodes a request in protobuf from a snappy block, which may
+// decompress to limit bytes. The result does not refer to body.
 func DecodeSnappy(body []byte, limit int, b *Budget) (*push.PushRequest, error) {
 	n, err := s2.DecodedLen(body)
 	if err != nil {
@@ -29,8 +29,7 @@ func DecodeSnappy(body []byte, limit int, b *Budget) (*push.PushRequest, error) 
 	return DecodeProtobuf(plain, b)
 }
 
-// DecodeProtobuf decodes a request in protobuf. What it returns does not refer to
-// plain.
+// DecodeProtobuf decodes a request in protobuf. The result does not refer to plain.
 func DecodeProtobuf(plain []byte, b *Budget) (*push.PushRequest, error) {
 	err := weigh(plain, b)
 	if errors.Is(err, ErrTooLarge) {

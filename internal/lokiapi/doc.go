@@ -1,5 +1,5 @@
-// Package lokiapi is the push API of Grafana Loki, both ways: how labels are
-// written, how a request is encoded and decoded.
+// Package lokiapi encodes and decodes requests to the push API of Grafana Loki, and
+// the labels in them.
 //
 // Source: https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs.
 // A request is POSTed to [PushPath]. Its body is a logproto.PushRequest in
@@ -8,10 +8,10 @@
 //	{"streams": [{"stream": {"label": "value"},
 //	              "values": [["<unix nanoseconds>", "<line>", {"<metadata>": "value"}]]}]}
 //
-// Decoding allocates no more than a [Budget] allows, beside the decompressed body.
+// Besides the decompressed body, decoding allocates no more than a [Budget] allows.
 package lokiapi
 
-// Where logs are pushed to, and the media types of the two forms.
+// The path of the push API, and the media types of its two forms.
 const (
 	PushPath        = "/loki/api/v1/push"
 	ContentProtobuf = "application/x-protobuf"

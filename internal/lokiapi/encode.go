@@ -9,15 +9,15 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// Encoder encodes requests. It keeps its buffers; it is not safe for concurrent
+// Encoder encodes requests and reuses its buffers. It is not safe for concurrent
 // use.
 type Encoder struct {
 	plain, body []byte
 	sizes       []int
 }
 
-// Protobuf encodes the streams as a request and compresses it. The result is
-// good until the next call.
+// Protobuf encodes the streams as a request and compresses it. The result is valid
+// until the next call.
 func (e *Encoder) Protobuf(streams []push.Stream) []byte {
 	e.plain = appendRequest(e.plain[:0], streams, &e.sizes)
 	if most := s2.MaxEncodedLen(len(e.plain)); cap(e.body) < most {
@@ -48,7 +48,7 @@ func (e jsonEntry) MarshalJSON() ([]byte, error) {
 	return json.Marshal(entry)
 }
 
-// JSON encodes the streams as a request, for people who want to read what is sent.
+// JSON encodes the streams as a request in JSON, which people can read on its way.
 func JSON(streams []push.Stream) ([]byte, error) {
 	out := jsonRequest{Streams: make([]jsonStream, len(streams))}
 	for i, s := range streams {

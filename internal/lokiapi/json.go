@@ -15,14 +15,14 @@ import (
 	"github.com/grafana/loki/pkg/push"
 )
 
-// DecodeJSON decodes a request in either form. It takes what Loki's own decoder
-// takes: the value of a label may be of any type and is the text of it; a null
-// among entries is none; what follows the third part of an entry is ignored; a
-// part that is missing is empty. Beyond Loki it takes numbers and booleans in
-// structured metadata, null for it, and null among streams.
+// DecodeJSON decodes a request in either form. It accepts what Loki's own decoder
+// accepts: the value of a label may have any type and becomes its text, entries
+// that are null are skipped, missing parts of an entry are empty, and parts after
+// the third are ignored. Unlike Loki it also accepts numbers and booleans in
+// structured metadata, null for structured metadata, and streams that are null.
 //
-// Streams whose labels Loki would not read are returned like others, for
-// [ParseLabels] to refuse: they are no reason to refuse the others.
+// Streams with invalid labels are returned like others: [ParseLabels] refuses them,
+// and the other streams stay.
 func DecodeJSON(body []byte, b *Budget) (*push.PushRequest, error) {
 	r, err := decodeJSON(body, b)
 	if err != nil && !errors.Is(err, ErrTooLarge) {
@@ -32,7 +32,7 @@ func DecodeJSON(body []byte, b *Budget) (*push.PushRequest, error) {
 }
 
 func decodeJSON(body []byte, b *Budget) (*push.PushRequest, error) {
-	// jsonparser is quick because it does not look at what it passes over.
+	// jsonparser is fast because it does not check what it skips.
 	if !json.Valid(body) {
 		first := json.NewDecoder(bytes.NewReader(body))
 		var value json.RawMessage
@@ -41,7 +41,7 @@ func decodeJSON(body []byte, b *Budget) (*push.PushRequest, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		body = value // what follows it does not matter to Loki
+		body = value // Loki ignores what follows it
 	}
 	r := &push.PushRequest{}
 	if string(bytes.TrimSpace(body)) == "null" {
@@ -69,7 +69,7 @@ func decodeJSON(body []byte, b *Budget) (*push.PushRequest, error) {
 	return r, err
 }
 
-// each calls f with the items of a list, until it returns an error.
+// each calls f with the items of a list until f returns an error.
 func each(list []byte, kind jsonparser.ValueType, name string, f func(value []byte, kind jsonparser.ValueType) error) error {
 	if kind != jsonparser.Array {
 		return fmt.Errorf("%s is not a list, but %.32q", name, list)
@@ -92,7 +92,7 @@ func jsonStreamOf(object []byte, kind jsonparser.ValueType, b *Budget) (push.Str
 		switch string(key) {
 		case "stream":
 			s.Labels, err = jsonLabels(value, kind, b)
-		case "labels": // of the older form, as the next
+		case "labels": // the older form has labels and entries
 			s.Labels, err = textOf(value, kind, b)
 		case "values", "entries":
 			if kind == jsonparser.Null {
@@ -122,7 +122,7 @@ func jsonStreamOf(object []byte, kind jsonparser.ValueType, b *Budget) (push.Str
 	return s, err
 }
 
-// jsonLabels is the text of a stream's labels.
+// jsonLabels returns the labels of a stream as text.
 func jsonLabels(object []byte, kind jsonparser.ValueType, b *Budget) (string, error) {
 	if kind != jsonparser.Object {
 		return "", fmt.Errorf("the labels of a stream are not an object, but %.32q", object)
@@ -146,11 +146,11 @@ func jsonLabels(object []byte, kind jsonparser.ValueType, b *Budget) (string, er
 	return string(AppendLabels(nil, pairs)), nil
 }
 
-// labelCost is what a label takes while the labels of a stream are sorted, beside
-// its text.
+// labelCost is what sorting the labels of a stream allocates for each, in bytes,
+// without its text.
 const labelCost = 160
 
-// textOf is a string, or the text of any other value.
+// textOf returns a string, or any other value as text.
 func textOf(value []byte, kind jsonparser.ValueType, b *Budget) (string, error) {
 	if err := b.Take(stringCost + int64(len(value))); err != nil {
 		return "", err
@@ -159,7 +159,7 @@ func textOf(value []byte, kind jsonparser.ValueType, b *Budget) (string, error) 
 		return string(value), nil
 	}
 	text, err := jsonparser.ParseString(value)
-	if err != nil { // half of a surrogate pair, which is no reason to lose the others
+	if err != nil { // half of a surrogate pair: the other characters are kept
 		err = json.Unmarshal(slices.Concat([]byte{'"'}, value, []byte{'"'}), &text)
 	}
 	return strings.ToValidUTF8(text, replacement), err

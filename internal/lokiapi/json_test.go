@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDecodeJSON has what clients send. The end-to-end test TestLokiPushAsLoki
+// TestDecodeJSON decodes what clients send. The end-to-end test TestLokiPushAsLoki
 // sends the same to a real Loki.
 func TestDecodeJSON(t *testing.T) {
 	f := func(body string, want ...push.Stream) {
 		t.Helper()
-		r, err := DecodeJSON([]byte(body), plenty())
+		r, err := DecodeJSON([]byte(body), unlimited())
 		require.NoError(t, err)
 		require.Equal(t, want, r.Streams)
 	}
@@ -27,14 +27,14 @@ func TestDecodeJSON(t *testing.T) {
 	// Labels of any type.
 	f(`{"streams": [{"stream": {"n": 1.50, "t": true, "o": {"x": 1}, "l": [1], "z": null, "s": "\u00e9"}, "values": [["1", "x"]]}]}`,
 		one(`{l="[1]", n="1.50", o="{\"x\": 1}", s="é", t="true", z="null"}`, push.Entry{Timestamp: at(1), Line: "x"}))
-	// The last of a name counts.
+	// The last value of a name counts.
 	f(`{"streams": [{"stream": {"a": "1", "a": "2"}, "values": [["1", "x"]]}]}`, one(`{a="2"}`, push.Entry{Timestamp: at(1), Line: "x"}))
 	// Nulls.
 	f(`null`)
 	f(`{"streams": null}`)
 	f(`{"streams": [null, {"stream": {"a": "b"}, "values": null}, {"stream": {"a": "c"}, "values": [null, ["-1", "x", null], null]}]}`,
 		one(`{a="b"}`), one(`{a="c"}`, push.Entry{Timestamp: at(-1), Line: "x"}))
-	// Parts that are missing, and too many.
+	// Missing parts, and too many.
 	f(`{"streams": [{"stream": {"a": "b"}, "values": [[], ["1"], ["1", "x", {}, {"more": []}, 4, null]]}]}`,
 		one(`{a="b"}`, push.Entry{}, push.Entry{Timestamp: at(1)}, push.Entry{Timestamp: at(1), Line: "x"}))
 	// Structured metadata in the order of the request, a name twice.
@@ -42,13 +42,13 @@ func TestDecodeJSON(t *testing.T) {
 		one(`{a="b"}`, push.Entry{Timestamp: at(1), Line: "x", StructuredMetadata: push.LabelsAdapter{
 			{Name: "z", Value: "\n"}, {Name: "b", Value: "1e3"}, {Name: "z", Value: "true"}, {Name: "k.e", Value: ""},
 		}}))
-	// Labels that cannot be read are the stream's, not the request's.
+	// Invalid labels concern their stream only.
 	f(`{"streams": [{"stream": {"a-b": "c"}, "values": [["1", "x"]]}, {"values": [["1", "y"]]}]}`,
 		one(`{a-b="c"}`, push.Entry{Timestamp: at(1), Line: "x"}), one("", push.Entry{Timestamp: at(1), Line: "y"}))
-	// Text that is not UTF-8, and half of a surrogate pair.
+	// Invalid UTF-8, and half of a surrogate pair.
 	f("{\"streams\": [{\"stream\": {\"a\": \"b\"}, \"values\": [[\"1\", \"x\xff\"], [\"1\", \"y\\ud800\"], [\"1\", \"\\ud83d\\ude00\"]]}]}",
 		one(`{a="b"}`, push.Entry{Timestamp: at(1), Line: "x\uFFFD"}, push.Entry{Timestamp: at(1), Line: "y\uFFFD"}, push.Entry{Timestamp: at(1), Line: "😀"}))
-	// Other keys, and what follows.
+	// Unknown keys, and text after the request.
 	f(`{"x": [{}], "Streams": [{"y": 1, "stream": {"a": "b"}, "values": [["1", "x"]], "z": {"values": 1}}]} and more`,
 		one(`{a="b"}`, push.Entry{Timestamp: at(1), Line: "x"}))
 }
@@ -56,7 +56,7 @@ func TestDecodeJSON(t *testing.T) {
 func TestDecodeWrongJSON(t *testing.T) {
 	f := func(body, want string) {
 		t.Helper()
-		_, err := DecodeJSON([]byte(body), plenty())
+		_, err := DecodeJSON([]byte(body), unlimited())
 		require.ErrorContains(t, err, "the body is not a push request in JSON")
 		require.ErrorContains(t, err, want)
 	}

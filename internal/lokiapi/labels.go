@@ -12,13 +12,12 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// Label is a name and its value.
+// Label is a label of a stream.
 type Label struct{ Name, Value string }
 
-// AppendLabels appends the text of a stream's labels, {a="b", c="d"}. They have
-// to be sorted by name and to have names that Loki takes. What is not UTF-8 in a
-// value becomes a question mark, as does U+FFFD: Loki's parser takes either for
-// an error.
+// AppendLabels appends the labels of a stream as text, {a="b", c="d"}. They have to
+// be sorted by name, and the names have to be valid. Invalid UTF-8 in a value
+// becomes a question mark, and so does U+FFFD: Loki's parser refuses both.
 func AppendLabels(dst []byte, labels []Label) []byte {
 	dst = append(dst, '{')
 	for i, l := range labels {
@@ -41,10 +40,10 @@ func labelValue(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "?"), replacement, "?")
 }
 
-// LabelName is the name that Loki gives to an attribute: what is neither letter,
-// digit nor underscore becomes an underscore, a leading digit gets the prefix
-// key_. A name of which nothing is left becomes "key". A name that can be one of
-// a label stays as it is.
+// LabelName returns the name that Loki gives to an attribute. A valid name stays as
+// it is. Otherwise characters other than letters, digits and underscores become
+// underscores, and a leading digit gets the prefix key_. A name without any letter
+// or digit becomes "key".
 func LabelName(attribute string) string {
 	if ValidLabelName(attribute) {
 		return attribute
@@ -57,13 +56,13 @@ func LabelName(attribute string) string {
 	return name
 }
 
-// ValidLabelName tells whether Loki takes the name as it is.
+// ValidLabelName reports whether Loki accepts the name as it is.
 func ValidLabelName(name string) bool { return model.LegacyValidation.IsValidLabelName(name) }
 
 var labelParser = parser.NewParser(parser.Options{})
 
-// ParseLabels reads the text of a stream's labels. The result is sorted by name;
-// labels without a value are none, as in Loki.
+// ParseLabels parses the labels of a stream. The result is sorted by name, without
+// labels that have no value, as in Loki.
 func ParseLabels(text string) (labels.Labels, error) {
 	if len(text) > maxLabelsSize {
 		return labels.EmptyLabels(), fmt.Errorf("stream labels of %d bytes exceed the limit of %d", len(text), maxLabelsSize)
@@ -78,6 +77,6 @@ func ParseLabels(text string) (labels.Labels, error) {
 	return ls.WithoutEmpty(), nil
 }
 
-// maxLabelsSize is how long the text of a stream's labels may be, in bytes. Loki
-// reads up to 16 MiB, but by default takes no more than 15 labels of 3 KiB.
+// maxLabelsSize is the limit of the labels of a stream as text, in bytes. Loki
+// parses up to 16 MiB, but by default accepts no more than 15 labels of 3 KiB.
 const maxLabelsSize = 64 << 10

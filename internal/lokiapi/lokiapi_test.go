@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func plenty() *Budget { return NewBudget(1 << 40) }
+func unlimited() *Budget { return NewBudget(1 << 40) }
 
 var request = []push.Stream{
 	{Labels: `{app="a", env="b\"c"}`, Entries: []push.Entry{
@@ -25,7 +25,7 @@ var request = []push.Stream{
 	{Labels: `{app="b"}`},
 }
 
-// TestProtobuf compares with what Loki's own code writes.
+// TestProtobuf compares the encoding with that of Loki's own code.
 func TestProtobuf(t *testing.T) {
 	var enc Encoder
 	for range 2 {
@@ -35,14 +35,14 @@ func TestProtobuf(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, plain)
 	}
-	r, err := DecodeSnappy(enc.Protobuf(request), 1<<20, plenty())
+	r, err := DecodeSnappy(enc.Protobuf(request), 1<<20, unlimited())
 	require.NoError(t, err)
 	require.Equal(t, request[0].Entries[0].StructuredMetadata, r.Streams[0].Entries[0].StructuredMetadata)
-	_, err = DecodeSnappy(enc.Protobuf(request), 100, plenty())
+	_, err = DecodeSnappy(enc.Protobuf(request), 100, unlimited())
 	require.ErrorIs(t, err, ErrTooLarge)
-	_, err = DecodeSnappy([]byte("\xff"), 100, plenty())
+	_, err = DecodeSnappy([]byte("\xff"), 100, unlimited())
 	require.ErrorContains(t, err, "not a snappy block")
-	_, err = DecodeSnappy(s2.EncodeSnappy(nil, []byte("no protobuf")), 100, plenty())
+	_, err = DecodeSnappy(s2.EncodeSnappy(nil, []byte("no protobuf")), 100, unlimited())
 	require.ErrorContains(t, err, "not a push request")
 }
 
@@ -50,7 +50,7 @@ func TestJSON(t *testing.T) {
 	body, err := JSON(request[:1])
 	require.NoError(t, err)
 	require.Contains(t, string(body), `{"streams":[{"stream":{"app":"a","env":"b\"c"},"values":[["1700000000123456789","first\nline",{"trace_id":"0102","user":"x"}],["1700000001000000000",""]`)
-	r, err := DecodeJSON(body, plenty())
+	r, err := DecodeJSON(body, unlimited())
 	require.NoError(t, err)
 	require.Equal(t, request[0].Labels, r.Streams[0].Labels)
 	for i, e := range request[0].Entries {
@@ -101,8 +101,8 @@ func FuzzLabels(f *testing.F) {
 	})
 }
 
-// FuzzDecode decodes arbitrary bodies. What is accepted must survive being
-// encoded and decoded.
+// FuzzDecode decodes arbitrary bodies. Encoding and decoding a request once more
+// must not change it.
 func FuzzDecode(f *testing.F) {
 	var enc Encoder
 	f.Add(enc.Protobuf(request))
@@ -112,8 +112,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"streams":[{"labels":"{a=\"b\"}","entries":[{"ts":"2026-01-02T03:04:05Z","line":"x"}]}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, decode := range []func() (*push.PushRequest, error){
-			func() (*push.PushRequest, error) { return DecodeSnappy(body, 1<<20, plenty()) },
-			func() (*push.PushRequest, error) { return DecodeJSON(body, plenty()) },
+			func() (*push.PushRequest, error) { return DecodeSnappy(body, 1<<20, unlimited()) },
+			func() (*push.PushRequest, error) { return DecodeJSON(body, unlimited()) },
 		} {
 			r, err := decode()
 			if err != nil {
@@ -123,7 +123,7 @@ func FuzzDecode(f *testing.F) {
 				_, _ = ParseLabels(s.Labels) // may be refused, must not panic
 			}
 			var enc Encoder
-			again, err := DecodeSnappy(enc.Protobuf(r.Streams), 64<<20, plenty())
+			again, err := DecodeSnappy(enc.Protobuf(r.Streams), 64<<20, unlimited())
 			require.NoError(t, err)
 			require.Len(t, again.Streams, len(r.Streams))
 		}

@@ -8,12 +8,12 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The wire format is written here and not by push.PushRequest.Marshal, which
-// measures every entry three times; that was a third of the exporter's CPU.
+// The wire format is written here because push.PushRequest.Marshal measures every
+// entry three times, which took a third of the exporter's CPU.
 // Field numbers are those of push.proto: PushRequest{streams=1},
 // StreamAdapter{labels=1, entries=2}, EntryAdapter{timestamp=1, line=2,
 // structuredMetadata=3}, LabelPairAdapter{name=1, value=2}. All have numbers
-// below 16 and, but for those of the timestamp, a length: their tags are a byte.
+// below 16, so that a tag is one byte. All but those of the timestamp have a length.
 const (
 	tagStreams   = 1<<3 | 2
 	tagLabels    = 1<<3 | 2
@@ -79,7 +79,7 @@ func entrySize(e *push.Entry) int {
 	return n
 }
 
-// split gives the parts of a google.protobuf.Timestamp.
+// split returns the fields of a google.protobuf.Timestamp.
 func split(t time.Time) (seconds int64, nanos uint64) {
 	return t.Unix(), uint64(t.Nanosecond())
 }
@@ -95,7 +95,7 @@ func timestampSize(seconds int64, nanos uint64) int {
 	return n
 }
 
-// fieldSize is that of a string with its tag; an empty one is left out.
+// fieldSize returns the size of a string with its tag. An empty one is omitted.
 func fieldSize(length int) int {
 	if length == 0 {
 		return 0

@@ -8,9 +8,9 @@ import (
 
 var errTruncated = errors.New("it ends within a field")
 
-// weigh takes what unmarshalling a PushRequest allocates. It allocates nothing.
-// Field numbers are those of push.proto, see protobuf.go; field 4 of an entry
-// holds pairs too.
+// weigh takes what unmarshalling a PushRequest would allocate from the budget, and
+// allocates nothing itself. Field numbers are those of push.proto, see protobuf.go.
+// Field 4 of an entry holds pairs too.
 func weigh(request []byte, b *Budget) error {
 	return fields(request, func(number protowire.Number, value []byte) error {
 		if number != 1 {
@@ -50,7 +50,7 @@ func weighEntry(entry []byte, b *Budget) error {
 	})
 }
 
-// fields calls f with each field of a message that has a length.
+// fields calls f with each length-delimited field of a message.
 func fields(message []byte, f func(number protowire.Number, value []byte) error) error {
 	for len(message) > 0 {
 		number, kind, n := protowire.ConsumeTag(message)

@@ -1,7 +1,7 @@
-// Package errorlist keeps errors whose number the input decides: of the items of
-// a request, the tenants of a batch, the files of a directory. [errors.Join]
-// keeps and prints every one of them, and joined one by one they nest as deep as
-// they are many, which makes printing them quadratic and can overflow the stack.
+// Package errorlist collects errors whose number depends on the input: one for
+// each item of a request, tenant of a batch, or file of a directory. [errors.Join]
+// keeps and prints all of them. Errors that are joined one by one also nest, so
+// that printing them takes quadratic time and can overflow the stack.
 package errorlist
 
 import (
@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// How much of a list is kept and printed.
+// Limits of what a list keeps and prints.
 const (
 	maxDistinct = 10
 	maxText     = 512 // bytes of one error
 )
 
-// List collects errors. It keeps the first ten that read differently, counts the
-// others, and prints at most 512 bytes of each, so that neither its memory nor
-// its text grows with the input. The zero value is an empty list; it is not safe
-// for concurrent use.
+// List collects errors. It keeps the first ten with different texts, counts the
+// others, and prints at most 512 bytes of each: neither its memory nor its text
+// grows with the input. The zero value is an empty list. A List is not safe for
+// concurrent use.
 type List struct {
-	kept []counted
-	n    int
+	distinct []counted
+	n        int
 }
 
 type counted struct {
@@ -30,41 +30,41 @@ type counted struct {
 	times int
 }
 
-// Add appends an error; nil is none.
+// Add adds an error. It ignores nil.
 func (l *List) Add(err error) {
 	if err == nil {
 		return
 	}
 	l.n++
 	text := shorten(err.Error())
-	for i := range l.kept {
-		if l.kept[i].text == text {
-			l.kept[i].times++
+	for i := range l.distinct {
+		if l.distinct[i].text == text {
+			l.distinct[i].times++
 			return
 		}
 	}
-	if len(l.kept) < maxDistinct {
-		l.kept = append(l.kept, counted{err, text, 1})
+	if len(l.distinct) < maxDistinct {
+		l.distinct = append(l.distinct, counted{err, text, 1})
 	}
 }
 
-// Len is how many errors were added.
+// Len returns the number of errors that were added.
 func (l *List) Len() int { return l.n }
 
-// Err returns the errors as one, or nil if there are none. It unwraps to those
-// that are kept, and prints a line for each, and how many are not kept. It does
-// not change with what is added later.
+// Err returns the errors as one, or nil if there are none. The result unwraps to
+// the errors that are kept, and prints a line for each and the number of the
+// others. Errors that are added later do not change it.
 func (l *List) Err() error {
 	if l.n == 0 {
 		return nil
 	}
-	if l.n == 1 && l.kept[0].text == l.kept[0].err.Error() {
-		return l.kept[0].err
+	if l.n == 1 && l.distinct[0].text == l.distinct[0].err.Error() {
+		return l.distinct[0].err
 	}
 	e := &listError{}
 	var lines []string
 	rest := l.n
-	for _, c := range l.kept {
+	for _, c := range l.distinct {
 		e.errs = append(e.errs, c.err)
 		line := c.text
 		if c.times > 1 {
@@ -87,10 +87,10 @@ type listError struct {
 
 func (e *listError) Error() string { return e.text }
 
-// Unwrap is for [errors.Is] and [errors.As].
+// Unwrap supports [errors.Is] and [errors.As].
 func (e *listError) Unwrap() []error { return e.errs }
 
-// shorten cuts a text between runes. What it returns does not keep the whole text
+// shorten truncates a text between runes. The result does not keep the whole text
 // in memory.
 func shorten(text string) string {
 	if len(text) <= maxText {

@@ -1,23 +1,23 @@
 // Package nesting bounds how deep maps and lists in telemetry are nested.
 //
-// A request of some megabytes can hold a million levels. pdata reads that, but
-// writing it as JSON or as Go values takes more stack than a goroutine can have,
-// which ends the process. So whoever turns a value into text looks at its depth
-// before.
+// A request of a few megabytes can hold a million levels. pdata decodes it, but to
+// write it as JSON or as Go values takes more stack than a goroutine can have,
+// which ends the process. Code that turns a value into text has to check its depth
+// first.
 package nesting
 
 import "go.opentelemetry.io/collector/pdata/pcommon"
 
-// MaxDepth is how many levels of maps and lists a value may have.
+// MaxDepth is the number of levels of maps and lists that a value may have.
 const MaxDepth = 64
 
-// TooDeep stands for what is nested deeper.
+// TooDeep replaces values that are nested deeper.
 const TooDeep = "[nested more than 64 deep]"
 
-// IsWithin reports whether a value has at most MaxDepth levels.
+// IsWithin reports whether the value has at most MaxDepth levels.
 func IsWithin(v pcommon.Value) bool { return isWithin(v, MaxDepth) }
 
-// IsMapWithin reports whether all values of a map have at most MaxDepth levels.
+// IsMapWithin reports whether each value of the map has at most MaxDepth levels.
 func IsMapWithin(m pcommon.Map) bool {
 	for _, v := range m.All() {
 		switch v.Type() { // most values are neither
@@ -54,7 +54,7 @@ func isWithin(v pcommon.Value, depth int) bool {
 	return true
 }
 
-// Text is v.AsString, or TooDeep.
+// Text returns v.AsString(), or TooDeep if v is not within MaxDepth.
 func Text(v pcommon.Value) string {
 	if !IsWithin(v) {
 		return TooDeep
@@ -62,10 +62,10 @@ func Text(v pcommon.Value) string {
 	return v.AsString()
 }
 
-// Copy copies a value, with TooDeep in the place of what is below MaxDepth levels.
+// Copy copies a value. Values below MaxDepth levels become TooDeep.
 func Copy(from, to pcommon.Value) { copyValue(from, to, MaxDepth) }
 
-// CopyMap is Copy for all values of a map.
+// CopyMap copies a map, each value as [Copy] does.
 func CopyMap(from, to pcommon.Map) { copyMap(from, to, MaxDepth) }
 
 func copyMap(from, to pcommon.Map, depth int) {

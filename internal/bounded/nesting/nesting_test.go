@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// nested returns a value of so many levels, maps and lists in turns.
+// nested returns a value of maps and lists in turn, with that many levels.
 func nested(levels int) pcommon.Value {
 	root := pcommon.NewValueEmpty()
 	v := root
@@ -55,7 +55,7 @@ func TestDepth(t *testing.T) {
 	f(10_000, false)
 }
 
-// TestMillion has more levels than writing them as text has stack for.
+// TestMillion has more levels than there is stack to write as text.
 func TestMillion(t *testing.T) {
 	v := nested(2_000_000)
 	require.Equal(t, TooDeep, Text(v))

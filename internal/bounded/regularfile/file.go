@@ -1,6 +1,6 @@
-// Package regularfile reads files of folders that others may write to. A pipe in
-// the place of a file blocks whoever opens it until somebody writes, a device has
-// no end, and some devices act when they are opened.
+// Package regularfile reads files in folders that other users may write to. If a
+// pipe takes the place of a file, opening it blocks until another process writes.
+// A device has no end, and opening some devices has side effects.
 package regularfile
 
 import (
@@ -12,27 +12,27 @@ import (
 	"path/filepath"
 )
 
-// ErrNotRegular is of a path that leads to something else than a file: a folder,
-// a pipe, a socket or a device.
+// ErrNotRegular is wrapped by the error for a path of a folder, a pipe, a socket
+// or a device.
 var ErrNotRegular = errors.New("is not a regular file")
 
-// Open opens a file for reading. Symbolic links are followed. It does not block.
-// Errors are *fs.PathError; errors.Is(err, ErrNotRegular) tells of anything else
-// than a file.
+// Open opens a file for reading. It follows symbolic links and does not block.
+// Errors are *fs.PathError, and wrap [ErrNotRegular] for anything that is not a
+// regular file.
 func Open(path string) (*os.File, error) {
 	path = filepath.Clean(path)
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() { // and is not opened
+	if !info.Mode().IsRegular() { // opening it may block or have side effects
 		return nil, notRegular(path)
 	}
 	file, err := os.OpenFile(path, os.O_RDONLY|nonBlocking, 0)
 	if err != nil {
 		return nil, err
 	}
-	if info, err = file.Stat(); err == nil && !info.Mode().IsRegular() { // it was replaced
+	if info, err = file.Stat(); err == nil && !info.Mode().IsRegular() { // replaced after Stat
 		err = notRegular(path)
 	}
 	if err != nil {
@@ -45,8 +45,8 @@ func notRegular(path string) error {
 	return &fs.PathError{Op: "open", Path: path, Err: ErrNotRegular}
 }
 
-// Read returns the content of a file of at most limit bytes. It is an error if
-// there is more.
+// Read returns the content of a file. It returns an error if that is more than
+// limit bytes.
 func Read(path string, limit int64) ([]byte, error) {
 	file, err := Open(path)
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package regularfile
 
-// nonBlocking is nothing where no pipe can be in a folder.
+// nonBlocking is 0 on systems whose folders cannot hold pipes.
 const nonBlocking = 0

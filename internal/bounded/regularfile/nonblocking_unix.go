@@ -4,6 +4,6 @@ package regularfile
 
 import "syscall"
 
-// nonBlocking makes the open of a pipe return at once, if one takes a file's place
-// between the look and the open.
+// nonBlocking makes opening a pipe return at once. A pipe may take the place of
+// the file between Stat and OpenFile.
 const nonBlocking = syscall.O_NONBLOCK

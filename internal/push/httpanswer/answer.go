@@ -1,4 +1,4 @@
-// Package httpanswer reads what an endpoint that data is pushed to answers.
+// Package httpanswer reads the answers of endpoints that data is pushed to.
 package httpanswer
 
 import (
@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// KeepPost makes the client follow no redirect that would turn a POST into a
-// GET.
+// KeepPost makes the client return redirects that would turn a POST into a GET
+// instead of following them.
 func KeepPost(c *http.Client) {
 	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if len(via) >= 10 {
@@ -25,23 +25,23 @@ func KeepPost(c *http.Client) {
 	}
 }
 
-// Drain reads what is left of a short answer, so that the connection is used
-// again when its body is closed.
+// Drain reads the rest of a short answer. Otherwise the connection is not reused
+// when the body is closed.
 func Drain(resp *http.Response) {
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
 }
 
-// Error describes an answer that is not 2xx by its status and the first line of
-// the endpoint's words. It reads at most 512 bytes of the body.
+// Error returns an error for an answer that is not 2xx, with its status and the
+// first line of its body. It reads at most 512 bytes of the body.
 func Error(resp *http.Response) error { return ErrorWith(resp, Words(resp, 512)) }
 
-// Words are what the endpoint says in the body, at most limit bytes of it.
+// Words returns the text of the body, at most limit bytes of it.
 func Words(resp *http.Response, limit int64) string {
 	words, _ := io.ReadAll(io.LimitReader(resp.Body, limit))
 	return strings.TrimSpace(string(words))
 }
 
-// ErrorWith is [Error] for words that have been read.
+// ErrorWith is [Error] for a body that [Words] has read.
 func ErrorWith(resp *http.Response, words string) error {
 	line, _, _ := strings.Cut(words, "\n")
 	if len(line) > 512 {
@@ -56,11 +56,12 @@ func ErrorWith(resp *http.Response, words string) error {
 	return fmt.Errorf("the endpoint answered %s: %s", resp.Status, line)
 }
 
-// maxRetryAfter bounds what an endpoint can ask for.
+// maxRetryAfter is the longest pause that an endpoint can ask for.
 const maxRetryAfter = 24 * time.Hour
 
-// RetryAfter reads the header of RFC 9110, 10.2.3: seconds or a date. It is 0
-// if there is none, it cannot be read, or the time has passed, and a day at most.
+// RetryAfter returns the pause of the header Retry-After, seconds or a date as in
+// RFC 9110, 10.2.3, but at most a day. It returns 0 if the header is missing or
+// invalid, or if the date has passed.
 func RetryAfter(resp *http.Response, now time.Time) time.Duration {
 	v := resp.Header.Get("Retry-After")
 	if v == "" {

@@ -1,5 +1,5 @@
-// Package storagetest has a storage extension for tests of queues that outlive a
-// component.
+// Package storagetest provides a storage extension for tests of queues that
+// outlive a component.
 package storagetest
 
 import (
@@ -11,11 +11,11 @@ import (
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 )
 
-// ID is that of a Disk among a host's extensions.
+// ID is the ID of a Disk among the extensions of a host.
 var ID = component.MustNewID("disk")
 
-// Disk is a storage extension in memory, whose contents outlive its clients. It
-// may be used concurrently.
+// Disk is a storage extension in memory whose contents outlive its clients. It is
+// safe for concurrent use.
 type Disk struct {
 	component.StartFunc
 	component.ShutdownFunc
@@ -29,14 +29,14 @@ var _ storage.Extension = (*Disk)(nil)
 // NewDisk returns an empty Disk.
 func NewDisk() *Disk { return &Disk{data: map[string][]byte{}} }
 
-// Clone returns the Disk as it is now: what a process that is killed leaves.
+// Clone returns a copy of the Disk, like the files that a killed process leaves.
 func (d *Disk) Clone() *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return &Disk{data: maps.Clone(d.data)}
 }
 
-// GetExtensions makes the Disk a host that has itself alone.
+// GetExtensions implements component.Host: the Disk is its only extension.
 func (d *Disk) GetExtensions() map[component.ID]component.Component {
 	return map[component.ID]component.Component{ID: d}
 }
