@@ -16,7 +16,7 @@ import (
 	"github.com/invar-otel/invar/exporter/lokiexporter/internal/metadata"
 )
 
-// accepting is a transport that takes every request.
+// accepting is a transport that accepts every request.
 type accepting struct{}
 
 func (accepting) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -24,8 +24,8 @@ func (accepting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody, Request: r}, err
 }
 
-// podLogs are lines of several pods as file_log and the container parser make
-// them, and how many bytes of lines they have.
+// podLogs returns lines of several pods, as file_log and its container parser make
+// them, and the size of the lines in bytes.
 func podLogs(pods, lines, attributes int) (plog.Logs, int) {
 	ld := plog.NewLogs()
 	bytes := 0
@@ -54,8 +54,8 @@ func podLogs(pods, lines, attributes int) (plog.Logs, int) {
 	return ld, bytes
 }
 
-// BenchmarkPush is the exporter alone, from a batch in pdata to the bodies of
-// requests; use -cpu 1 for the figure of a core.
+// BenchmarkPush measures the exporter alone, from a batch in pdata to the bodies of
+// requests. Use -cpu 1 for the figure of one core.
 func BenchmarkPush(b *testing.B) {
 	for _, attributes := range []int{1, 8} {
 		b.Run(fmt.Sprintf("attributes=%d", attributes), func(b *testing.B) {
@@ -79,8 +79,8 @@ func BenchmarkPush(b *testing.B) {
 	}
 }
 
-// BenchmarkHints is what the loki receiver makes of a push: records whose labels a
-// hint names.
+// BenchmarkHints measures records as the loki receiver makes them, with a hint that
+// names their labels.
 func BenchmarkHints(b *testing.B) {
 	for _, labels := range []int{5, 50, 500} {
 		b.Run(fmt.Sprintf("labels=%d", labels), func(b *testing.B) {

@@ -20,56 +20,55 @@ import (
 type Config struct {
 	push.Config `mapstructure:",squash"`
 
-	// Translation is whose labels and lines logs get: "native", "contrib", or
-	// "auto", see mode.
+	// Translation selects labels and lines: "native", "contrib" for those of contrib's
+	// exporter, or "auto", see mode.
 	Translation string `mapstructure:"translation"`
-	// DefaultLabelsEnabled is contrib's: which of exporter, job, instance and
-	// level are labels.
+	// DefaultLabelsEnabled selects the labels exporter, job, instance and level of
+	// contrib's exporter.
 	DefaultLabelsEnabled map[string]bool `mapstructure:"default_labels_enabled"`
 
 	Labels             LabelsConfig             `mapstructure:"labels"`
 	StructuredMetadata StructuredMetadataConfig `mapstructure:"structured_metadata"`
-	// Format is what a line is made of: "raw", "json" or "logfmt".
+	// Format is the format of lines: "raw", "json" or "logfmt".
 	Format translate.Format `mapstructure:"format"`
-	// Encoding is that of the requests: "protobuf" or "json".
+	// Encoding is the encoding of requests: "protobuf" or "json".
 	Encoding string `mapstructure:"encoding"`
-	// MaxConcurrentRequests is how many requests of a batch are under way at a
-	// time; never two with entries of the same stream.
+	// MaxConcurrentRequests is the number of requests of a batch that are sent at a
+	// time. Requests with entries of one stream are never sent at the same time.
 	MaxConcurrentRequests int `mapstructure:"max_concurrent_requests"`
 
-	// configured are the keys labels, structured_metadata and format that the user
-	// set.
+	// configured has those of the keys labels, structured_metadata and format that
+	// the user set.
 	configured map[string]bool
 }
 
-// LabelsConfig is which attributes become stream labels.
+// LabelsConfig selects the labels of streams.
 type LabelsConfig struct {
-	// Defaults are the resource attributes in defaultLabels.
+	// Defaults makes labels of the resource attributes in defaultLabels.
 	Defaults bool `mapstructure:"defaults"`
-	// Resource and Attributes map attributes of the resource and of the record
-	// to labels; empty is the attribute's name, with underscores.
+	// Resource and Attributes map attributes of the resource and of the record to
+	// labels. An empty label gets the attribute's name, with underscores.
 	Resource   map[string]string `mapstructure:"resource"`
 	Attributes map[string]string `mapstructure:"attributes"`
 	// Static labels are on every stream.
 	Static map[string]string `mapstructure:"static"`
-	// Severity is the label that carries the level; none if empty.
+	// Severity is the label for the level; "" for none.
 	Severity string `mapstructure:"severity"`
-	// Drop are labels that are not wanted.
+	// Drop has the names of labels to leave out.
 	Drop []string `mapstructure:"drop"`
-	// MaxValues is how many values a label may take in an hour; 0 is no limit.
+	// MaxValues is the number of values that a label may have in an hour; 0 for no limit.
 	MaxValues int `mapstructure:"max_values"`
-	// OnLimit is what becomes of further values: "keep" or "drop".
+	// OnLimit decides what happens to further values: "keep" or "drop".
 	OnLimit string `mapstructure:"on_limit"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
 
-// StructuredMetadataConfig is what is sent beside line and labels.
+// StructuredMetadataConfig selects what is sent as structured metadata.
 type StructuredMetadataConfig struct {
 	Enabled bool `mapstructure:"enabled"`
-	// Exclude are names that are not sent; one that ends in * stands for all that
-	// begin so.
+	// Exclude has names that are not sent. A name that ends in * is a prefix.
 	Exclude []string `mapstructure:"exclude"`
 
 	// prevent unkeyed literal initialization
@@ -87,10 +86,9 @@ const (
 	labelWindow      = time.Hour
 )
 
-// defaultLabels are those of the attributes that Loki's OTLP endpoint makes
-// labels which take few values. service.instance.id, k8s.pod.name,
-// k8s.replicaset.name and k8s.job.name, which it has too, change with every
-// rollout; they are structured metadata here.
+// defaultLabels has the resource attributes that are labels by default: those of
+// Loki's OTLP endpoint without service.instance.id, k8s.pod.name,
+// k8s.replicaset.name and k8s.job.name, which change with every rollout.
 var defaultLabels = []string{
 	"service.name", "service.namespace", "deployment.environment", "deployment.environment.name",
 	"cloud.region", "cloud.availability_zone",
@@ -98,7 +96,7 @@ var defaultLabels = []string{
 	"k8s.deployment.name", "k8s.statefulset.name", "k8s.daemonset.name", "k8s.cronjob.name",
 }
 
-// contribLabels are the keys of default_labels_enabled.
+// contribLabels has the keys of default_labels_enabled.
 var contribLabels = []string{"exporter", "job", "instance", "level"}
 
 func createDefaultConfig() component.Config {
@@ -182,7 +180,7 @@ func (c *LabelsConfig) validate() []error {
 				name = lokiapi.LabelName(attribute)
 			}
 			check(kind, name)
-			if other, twice := from[kind+name]; twice {
+			if other, ok := from[kind+name]; ok {
 				errs = append(errs, fmt.Errorf("labels::%s: both %q and %q become the label %q; give one of them another name",
 					kind, min(other, attribute), max(other, attribute), name))
 			}
@@ -199,7 +197,7 @@ func (c *LabelsConfig) validate() []error {
 	return errs
 }
 
-// pushURL is where to push to: the endpoint is either the whole URL or Loki's
+// pushURL returns the URL to push to. The endpoint is either that URL or Loki's
 // base URL.
 func pushURL(endpoint string) (*url.URL, error) {
 	u, err := url.Parse(endpoint)
@@ -215,9 +213,9 @@ func pushURL(endpoint string) (*url.URL, error) {
 	return u, nil
 }
 
-// mode is the translation that auto stands for. Contrib's exporter was always
-// given the whole push URL and had no key for labels or lines but
-// default_labels_enabled, by which its configurations are known.
+// mode returns the translation, resolving auto. Configurations of contrib's exporter
+// are recognized by the whole push URL as endpoint and by default_labels_enabled,
+// its only key for labels or lines.
 func (c *Config) mode() string {
 	switch {
 	case c.Translation != modeAuto:
@@ -228,7 +226,7 @@ func (c *Config) mode() string {
 	return modeNative
 }
 
-// settings are those of the translation, but for the limit's warning.
+// settings returns the settings of the translation, except Limit.
 func (c *Config) settings() translate.Settings {
 	s := translate.Settings{
 		Tenant: c.DefaultTenant(), TenantAttribute: c.Tenant.Attribute, TenantInHeader: c.Tenant.Header != "",
@@ -262,9 +260,9 @@ func (c *Config) settings() translate.Settings {
 			if name == "" {
 				name = lokiapi.LabelName(attribute)
 			}
-			for other, taken := range to {
-				if taken == name {
-					delete(to, other) // what the user says precedes a default
+			for other, label := range to {
+				if label == name {
+					delete(to, other) // the user's label replaces a default
 				}
 			}
 			to[attribute] = name

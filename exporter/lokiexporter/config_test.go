@@ -51,7 +51,7 @@ labels:
 	require.Equal(t, map[string]string{"cluster": "eu"}, s.StaticLabels)
 	require.Equal(t, "level", s.SeverityLabel)
 
-	// A name of the user's own takes it from a default.
+	// The user's label replaces a default of the same name.
 	cfg, err = parse(t, `{endpoint: "http://loki", labels: {resource: {my.service: service_name}}}`)
 	require.NoError(t, err)
 	s = cfg.settings()
@@ -77,7 +77,7 @@ func TestModes(t *testing.T) {
 
 	cfg, err := parse(t, "{endpoint: http://loki, default_labels_enabled: {level: false}, labels: {static: {a: b}}}")
 	require.NoError(t, err)
-	require.Equal(t, translate.JSON, cfg.settings().Format, "only format decides of it")
+	require.Equal(t, translate.JSON, cfg.settings().Format, "only the key format changes it")
 	require.False(t, cfg.settings().Metadata)
 	require.Equal(t, map[string]string{"a": "b"}, cfg.settings().StaticLabels)
 
@@ -131,7 +131,7 @@ func TestWrongConfig(t *testing.T) {
 	f(ok+"labels: {on_limit: drop}\nstructured_metadata: {enabled: false}", "labels::on_limit: drop would lose values")
 	f(ok+"tenant: {value: a}\nheaders: {x-scope-orgid: secret}", "tenant::value: \"a\" is named by headers::X-Scope-OrgID too")
 
-	// Everything that is wrong at once.
+	// All errors are reported at once.
 	_, err := parse(t, "endpoint: x\nformat: y\nencoding: z")
 	require.ErrorContains(t, err, "endpoint:")
 	require.ErrorContains(t, err, "format:")

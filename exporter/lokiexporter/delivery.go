@@ -11,7 +11,7 @@ import (
 // delivery is one attempt to send a batch.
 type delivery struct {
 	exporter *lokiExporter
-	// done tells of each record, by ordinal, that it was accepted or dropped.
+	// done reports for each record, by ordinal, whether it was accepted or dropped.
 	// Chains are sent concurrently, but have no record in common.
 	done   []bool
 	delays push.Delays

@@ -26,11 +26,11 @@ import (
 	"github.com/invar-otel/invar/internal/push"
 )
 
-// sink is an endpoint that answers as the test says and keeps what it accepts.
+// sink is an endpoint that answers as a test wants and keeps the lines it accepts.
 type sink struct {
 	t      *testing.T
 	server *httptest.Server
-	// answer is asked for every request; 0 accepts it.
+	// answer is called for every request; status 0 accepts it.
 	answer func(r *http.Request, streams []lokipush.Stream) (status int, words string)
 
 	mu       sync.Mutex
@@ -85,8 +85,7 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// exporterFor starts an exporter, without the helper around it, that sends to
-// the sink.
+// exporterFor starts an exporter that sends to the sink, without exporterhelper.
 func exporterFor(t *testing.T, s *sink, config string) *lokiExporter {
 	t.Helper()
 	cfg, err := parse(t, "endpoint: "+s.server.URL+"\n"+config)
@@ -98,7 +97,7 @@ func exporterFor(t *testing.T, s *sink, config string) *lokiExporter {
 	return e
 }
 
-// lines makes a record of each line, whose first word is its service.
+// lines makes a record of each line. The first word of a line is its service.
 func lines(text ...string) plog.Logs {
 	ld := plog.NewLogs()
 	for _, line := range text {
@@ -145,8 +144,8 @@ func TestTenants(t *testing.T) {
 	require.Equal(t, "1", s.header.Get("X-Extra"))
 }
 
-// TestTenantOfHeader goes through the whole exporter with a queue, which does
-// not keep the context.
+// TestTenantOfHeader uses the whole exporter with its queue, which does not keep the
+// context.
 func TestTenantOfHeader(t *testing.T) {
 	s := newSink(t)
 	cfg, err := parse(t, "endpoint: "+s.server.URL+"\ntenant: {header: X-Scope-OrgID, value: none}")
@@ -165,7 +164,7 @@ func TestTenantOfHeader(t *testing.T) {
 	require.Equal(t, map[string][]string{"blue" + label: {"1"}, "none" + label: {"2"}}, s.lines)
 }
 
-// TestImpossibleTenant has a tenant in the data that cannot be one.
+// TestImpossibleTenant has invalid tenants in the data.
 func TestImpossibleTenant(t *testing.T) {
 	s := newSink(t)
 	e := exporterFor(t, s, "tenant: {attribute: team, value: all}")
@@ -176,7 +175,7 @@ func TestImpossibleTenant(t *testing.T) {
 	require.Equal(t, map[string][]string{"all" + fmt.Sprintf(service, "a"): {"3"}}, s.lines)
 }
 
-// TestBlockedIngestion is answered as Loki does for a tenant that is blocked.
+// TestBlockedIngestion answers as Loki does for a blocked tenant.
 func TestBlockedIngestion(t *testing.T) {
 	s := newSink(t)
 	s.answer = func(*http.Request, []lokipush.Stream) (int, string) { return 260, "ingestion blocked for user 'a'" }
@@ -194,8 +193,7 @@ func TestShutdownWithoutStart(t *testing.T) {
 	require.NoError(t, e.Shutdown(t.Context()))
 }
 
-// TestRetryIsForTheRest lets one tenant wait and checks that the others are
-// done, and are not sent again.
+// TestRetryIsForTheRest delays one tenant. The others are done and not sent again.
 func TestRetryIsForTheRest(t *testing.T) {
 	s := newSink(t)
 	status, words := http.StatusTooManyRequests, "after 7"
@@ -229,16 +227,16 @@ func TestRetryIsForTheRest(t *testing.T) {
 	require.Equal(t, []string{"2"}, s.lines["slow"+fmt.Sprintf(service, "a")])
 }
 
-// TestRefusedAlone refuses requests with certain lines, as a whole and with
-// words that say nothing or much, and checks that only these lines are dropped.
+// TestRefusedAlone refuses requests with certain lines as a whole, with and without
+// naming the fault. Only these lines are dropped.
 func TestRefusedAlone(t *testing.T) {
-	f := func(name string, bad func(labels, line string) bool, status int, words string, atMost int) {
+	f := func(name string, isBad func(labels, line string) bool, status int, words string, atMost int) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			s := newSink(t)
 			s.answer = func(_ *http.Request, streams []lokipush.Stream) (int, string) {
 				for _, stream := range streams {
-					if slices.ContainsFunc(stream.Entries, func(e lokipush.Entry) bool { return bad(stream.Labels, e.Line) }) {
+					if slices.ContainsFunc(stream.Entries, func(e lokipush.Entry) bool { return isBad(stream.Labels, e.Line) }) {
 						return status, words
 					}
 				}
@@ -254,7 +252,7 @@ func TestRefusedAlone(t *testing.T) {
 					line += strings.Repeat("x", 100)
 				}
 				all = append(all, name+" "+line)
-				if label := fmt.Sprintf(service, name); !bad(label, line) {
+				if label := fmt.Sprintf(service, name); !isBad(label, line) {
 					want[label] = append(want[label], line)
 				}
 			}
@@ -276,8 +274,8 @@ func TestRefusedAlone(t *testing.T) {
 	f("labels", stream, 400, "stream '{}' has label value too long: 'b'", 5)
 }
 
-// TestDividedThenDelayed is refused first and then delayed in the middle of the
-// division: the rest has to come back.
+// TestDividedThenDelayed delays a request while it is divided. The rest has to be
+// returned.
 func TestDividedThenDelayed(t *testing.T) {
 	s := newSink(t)
 	delay := true
@@ -306,7 +304,7 @@ func TestDividedThenDelayed(t *testing.T) {
 	require.NotContains(t, s.lines, fmt.Sprintf(service, "b"))
 }
 
-// TestRateLimitedBurst has an endpoint that takes no request beyond a size.
+// TestRateLimitedBurst has an endpoint that never accepts a request beyond a size.
 func TestRateLimitedBurst(t *testing.T) {
 	s := newSink(t)
 	s.answer = func(r *http.Request, _ []lokipush.Stream) (int, string) {
@@ -316,7 +314,7 @@ func TestRateLimitedBurst(t *testing.T) {
 		return 0, ""
 	}
 	e := exporterFor(t, s, "max_concurrent_requests: 1")
-	noise := func(i int) string { // that snappy cannot compress
+	incompressible := func(i int) string {
 		var b strings.Builder
 		for j := range 100 {
 			fmt.Fprintf(&b, "%x", (i*1000+j)*2654435761%(1<<40))
@@ -325,7 +323,7 @@ func TestRateLimitedBurst(t *testing.T) {
 	}
 	var all []string
 	for i := range 300 {
-		all = append(all, "a "+noise(i))
+		all = append(all, "a "+incompressible(i))
 	}
 	ld := lines(all...)
 	for attempt := 0; ; attempt++ {
@@ -347,8 +345,8 @@ func TestRateLimitedBurst(t *testing.T) {
 	require.Greater(t, e.pusher.SizeLimit(), before, "the size comes back")
 }
 
-// TestOrder sends batches of a stream larger than a request, concurrently with
-// other streams: each arrives in order.
+// TestOrder sends batches with more of a stream than fits into a request. The lines
+// of each stream arrive in order.
 func TestOrder(t *testing.T) {
 	s := newSink(t)
 	s.answer = func(*http.Request, []lokipush.Stream) (int, string) {
@@ -374,7 +372,7 @@ sending_queue: {block_on_overflow: true, batch: {min_size: 50000, flush_timeout:
 		}
 		require.NoError(t, e.ConsumeLogs(t.Context(), lines(batch...)))
 	}
-	require.Eventually(t, func() bool { // Shutdown would try each only once
+	require.Eventually(t, func() bool { // Shutdown tries each batch only once
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return len(s.lines[fmt.Sprintf(service, "a")]) == n && len(s.lines[fmt.Sprintf(service, "b")]) == n
@@ -388,7 +386,7 @@ sending_queue: {block_on_overflow: true, batch: {min_size: 50000, flush_timeout:
 	}
 }
 
-// TestCancelled ends an attempt that hangs.
+// TestCancelled cancels an attempt without an answer.
 func TestCancelled(t *testing.T) {
 	s := newSink(t)
 	release := make(chan struct{})
@@ -400,8 +398,8 @@ func TestCancelled(t *testing.T) {
 	require.ErrorIs(t, e.push(ctx, lines("a 1")), context.DeadlineExceeded)
 }
 
-// TestErrorsAreBounded has every tenant refused for now: what is returned, and so
-// logged for each retry, does not grow with their number.
+// TestErrorsAreBounded delays every tenant. The error, which is logged for each
+// retry, does not grow with their number.
 func TestErrorsAreBounded(t *testing.T) {
 	s := newSink(t)
 	s.answer = func(r *http.Request, _ []lokipush.Stream) (int, string) {

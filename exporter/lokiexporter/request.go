@@ -15,7 +15,7 @@ import (
 	"github.com/invar-otel/invar/internal/push/httpanswer"
 )
 
-// request is part of a batch that fits into one request. It implements
+// request is the part of a batch that is sent in one request. It implements
 // push.Request.
 type request struct {
 	translate.Request
@@ -25,7 +25,7 @@ type request struct {
 
 var _ push.Request = request{}
 
-// encoder holds what encoding a request needs.
+// encoder has the buffers for encoding a request.
 type encoder struct {
 	lokiapi.Encoder
 
@@ -36,7 +36,7 @@ type encoder struct {
 func (r request) Post(ctx context.Context) push.Answer {
 	e := r.delivery.exporter
 	enc := e.encoders.Get().(*encoder)
-	accepted := false // the store has read the body; until then the client may read it
+	accepted := false // the store has read the body; otherwise the client may still read it
 	defer func() {
 		clear(enc.streams) // they belong to the batch
 		if accepted {

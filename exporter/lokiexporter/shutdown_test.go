@@ -16,8 +16,8 @@ import (
 	"github.com/invar-otel/invar/internal/push/storagetest"
 )
 
-// TestKeptAtShutdown stops the exporter while Loki is away, and starts another
-// with what is stored. Nothing is lost, and nothing says so.
+// TestKeptAtShutdown stops the exporter while Loki is away and starts another with
+// the same storage. Nothing is lost, and nothing is logged as lost.
 func TestKeptAtShutdown(t *testing.T) {
 	s := newSink(t)
 	attempts := make(chan struct{}, 100)

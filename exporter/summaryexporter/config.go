@@ -10,30 +10,30 @@ import (
 
 // Config is what a user writes under exporters::summary.
 type Config struct {
-	// Interval is the time between two summaries.
+	// Interval is the time between summaries.
 	Interval time.Duration `mapstructure:"interval"`
 	// Output is "stdout" or "stderr".
 	Output string `mapstructure:"output"`
-	// MaxServices bounds how many services are named per signal, busiest first.
+	// MaxServices is the number of services that are named per signal, busiest first.
 	MaxServices int `mapstructure:"max_services"`
-	// Watch chooses metrics whose values are shown at the head of the summary.
+	// Watch selects metrics whose values are shown at the head of the summary.
 	Watch []WatchConfig `mapstructure:"watch"`
-	// Notes are lines printed as they are below every summary.
+	// Notes are lines that are printed below every summary.
 	Notes []string `mapstructure:"notes"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
 
-// WatchConfig chooses series of one metric and how to show them as one value.
+// WatchConfig selects series of one metric and how to show them as one value.
 type WatchConfig struct {
-	// Label stands before the value.
+	// Label is printed before the value.
 	Label string `mapstructure:"label"`
 	// Metric is the metric's name.
 	Metric string `mapstructure:"metric"`
-	// Attributes that a data point must have, with exactly these values.
+	// Attributes are attributes that a data point must have, with exactly these values.
 	Attributes map[string]string `mapstructure:"attributes"`
-	// Aggregation joins the matching series: "sum", "avg", "min" or "max".
+	// Aggregation aggregates the matching series: "sum", "avg", "min" or "max".
 	Aggregation string `mapstructure:"aggregation"`
 
 	// prevent unkeyed literal initialization
@@ -59,8 +59,8 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Validate reports every wrong setting of one watch; the collector prefixes
-// the error with the watch's place in the list.
+// Validate reports every wrong setting of a watch. The collector prefixes the error
+// with the index of the watch.
 func (w *WatchConfig) Validate() error {
 	var errs []error
 	if w.Metric == "" {

@@ -1,7 +1,6 @@
-// Package summaryexporter prints a short account of the data it receives.
-//
-// It answers "is anything arriving, from whom, and how much?" on a terminal,
-// for people trying out a configuration. It keeps counts, never data:
+// Package summaryexporter implements the summary exporter, which prints a summary of
+// the data it receives to a terminal: is anything arriving, from which services, and
+// how much? It is for people who try out a configuration. It keeps counts, never data:
 //
 //	consume ──▶ tallies (items, errors, services; per signal)  ─┐
 //	        └─▶ watches (latest values of chosen metrics)       ├─ every interval ─▶ output

@@ -27,9 +27,9 @@ func NewFactory() exporter.Factory {
 	)
 }
 
-// factory finds the summary that the exporters of one configuration share.
-// The collector hands the same *Config to the create functions of all signals
-// and a new one after a reload, which makes the pointer the right key.
+// factory has the summaries that the exporters of a configuration share. The
+// collector passes the same *Config to the create functions of all signals, and a new
+// one after a reload, so the pointer is the key.
 type factory struct {
 	mu        sync.Mutex
 	summaries map[*Config]*summary

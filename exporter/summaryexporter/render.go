@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// render writes one interval as text. The caller holds s.mu.
+// render returns the text of an interval. The caller holds s.mu.
 func (s *summary) render(now time.Time) string {
 	var b strings.Builder
 	seconds := now.Sub(s.since).Seconds()
@@ -33,7 +33,7 @@ func (s *summary) render(now time.Time) string {
 	return b.String()
 }
 
-// renderStart tells right away what will be shown and when.
+// renderStart returns the text that is printed at start.
 func (s *summary) renderStart() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "started; a summary of the data follows every %s\n", s.cfg.Interval)
@@ -83,7 +83,7 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// format shows a value in its unit (UCUM, as OpenTelemetry metrics state it).
+// format returns a value with its unit, which is UCUM as in OpenTelemetry.
 func format(v float64, unit string, rate bool) string {
 	suffix := ""
 	if rate {

@@ -20,13 +20,13 @@ import (
 
 // summary counts what its exporters consume and prints the counts.
 //
-// It is created with its first exporter and released with its last: join and
-// shutdown count them, the first start begins the printing goroutine, and the
-// last shutdown ends it after a closing line with the totals.
+// The exporters of one configuration share a summary: join and shutdown count them.
+// The first start begins the goroutine that prints, and the last shutdown ends it and
+// prints the totals.
 type summary struct {
 	cfg     *Config
 	out     io.Writer
-	release func() // forgets this summary in the factory
+	release func() // removes the summary from the factory
 
 	mu       sync.Mutex // guards everything below
 	members  int
@@ -108,14 +108,14 @@ func (s *summary) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			// A terminal that went away must not stop the pipeline; the
-			// exporter's data is counted either way.
+			// A closed terminal must not stop the pipeline. Data is counted anyway.
 			_, _ = io.WriteString(s.out, s.nextInterval(now))
 		}
 	}
 }
 
-// nextInterval renders the interval that ends now and begins the next one.
+// nextInterval returns the text of the interval that ends now, and begins the next
+// one.
 func (s *summary) nextInterval(now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,7 +216,7 @@ func pointCount(m pmetric.Metric) int {
 	return 0
 }
 
-// serviceOf names the sender: service.name, or else host.name.
+// serviceOf returns the name of the sender: service.name, or else host.name.
 func serviceOf(r pcommon.Resource) string {
 	for _, key := range []string{"service.name", "host.name"} {
 		if v, ok := r.Attributes().Get(key); ok && nesting.Text(v) != "" {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// maxDistinct bounds how many services and metric names a tally tells apart in
-// one interval, so that hostile or broken senders cannot grow it.
+// maxDistinct is the number of services and metric names that a tally keeps apart in
+// an interval, which bounds its memory.
 const maxDistinct = 10_000
 
 // tally counts one signal. Its zero value is ready to use.
@@ -25,7 +25,7 @@ func (t *tally) add(service string, items, errors int) {
 		t.services = map[string]int{}
 	}
 	if _, known := t.services[service]; !known && len(t.services) >= maxDistinct {
-		return // counted above, only not told apart
+		return // the totals above include it
 	}
 	t.services[service] += items
 }

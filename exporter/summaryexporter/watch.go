@@ -14,38 +14,38 @@ import (
 )
 
 const (
-	// maxWatchedSeries bounds the series a watch remembers.
+	// maxWatchedSeries is the number of series that a watch remembers.
 	maxWatchedSeries = 1_000
-	// staleAfter is how long a series counts after its last point, as long as
-	// Prometheus' default lookback.
+	// staleAfter is how long a series counts after its last point: the default
+	// lookback of Prometheus.
 	staleAfter = 5 * time.Minute
 )
 
-// watch follows the series of one metric that match a WatchConfig. A monotonic
-// cumulative sum is shown as its rate per second, a monotonic delta sum as its
-// rate over its own interval, anything else as its latest value.
+// watch follows the series of one metric that match a WatchConfig. It shows a
+// monotonic cumulative sum as its rate per second, a monotonic delta sum as its rate
+// over its own interval, and anything else as its latest value.
 type watch struct {
-	cfg    *WatchConfig
-	join   func([]float64) float64
-	unit   string
-	rate   bool
-	series map[string]*series
+	cfg       *WatchConfig
+	aggregate func([]float64) float64
+	unit      string
+	rate      bool
+	series    map[string]*series
 }
 
 type series struct {
-	value float64 // latest value, or the latest rate once there is one
-	known bool
+	value float64 // latest value or rate
+	known bool    // value is valid
 	raw   float64 // last counter reading
 	at    pcommon.Timestamp
 	seen  time.Time // when the last point was observed
 }
 
 func newWatch(cfg *WatchConfig) *watch {
-	join, _ := aggregationOf(cfg.Aggregation) // checked by Validate
-	return &watch{cfg: cfg, join: join, series: map[string]*series{}}
+	aggregate, _ := aggregationOf(cfg.Aggregation) // checked by Validate
+	return &watch{cfg: cfg, aggregate: aggregate, series: map[string]*series{}}
 }
 
-// observe takes the matching data points of m, which has the watched name.
+// observe reads the matching data points of m, which has the watched name.
 func (w *watch) observe(r pcommon.Resource, m pmetric.Metric, now time.Time) {
 	var points pmetric.NumberDataPointSlice
 	w.rate = false
@@ -58,7 +58,7 @@ func (w *watch) observe(r pcommon.Resource, m pmetric.Metric, now time.Time) {
 		w.rate = m.Sum().IsMonotonic()
 		delta = m.Sum().AggregationTemporality() == pmetric.AggregationTemporalityDelta
 	default:
-		return // histograms and summaries have no one value
+		return // a histogram or summary has no single value
 	}
 	w.unit = m.Unit()
 	resource := ""
@@ -92,8 +92,8 @@ func (w *watch) observe(r pcommon.Resource, m pmetric.Metric, now time.Time) {
 	}
 }
 
-// observeCounter turns two readings of a counter into a rate. A counter that
-// went down was reset and gives its next rate one reading later.
+// observeCounter computes a rate from two readings of a counter. After a reset, it
+// takes another reading until there is a new rate.
 func (s *series) observeCounter(raw float64, at pcommon.Timestamp) {
 	if seconds := secondsBetween(s.at, at); s.at != 0 && seconds > 0 && raw >= s.raw {
 		s.value, s.known = (raw-s.raw)/seconds, true
@@ -101,8 +101,8 @@ func (s *series) observeCounter(raw float64, at pcommon.Timestamp) {
 	s.raw, s.at = raw, at
 }
 
-// value joins the series into one number, forgetting those that have ended;
-// ok is false if there is none.
+// value aggregates the series into one number and removes those that have ended. It
+// returns false if there is none.
 func (w *watch) value(now time.Time) (v float64, ok bool) {
 	maps.DeleteFunc(w.series, func(_ string, s *series) bool { return now.Sub(s.seen) > staleAfter })
 	values := make([]float64, 0, len(w.series))
@@ -114,7 +114,7 @@ func (w *watch) value(now time.Time) (v float64, ok bool) {
 	if len(values) == 0 {
 		return 0, false
 	}
-	return w.join(values), true
+	return w.aggregate(values), true
 }
 
 func aggregationOf(name string) (func([]float64) float64, error) {
@@ -159,7 +159,7 @@ func hasAll(attrs pcommon.Map, want map[string]string) bool {
 	return true
 }
 
-// keyOf spells attributes out in a fixed order.
+// keyOf returns the attributes as text, sorted by name.
 func keyOf(attrs pcommon.Map) string {
 	values := make(map[string]string, attrs.Len())
 	for k, v := range attrs.All() {

@@ -62,7 +62,7 @@ func TestFault(t *testing.T) {
 	f("no", false, lokipush.Entry{Line: strings.Repeat("x", 1000)}, "")
 }
 
-// FuzzFault reads arbitrary words.
+// FuzzFault reads arbitrary answers.
 func FuzzFault(f *testing.F) {
 	f.Add("max entry size '99999999999999999999' bytes exceeded", "line", int64(5))
 	f.Add("has timestamp too old: x, oldest acceptable timestamp is: 2026-01-02T03:04:05Z", "line", int64(5))

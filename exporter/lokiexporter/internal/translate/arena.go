@@ -2,11 +2,11 @@ package translate
 
 import "github.com/grafana/loki/pkg/push"
 
-// arena is where the entries of a batch have their structured metadata. It
-// consists of blocks that are used again for the next batch.
+// arena holds the structured metadata of a batch's entries. It consists of blocks
+// that are reused for the next batch.
 type arena struct {
 	blocks [][]push.LabelAdapter
-	used   int // blocks in use
+	used   int // number of blocks in use
 }
 
 const (
@@ -14,7 +14,7 @@ const (
 	keptBlocks = 64 // 8 MiB
 )
 
-// room returns block, if n pairs can be appended to it, or an empty block.
+// room returns block if n more pairs fit into it, otherwise an empty block.
 func (a *arena) room(block []push.LabelAdapter, n int) []push.LabelAdapter {
 	if cap(block)-len(block) >= n {
 		return block
@@ -29,7 +29,8 @@ func (a *arena) room(block []push.LabelAdapter, n int) []push.LabelAdapter {
 	return a.blocks[a.used-1][:0]
 }
 
-// release makes all blocks free, and lets go of what they refer to.
+// release frees all blocks and clears them, so that they do not keep a batch in
+// memory.
 func (a *arena) release() {
 	for _, block := range a.blocks[:a.used] {
 		clear(block)

@@ -9,37 +9,37 @@ import (
 	"github.com/invar-otel/invar/internal/lokiapi"
 )
 
-// What is remembered of names and how deep maps are flattened.
+// Limits of what a translator remembers, and of flattening.
 const (
 	maxNames      = 10_000
-	maxNameLength = 256 // of a name that is remembered, in bytes
+	maxNameLength = 256 // longer names are not remembered, in bytes
 	maxDepth      = 32  // deeper maps are sent as JSON
-	manyPairs     = 32  // beyond, pairs are looked up in a map
+	manyPairs     = 32  // more pairs are looked up in a map
 )
 
-// side is where attributes are: on records or on resources.
+// side is what the attributes of records, of resources, or of scopes become.
 type side struct {
-	labels map[string]int    // those of the rules, by attribute
+	labels map[string]int    // indexes in Rules.labels, by attribute
 	places map[string]*place // by path
 }
 
-// reading is what the attributes of a record or resource say.
+// reading is what was read from the attributes of a record or resource.
 type reading struct {
 	values []string // of labels, by index
 	hinted bool
 	tenant string
-	header string // the tenant of a request's header
-	// nested are labels found inside of maps. The attribute with the whole path
-	// as its name precedes them.
+	header string // the tenant of the request's header
+	// nested has labels found inside maps. An attribute whose name is the whole path
+	// takes precedence.
 	nested []nestedLabel
 }
 
 type nestedLabel struct {
-	label  int    // index in Rules.labels; -1 for one of a hint, and for the tenant
+	label  int    // index in Rules.labels; -1 for a label of a hint, and for the tenant
 	name   string // of the label, or of structured metadata
 	value  string
 	tenant bool
-	path   string // of one of a hint
+	path   string // of a label of a hint
 }
 
 func (r *reading) reset() {
@@ -51,12 +51,12 @@ func (r *reading) reset() {
 	}
 }
 
-// read reads attributes into r, and puts what the hint names into t.set. It appends
-// to dst what goes to structured metadata, if metadata is set.
+// read reads attributes into r and puts those that the hint names into t.set. If
+// metadata is set, it appends to dst what becomes structured metadata.
 func (t *Translator) read(r *reading, s *side, m pcommon.Map, hint *hint, metadata bool, dst []push.LabelAdapter) []push.LabelAdapter {
 	for k, v := range m.All() {
 		p := t.place(s, k)
-		if p.kind == toMetadata && hint == nil && !p.inside { // most are
+		if p.kind == toMetadata && hint == nil && !p.inside { // the usual case
 			if metadata {
 				dst = t.appendMetadata(dst, p.name, v, 0)
 			}
@@ -99,8 +99,8 @@ func (t *Translator) read(r *reading, s *side, m pcommon.Map, hint *hint, metada
 	return dst
 }
 
-// readInside reads the values of the map at t.path, which the rules or a hint name
-// something of.
+// readInside reads the values of the map at t.path, in which the rules or a hint
+// name values.
 func (t *Translator) readInside(r *reading, s *side, m pcommon.Map, hint *hint, name string, metadata bool, dst []push.LabelAdapter) []push.LabelAdapter {
 	end := len(t.path)
 	for k, v := range m.All() {
@@ -125,9 +125,9 @@ func (t *Translator) readInside(r *reading, s *side, m pcommon.Map, hint *hint, 
 	return dst
 }
 
-// appendPruned appends the list at t.path without what its maps have that is not
-// sent as structured metadata: a list is sent as a whole, so that no label is made
-// of what is in it.
+// appendPruned appends the list at t.path as one pair, without those values in its
+// maps that are not sent as structured metadata. Values in a list never become
+// labels.
 func (t *Translator) appendPruned(dst []push.LabelAdapter, s *side, name string, list pcommon.Slice) []push.LabelAdapter {
 	text, _ := marshal(finite(t.prunedList(s, list)))
 	return append(dst, push.LabelAdapter{Name: name, Value: valid(text)})
@@ -164,9 +164,9 @@ func (t *Translator) pruned(s *side, v pcommon.Value) any {
 	return v.AsRaw()
 }
 
-// settleNested gives labels and the tenant the values found inside of maps, if no
-// attribute of m precedes them. What is no label then is structured metadata, so
-// that it is not lost.
+// settleNested gives labels and the tenant the values found inside maps, unless an
+// attribute of m takes precedence. Values that do not become labels are appended to
+// the structured metadata, so that they are not lost.
 func (t *Translator) settleNested(r *reading, m pcommon.Map, metadata bool, dst []push.LabelAdapter) []push.LabelAdapter {
 	preceding := func(path string) string { return get(m, path) }
 	if len(r.nested) > manyPairs {
@@ -204,7 +204,7 @@ func (t *Translator) settleNested(r *reading, m pcommon.Map, metadata bool, dst 
 	return dst
 }
 
-// place is where the attribute of that name goes.
+// place returns where the attribute with that name goes.
 func (t *Translator) place(s *side, attribute string) *place {
 	if p, ok := s.places[attribute]; ok {
 		return p
@@ -219,7 +219,7 @@ func (t *Translator) place(s *side, attribute string) *place {
 	return p
 }
 
-// placeAt is where the value at t.path goes.
+// placeAt returns where the value at t.path goes.
 func (t *Translator) placeAt(s *side) *place {
 	if p, ok := s.places[string(t.path)]; ok {
 		return p
@@ -227,6 +227,7 @@ func (t *Translator) placeAt(s *side) *place {
 	return t.place(s, string(t.path))
 }
 
+// name returns the label name of an attribute, and remembers it.
 func (t *Translator) name(raw string) string {
 	if name, ok := t.names[raw]; ok {
 		return name
@@ -241,7 +242,7 @@ func (t *Translator) name(raw string) string {
 	return name
 }
 
-// appendField appends a pair that has a value and is not excluded.
+// appendField appends a pair, unless the value is empty or the name is excluded.
 func (t *Translator) appendField(dst []push.LabelAdapter, name, value string) []push.LabelAdapter {
 	if value == "" || t.rules.excluded(name) {
 		return dst
@@ -249,8 +250,8 @@ func (t *Translator) appendField(dst []push.LabelAdapter, name, value string) []
 	return append(dst, push.LabelAdapter{Name: name, Value: value})
 }
 
-// appendMetadata appends a value, flattened: of a map the entries, with the
-// names joined by an underscore.
+// appendMetadata appends a value, or the values of a map with the names joined by
+// underscores. depth is the number of maps around the value.
 func (t *Translator) appendMetadata(dst []push.LabelAdapter, name string, v pcommon.Value, depth int) []push.LabelAdapter {
 	if v.Type() == pcommon.ValueTypeMap && depth < maxDepth {
 		for k, nested := range v.Map().All() {
@@ -264,8 +265,8 @@ func (t *Translator) appendMetadata(dst []push.LabelAdapter, name string, v pcom
 	return dst
 }
 
-// appendMissing appends the pairs whose names are not in dst[start:] yet: a
-// record's attribute precedes one of its scope or resource.
+// appendMissing appends the pairs whose names are not in dst[start:]: an attribute
+// of a record takes precedence over one of its scope or resource.
 func appendMissing(dst []push.LabelAdapter, start int, pairs []push.LabelAdapter) []push.LabelAdapter {
 	own := dst[start:]
 	if len(own) > manyPairs && len(pairs) > manyPairs {

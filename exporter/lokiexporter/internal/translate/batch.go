@@ -5,32 +5,31 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 )
 
-// Batch is what one plog.Logs became. It refers to the logs' memory and to its
-// Translator's, until that translates again.
+// Batch is the translation of one plog.Logs. It refers to the memory of the logs
+// and of its Translator, and is valid until [Translator.Release].
 type Batch struct {
 	// Tenants in the order in which they appeared.
 	Tenants []*Tenant
-	// Records is how many there were.
+	// Records is the number of records.
 	Records int
 }
 
-// Tenant are the streams of one tenant, in the order in which they appeared.
+// Tenant has the streams of a tenant, in the order in which they appeared.
 type Tenant struct {
-	ID      string // empty: none is named
+	ID      string // "" if none is named
 	Streams []*Stream
 	byLabel map[string]*Stream
 }
 
-// Stream is a stream's entries in the order of its records.
+// Stream has the entries of a stream, in the order of the records.
 type Stream struct {
 	Labels  string
 	Entries []push.Entry
-	// Ordinals say which record each entry is: its place among all records of
-	// the logs, from 0.
+	// Ordinals has the index of each entry's record among all records of the logs.
 	Ordinals []int32
 }
 
-// EntrySize is about how many bytes an entry takes in a request, before
+// EntrySize returns the approximate size of an entry in a request, in bytes before
 // compression.
 func EntrySize(e *push.Entry) int {
 	n := len(e.Line) + 24
@@ -41,7 +40,7 @@ func EntrySize(e *push.Entry) int {
 	return n
 }
 
-// Request is part of a batch that fits into one request.
+// Request is the part of a batch that is sent in one request.
 type Request struct {
 	Tenant string
 	Parts  []Part
@@ -53,7 +52,7 @@ type Part struct {
 	From, To int
 }
 
-// Len is how many entries the request has.
+// Len returns the number of entries.
 func (r Request) Len() int {
 	n := 0
 	for _, p := range r.Parts {
@@ -62,7 +61,7 @@ func (r Request) Len() int {
 	return n
 }
 
-// OneStream tells whether all entries are of one stream.
+// OneStream reports whether all entries are of one stream.
 func (r Request) OneStream() bool {
 	for _, p := range r.Parts {
 		if p.Stream != r.Parts[0].Stream {
@@ -72,9 +71,9 @@ func (r Request) OneStream() bool {
 	return true
 }
 
-// Chains divides the batch into requests of at most size bytes, if a single
-// entry isn't larger. The requests of a chain have to be sent one after the
-// other, to keep the order of a stream; chains are independent.
+// Chains divides the batch into requests of at most size bytes, unless a single
+// entry is larger. The requests of a chain have to be sent in turn to keep the
+// order of a stream. Chains are independent.
 func (b *Batch) Chains(size int) [][]Request {
 	var chains [][]Request
 	for _, t := range b.Tenants {
@@ -86,20 +85,20 @@ func (b *Batch) Chains(size int) [][]Request {
 			}
 		}
 		for _, s := range t.Streams {
-			cuts := cut(s, size)
-			if len(cuts) > 1 {
-				chain := make([]Request, len(cuts))
-				for i, c := range cuts {
-					chain[i] = Request{Tenant: t.ID, Parts: []Part{c.Part}}
+			parts := split(s, size)
+			if len(parts) > 1 {
+				chain := make([]Request, len(parts))
+				for i, p := range parts {
+					chain[i] = Request{Tenant: t.ID, Parts: []Part{p.Part}}
 				}
 				chains = append(chains, chain)
 				continue
 			}
-			if cuts[0].size > room {
+			if parts[0].size > room {
 				flush()
 			}
-			open.Parts = append(open.Parts, cuts[0].Part)
-			room -= cuts[0].size
+			open.Parts = append(open.Parts, parts[0].Part)
+			room -= parts[0].size
 		}
 		flush()
 	}
@@ -111,24 +110,25 @@ type sizedPart struct {
 	size int
 }
 
-// cut divides a stream into parts of at most limit bytes.
-func cut(s *Stream, limit int) []sizedPart {
-	var cuts []sizedPart
+// split divides a stream into parts of at most limit bytes, unless a single entry
+// is larger.
+func split(s *Stream, limit int) []sizedPart {
+	var parts []sizedPart
 	at := sizedPart{Part: Part{Stream: s}, size: len(s.Labels)}
 	for i := range s.Entries {
 		n := EntrySize(&s.Entries[i])
 		if at.size+n > limit && i > at.From {
 			at.To = i
-			cuts = append(cuts, at)
+			parts = append(parts, at)
 			at = sizedPart{Part: Part{Stream: s, From: i}, size: len(s.Labels)}
 		}
 		at.size += n
 	}
 	at.To = len(s.Entries)
-	return append(cuts, at)
+	return append(parts, at)
 }
 
-// Rest copies the records of ld that are not done, in their order.
+// Rest returns a copy of the records of ld that are not done, in their order.
 func Rest(ld plog.Logs, done []bool) plog.Logs {
 	rest := plog.NewLogs()
 	ordinal := 0

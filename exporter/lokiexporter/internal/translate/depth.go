@@ -7,8 +7,8 @@ import (
 	"github.com/invar-otel/invar/internal/bounded/nesting"
 )
 
-// boundedRecord returns r, or a copy of it if something in it is nested too deep
-// to be written as text. The copy says so in the place of that.
+// boundedRecord returns r, or a copy if a value in it is nested too deep to be
+// written as text. The copy has nesting.TooDeep in place of the value.
 func boundedRecord(r plog.LogRecord) plog.LogRecord {
 	if nesting.IsWithin(r.Body()) && nesting.IsMapWithin(r.Attributes()) {
 		return r
@@ -28,7 +28,7 @@ func boundedRecord(r plog.LogRecord) plog.LogRecord {
 	return to
 }
 
-// boundedResource is boundedRecord of a resource.
+// boundedResource is boundedRecord for a resource.
 func boundedResource(r pcommon.Resource) pcommon.Resource {
 	if nesting.IsMapWithin(r.Attributes()) {
 		return r
@@ -38,7 +38,7 @@ func boundedResource(r pcommon.Resource) pcommon.Resource {
 	return to
 }
 
-// boundedScope is boundedRecord of a scope.
+// boundedScope is boundedRecord for a scope.
 func boundedScope(s pcommon.InstrumentationScope) pcommon.InstrumentationScope {
 	if nesting.IsMapWithin(s.Attributes()) {
 		return s

@@ -6,10 +6,10 @@
 //	body                                  ─▶ the line
 //	trace_id, span_id, severity, scope    ─▶ structured metadata
 //
-// An attribute goes to the first of its places that wants it. Names are those
-// that Loki's own OTLP endpoint gives, nested values are flattened as it does:
-// https://grafana.com/docs/loki/latest/send-data/otel/.
+// An attribute goes to the first of these places that its settings or hints
+// choose. Names are those of Loki's own OTLP endpoint, and nested values are
+// flattened as there: https://grafana.com/docs/loki/latest/send-data/otel/.
 //
-// A label's name and place in the text are settled when [Compile] is called, so
-// that no record needs sorting; texts of streams are kept from batch to batch.
+// [Compile] decides the names and the order of labels, so that the labels of a
+// record need no sorting. The texts of streams are kept from batch to batch.
 package translate

@@ -14,9 +14,8 @@ import (
 	"github.com/invar-otel/invar/internal/lokiapi"
 )
 
-// FuzzTranslate translates whatever OTLP can carry. Every record must become one
-// entry with labels that Loki reads, and the request must be what Loki's own
-// code decodes to the same.
+// FuzzTranslate translates arbitrary logs. Every record must become one entry with
+// labels that Loki can parse, and Loki's own code must decode the same entries.
 func FuzzTranslate(f *testing.F) {
 	for _, fill := range []func(r pcommon.Map, lr plog.LogRecord){
 		func(r pcommon.Map, lr plog.LogRecord) {
@@ -65,7 +64,7 @@ func FuzzTranslate(f *testing.F) {
 			s.Limit = &Limit{Max: 1, Drop: mode&16 != 0, Window: time.Hour, Now: time.Now, Warn: func(string, string) {}}
 		}
 		tr := NewTranslator(Compile(s))
-		for range 2 { // the second time with what the first left behind
+		for range 2 { // the second time reuses memory of the first
 			b := tr.Translate(ld)
 			require.Equal(t, ld.LogRecordCount(), b.Records)
 			seen := make([]bool, b.Records)

@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	maxHintBytes  = 1 << 20 // of the texts of hints that are remembered
-	maxTenantHint = 32      // names that a hint of the tenant may list
+	maxHintBytes  = 1 << 20 // size of the hints that are remembered
+	maxTenantHint = 32      // names in a hint of the tenant
 )
 
-// hint is what a hint names, and with it all that becomes a label of attributes
-// beside what the rules say. A nil hint names nothing.
+// hint has the attributes that a hint makes labels, in addition to those of the
+// rules. A nil hint names none.
 type hint struct {
 	names  map[string]struct{}
-	inside map[string]struct{} // what the names are, or may be, inside of
-	// level tells that the attribute level is a label, in contrib's mode.
+	inside map[string]struct{} // maps in which the names may be
+	// level says that the attribute level is a label, in contrib's mode.
 	level bool
 }
 
@@ -56,12 +56,12 @@ func (h *hint) hasInsideAt(path []byte) bool {
 	return ok
 }
 
-// consumes reports whether the attribute is a label of contrib's.
+// consumes reports whether the attribute became the label level of contrib's mode.
 func (h *hint) consumes(attribute string) bool {
 	return h != nil && h.level && attribute == contribLevelAttribute
 }
 
-// add adds names, but for those of labels that are dropped.
+// add adds names, except those of labels that are dropped.
 func (h *hint) add(names []string, rules *Rules) {
 	for _, name := range names {
 		if name == "" || rules.dropped[lokiapi.LabelName(name)] {
@@ -75,7 +75,7 @@ func (h *hint) add(names []string, rules *Rules) {
 	}
 }
 
-// addParents adds every a and a.b of the path a.b.c.
+// addParents adds the parents of a path: a and a.b for a.b.c.
 func addParents(to map[string]struct{}, path string) {
 	for i := range len(path) {
 		if path[i] == '.' {
@@ -84,8 +84,8 @@ func addParents(to map[string]struct{}, path string) {
 	}
 }
 
-// hintOf is what the hints named so say, on the resource and on the record. It is
-// remembered: the records of a client have a few hints that are alike.
+// hintOf returns the hint in the attribute with that name, on the resource and on
+// the record. It remembers hints, as most records have one of a few.
 func (t *Translator) hintOf(hint string, on ...pcommon.Map) *hint {
 	t.key = t.key[:0]
 	for _, m := range on {
@@ -114,7 +114,7 @@ func newHint(text string, rules *Rules) *hint {
 	return h
 }
 
-// appendHint appends the names that a hint lists, separated by commas.
+// appendHint appends the names in a hint, separated by commas.
 func appendHint(dst []byte, v pcommon.Value) []byte {
 	if v.Type() != pcommon.ValueTypeSlice {
 		return append(dst, text(v)...)
@@ -133,8 +133,8 @@ func splitHint(text string) []string {
 	return names
 }
 
-// hintedTenant is the value of the attribute that the resource's hint names, or
-// else the record's.
+// hintedTenant returns the value of the attribute that a hint of the resource, or
+// else of the record, names.
 func hintedTenant(record, resource pcommon.Map) string {
 	for _, m := range []pcommon.Map{resource, record} {
 		v, ok := m.Get(hintTenant)
@@ -169,7 +169,8 @@ func get(m pcommon.Map, name string) string {
 	return ""
 }
 
-// find looks an attribute up by its name, or by the path a.b into maps.
+// find returns the attribute with that name, or the value inside maps at the path
+// a.b.
 func find(m pcommon.Map, path string) (pcommon.Value, bool) {
 	if v, ok := m.Get(path); ok {
 		return v, true

@@ -2,23 +2,23 @@ package translate
 
 import "go.opentelemetry.io/collector/pdata/pcommon"
 
-// keeper tells which attributes of a side are neither labels, hints nor the
-// tenant: those that lines have.
+// keeper selects the attributes of a side that a line has: those that are neither
+// labels, hints nor the tenant.
 type keeper struct {
 	t    *Translator
 	side *side
 	hint *hint
 }
 
-// keep reports whether the attribute of that name, or the value at that path, is
-// kept, and, of a map, whether something inside of it may not be.
+// keep reports whether the attribute with that name, or the value at that path, is
+// kept, and whether a map there may have values that are not.
 func (k keeper) keep(path string) (keep, inside bool) {
 	p := k.t.place(k.side, path)
 	keep = (p.kind == toMetadata || p.kind == toNothing) && !k.hint.promotes(path) && !k.hint.consumes(path)
 	return keep, p.inside || k.hint.hasInside(path)
 }
 
-// raw is what is kept of attributes, as Go values.
+// raw returns the attributes that are kept, as Go values.
 func (k keeper) raw(attributes pcommon.Map) map[string]any { return k.rawInside("", attributes) }
 
 func (k keeper) rawInside(path string, m pcommon.Map) map[string]any {
@@ -36,7 +36,7 @@ func (k keeper) rawInside(path string, m pcommon.Map) map[string]any {
 	return out
 }
 
-// appendPairs appends what is kept of attributes as pairs for logfmt.
+// appendPairs appends the attributes that are kept as pairs for logfmt.
 func (k keeper) appendPairs(pairs []any, prefix string, attributes pcommon.Map) []any {
 	return k.appendInside(pairs, prefix, "", attributes)
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/invar-otel/invar/internal/lokiapi"
 )
 
-// labelSet collects the labels of a stream whose names are not known before.
+// labelSet collects the labels of a stream.
 type labelSet struct {
 	rules *Rules
 	pairs []lokiapi.Label
-	index map[string]int // in pairs, if they are many
-	// overflow are labels whose values were too many.
+	index map[string]int // into pairs, if there are many
+	// overflow has the labels that Limit did not admit.
 	overflow []push.LabelAdapter
 }
 
@@ -41,8 +41,8 @@ func (s *labelSet) find(name string) int {
 	return -1
 }
 
-// put sets a label that has a value and is not dropped. If it has too many values,
-// it is put into overflow instead.
+// put sets a label, unless it is dropped or the value is empty. If Limit does not
+// admit the value, put adds the label to overflow instead.
 func (s *labelSet) put(name, value string, unlimited bool) {
 	if value == "" || s.rules.dropped[name] {
 		return
@@ -59,8 +59,8 @@ func (s *labelSet) put(name, value string, unlimited bool) {
 	}
 }
 
-// append is put of a label that is not there yet and not dropped. It reports
-// whether it is there now.
+// append is put for a label that is neither in the set nor dropped and has a value.
+// It reports whether the label is in the set now.
 func (s *labelSet) append(name, value string, unlimited bool) bool {
 	if !s.admit(name, value, unlimited) {
 		return false
@@ -77,7 +77,7 @@ func (s *labelSet) admit(name, value string, unlimited bool) bool {
 	return false
 }
 
-// sorted are the labels, sorted by name.
+// sorted sorts the labels by name and returns them.
 func (s *labelSet) sorted() []lokiapi.Label {
 	slices.SortFunc(s.pairs, func(a, b lokiapi.Label) int { return strings.Compare(a.Name, b.Name) })
 	return s.pairs

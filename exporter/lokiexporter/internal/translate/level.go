@@ -7,8 +7,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 )
 
-// levelOf is Loki's name of a severity: what detected_level holds. It is empty
-// if the record has none; Loki then looks for one in the line.
+// levelOf returns the level of a severity as Loki writes it to detected_level. It
+// returns "" if there is no severity: Loki then looks for a level in the line.
 func levelOf(n plog.SeverityNumber) string {
 	switch {
 	case n <= plog.SeverityNumberUnspecified || n > plog.SeverityNumberFatal4:
@@ -27,8 +27,8 @@ func levelOf(n plog.SeverityNumber) string {
 	return "fatal"
 }
 
-// detectedLevel is what Loki would find: the level of the severity's number, or
-// else of its text. A text that Loki knows no level for is one itself.
+// detectedLevel returns the level that Loki would detect: that of the severity's
+// number, or else of its text. A text that stands for no level is returned as it is.
 func detectedLevel(r plog.LogRecord) string {
 	if level := levelOf(r.SeverityNumber()); level != "" {
 		return level
@@ -40,7 +40,8 @@ func detectedLevel(r plog.LogRecord) string {
 	return severity
 }
 
-// severityLabel is detectedLevel for a label, which is to take few values.
+// severityLabel is detectedLevel for a label, which must not have many values: it
+// returns "" for a text that stands for no level.
 func severityLabel(r plog.LogRecord) string {
 	if level := levelOf(r.SeverityNumber()); level != "" {
 		return level
@@ -48,8 +49,8 @@ func severityLabel(r plog.LogRecord) string {
 	return levelOfText(r.SeverityText())
 }
 
-// levelOfText is the level that a text stands for, as in Loki
-// (pkg/distributor/field_detection.go), empty if it is none.
+// levelOfText returns the level that a text stands for, as in Loki
+// (pkg/distributor/field_detection.go), or "" if it stands for none.
 func levelOfText(severity string) string {
 	if severity == "" {
 		return ""
@@ -71,7 +72,7 @@ var levelTexts = []struct{ text, level string }{
 	{"inf", "info"}, {"err", "error"}, {"wrn", "warn"}, {"dbg", "debug"}, {"trc", "trace"},
 }
 
-// exactLevels has the usual spellings of levelTexts, as folding each is slow.
+// exactLevels has the usual spellings of levelTexts, because to fold each is slow.
 var exactLevels = func() map[string]string {
 	m := map[string]string{}
 	for _, l := range levelTexts {
@@ -80,7 +81,8 @@ var exactLevels = func() map[string]string {
 	return m
 }()
 
-// contribLevel is the name that contrib's exporter gave: INFO, INFO2 and so on.
+// contribLevel returns the level as contrib's exporter wrote it: INFO, INFO2 and
+// so on.
 func contribLevel(n plog.SeverityNumber) string {
 	names := [...]string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
 	if n <= plog.SeverityNumberUnspecified || n > plog.SeverityNumberFatal4 {

@@ -7,34 +7,34 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Limit watches how many values a label takes: every pair of labels is a stream
-// that Loki has to keep open, so a label with ever new values (a request's ID, a
-// user) makes Loki slow and expensive, and finally refuse streams.
-// It is safe for concurrent use.
+// Limit limits the number of values of each label. Loki keeps a stream for every
+// combination of values, so a label with ever new values (the ID of a request, a
+// user) makes Loki slow and expensive, until it refuses streams. The methods may be
+// called concurrently; the fields must not change after the first call.
 type Limit struct {
-	// Max is how many values a label may take within a Window.
+	// Max is the number of values that a label may have within a Window.
 	Max int
-	// Drop takes further values out of the labels; they are sent as structured
-	// metadata. Without it they are kept, and only Warn tells.
+	// Drop sends further values as structured metadata instead of labels. Without
+	// it they stay labels, and only Warn is called.
 	Drop   bool
 	Window time.Duration
 	Now    func() time.Time
-	// Warn is called once for a label whose values are too many.
+	// Warn is called once for each label with more values.
 	Warn func(label, value string)
 
 	mu    sync.Mutex
 	since time.Time
-	// values and warned are by hashes of labels and values, because senders decide
-	// how long these are, and by hints how many labels there are.
+	// values and warned have hashes, because senders choose the length of labels and
+	// values, and by hints the number of labels.
 	values map[uint64]map[uint64]struct{}
 	warned map[uint64]struct{}
 }
 
-// maxLimitedLabels is how many labels are watched. Those beyond are treated as if
-// their values were too many.
+// maxLimitedLabels is the number of labels whose values are counted. Other labels
+// are treated as if they had too many values.
 const maxLimitedLabels = 1000
 
-// admit reports whether the value may be that of the label.
+// admit reports whether the label may have the value.
 func (l *Limit) admit(label, value string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -13,20 +13,20 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 )
 
-// text is a value as Loki's OTLP endpoint writes it: maps and lists as JSON,
-// bytes in base64, and always UTF-8.
+// text returns a value as Loki's OTLP endpoint writes it: maps and lists as JSON,
+// bytes in base64, and always valid UTF-8.
 func text(v pcommon.Value) string {
 	if v.Type() == pcommon.ValueTypeStr {
 		return valid(v.Str())
 	}
 	s := v.AsString()
 	if s == "" && (v.Type() == pcommon.ValueTypeMap || v.Type() == pcommon.ValueTypeSlice) {
-		s, _ = marshal(finite(v.AsRaw())) // it has a number that JSON does not have
+		s, _ = marshal(finite(v.AsRaw())) // it has NaN or an infinity
 	}
 	return valid(s)
 }
 
-// valid replaces what is not UTF-8 by U+FFFD, as Loki would.
+// valid replaces invalid UTF-8 by U+FFFD, as Loki does.
 func valid(s string) string {
 	if utf8.ValidString(s) {
 		return s
@@ -34,16 +34,16 @@ func valid(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
-// source is where a line's parts come from.
+// source has what a line is made of.
 type source struct {
 	record   plog.LogRecord
 	resource pcommon.Resource
 	scope    pcommon.InstrumentationScope
-	// These tell which attributes are not labels.
+	// These select the attributes that are not labels, if the line has attributes.
 	keepRecord, keepResource, keepScope keeper
 }
 
-// line makes the line of a record.
+// line returns the line of the record.
 func (s source) line(f Format) string {
 	switch f {
 	case JSON:
@@ -94,13 +94,13 @@ func (s source) json() string {
 func marshal(v any) (string, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // a line is not a page
+	enc.SetEscapeHTML(false) // a line is not HTML
 	err := enc.Encode(v)
 	return strings.TrimSuffix(b.String(), "\n"), err
 }
 
-// finite replaces numbers that JSON does not have by the text that pdata has for
-// them: NaN, Infinity and -Infinity, as in the JSON of protobuf.
+// finite replaces numbers that JSON cannot hold by their text in pdata: NaN,
+// Infinity and -Infinity, as in the JSON encoding of protobuf.
 func finite(v any) any {
 	switch v := v.(type) {
 	case float64:
@@ -143,13 +143,14 @@ func (s source) logfmt() string {
 	var b bytes.Buffer
 	enc := logfmt.NewEncoder(&b)
 	for i := 0; i < len(pairs); i += 2 {
-		// A key of which nothing is left is left out, the others are written.
+		// The encoder fails for keys without valid characters, which are left out.
 		_ = enc.EncodeKeyval(pairs[i], pairs[i+1])
 	}
 	return b.String()
 }
 
-// bodyPairs are the pairs of a body: its own, if it is logfmt or a map.
+// bodyPairs returns the pairs of a body: those in it if it is logfmt or a map,
+// otherwise msg with its text.
 func bodyPairs(body pcommon.Value) []any {
 	switch body.Type() {
 	case pcommon.ValueTypeEmpty:
@@ -168,7 +169,7 @@ func bodyPairs(body pcommon.Value) []any {
 	return []any{"msg", text(body)}
 }
 
-// parseLogfmt is nil if a word of the line is not a pair.
+// parseLogfmt returns the pairs of a line, or nil if a word in it is not a pair.
 func parseLogfmt(line string) []any {
 	var pairs []any
 	dec := logfmt.NewDecoder(strings.NewReader(line))

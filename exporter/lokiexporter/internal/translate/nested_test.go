@@ -17,12 +17,11 @@ func put(t *testing.T, m pcommon.Map, values map[string]any) {
 	require.NoError(t, m.FromRaw(values))
 }
 
-// TestNested names attributes that are inside of maps, in every place where an
-// attribute is named.
+// TestNested names attributes inside maps, in every setting that names attributes.
 func TestNested(t *testing.T) {
 	type m = map[string]any
 	type names = map[string]string
-	f := func(change func(*Settings), resource, record m, want only) {
+	f := func(change func(*Settings), resource, record m, want entry) {
 		t.Helper()
 		s := settings()
 		change(&s)
@@ -46,71 +45,71 @@ func TestNested(t *testing.T) {
 		s.ResourceLabels = names{"k8s.labels.app": "app"}
 	}
 	f(namespace, m{"k8s": m{"labels": m{"app": "shop", "x": "1"}}}, m{"kubernetes": m{"ns": "prod", "pod": "p"}},
-		only{labels: `{app="shop", ns="prod"}`, metadata: names{"k8s_labels_x": "1", "kubernetes_pod": "p"}})
+		entry{labels: `{app="shop", ns="prod"}`, metadata: names{"k8s_labels_x": "1", "kubernetes_pod": "p"}})
 	// The path may be divided anywhere.
 	for _, resource := range []m{{"k8s.labels": m{"app": "shop"}}, {"k8s": m{"labels.app": "shop"}}, {"k8s.labels.app": "shop"}} {
-		f(namespace, resource, nil, only{labels: `{app="shop"}`})
+		f(namespace, resource, nil, entry{labels: `{app="shop"}`})
 	}
-	// The attribute with the whole path as its name precedes; the other is not lost.
-	f(namespace, nil, m{"kubernetes": m{"ns": "inner"}, "kubernetes.ns": "outer"}, only{labels: `{ns="outer"}`, metadata: names{"kubernetes_ns": "inner"}})
-	f(namespace, nil, m{"kubernetes": m{"ns": "same"}, "kubernetes.ns": "same"}, only{labels: `{ns="same"}`})
-	f(namespace, nil, m{"kubernetes": m{"ns": "inner"}, "kubernetes.ns": ""}, only{labels: `{ns="inner"}`})
-	// What has the name but is no map, or a map where a value is expected.
-	f(namespace, nil, m{"kubernetes": "flat"}, only{metadata: names{"kubernetes": "flat"}})
-	f(namespace, nil, m{"kubernetes": m{"ns": m{"name": "x"}}}, only{labels: `{ns="{\"name\":\"x\"}"}`})
+	// An attribute whose name is the whole path takes precedence; the other is not lost.
+	f(namespace, nil, m{"kubernetes": m{"ns": "inner"}, "kubernetes.ns": "outer"}, entry{labels: `{ns="outer"}`, metadata: names{"kubernetes_ns": "inner"}})
+	f(namespace, nil, m{"kubernetes": m{"ns": "same"}, "kubernetes.ns": "same"}, entry{labels: `{ns="same"}`})
+	f(namespace, nil, m{"kubernetes": m{"ns": "inner"}, "kubernetes.ns": ""}, entry{labels: `{ns="inner"}`})
+	// A value where a map is expected, and a map where a value is expected.
+	f(namespace, nil, m{"kubernetes": "flat"}, entry{metadata: names{"kubernetes": "flat"}})
+	f(namespace, nil, m{"kubernetes": m{"ns": m{"name": "x"}}}, entry{labels: `{ns="{\"name\":\"x\"}"}`})
 
 	exclude := func(patterns ...string) func(*Settings) {
 		return func(s *Settings) { s.ExcludeMetadata = patterns }
 	}
 	secret := m{"kubernetes": m{"secret": "s", "pod": m{"secret": "t", "name": "p"}}}
-	f(exclude("kubernetes.secret"), nil, secret, only{metadata: names{"kubernetes_pod_secret": "t", "kubernetes_pod_name": "p"}})
-	f(exclude("kubernetes.secret", "kubernetes.pod.secret"), secret, nil, only{metadata: names{"kubernetes_pod_name": "p"}})
-	f(exclude("kubernetes.pod"), nil, secret, only{metadata: names{"kubernetes_secret": "s"}})
-	f(exclude("kubernetes.s*"), nil, secret, only{metadata: names{"kubernetes_pod_secret": "t", "kubernetes_pod_name": "p"}})
-	f(exclude("kubernetes.pod.s*"), nil, secret, only{metadata: names{"kubernetes_secret": "s", "kubernetes_pod_name": "p"}})
-	f(exclude("kubernetes.*"), nil, secret, only{})
-	f(exclude("kubernetes*"), nil, secret, only{})
-	f(exclude("kubernetes"), nil, secret, only{})
-	f(exclude("a.b.c"), nil, m{"a.b": m{"c": "1", "d": "2"}, "a": m{"b.c": "3", "b": m{"c": "4", "e": "5"}}}, only{metadata: names{"a_b_d": "2", "a_b_e": "5"}})
+	f(exclude("kubernetes.secret"), nil, secret, entry{metadata: names{"kubernetes_pod_secret": "t", "kubernetes_pod_name": "p"}})
+	f(exclude("kubernetes.secret", "kubernetes.pod.secret"), secret, nil, entry{metadata: names{"kubernetes_pod_name": "p"}})
+	f(exclude("kubernetes.pod"), nil, secret, entry{metadata: names{"kubernetes_secret": "s"}})
+	f(exclude("kubernetes.s*"), nil, secret, entry{metadata: names{"kubernetes_pod_secret": "t", "kubernetes_pod_name": "p"}})
+	f(exclude("kubernetes.pod.s*"), nil, secret, entry{metadata: names{"kubernetes_secret": "s", "kubernetes_pod_name": "p"}})
+	f(exclude("kubernetes.*"), nil, secret, entry{})
+	f(exclude("kubernetes*"), nil, secret, entry{})
+	f(exclude("kubernetes"), nil, secret, entry{})
+	f(exclude("a.b.c"), nil, m{"a.b": m{"c": "1", "d": "2"}, "a": m{"b.c": "3", "b": m{"c": "4", "e": "5"}}}, entry{metadata: names{"a_b_d": "2", "a_b_e": "5"}})
 	// In the maps of a list.
 	list := m{"a": []any{m{"secret": "s", "x": "1"}, "y", []any{m{"b": m{"secret": "t", "z": "2"}, "secret": "u"}}}}
-	f(exclude("a.secret", "a.b.secret"), nil, list, only{metadata: names{"a": `[{"x":"1"},"y",[{"b":{"z":"2"}}]]`}})
-	f(exclude("c.a.b.sec*"), nil, m{"c": list}, only{metadata: names{"c_a": `[{"secret":"s","x":"1"},"y",[{"b":{"z":"2"},"secret":"u"}]]`}})
-	// A label out of what is excluded.
+	f(exclude("a.secret", "a.b.secret"), nil, list, entry{metadata: names{"a": `[{"x":"1"},"y",[{"b":{"z":"2"}}]]`}})
+	f(exclude("c.a.b.sec*"), nil, m{"c": list}, entry{metadata: names{"c_a": `[{"secret":"s","x":"1"},"y",[{"b":{"z":"2"},"secret":"u"}]]`}})
+	// A label from a map that is excluded.
 	f(func(s *Settings) {
 		exclude("kubernetes")(s)
 		namespace(s)
-	}, nil, m{"kubernetes": m{"ns": "prod", "secret": "s"}}, only{labels: `{ns="prod"}`})
+	}, nil, m{"kubernetes": m{"ns": "prod", "secret": "s"}}, entry{labels: `{ns="prod"}`})
 
 	tenant := func(format Format) func(*Settings) {
 		return func(s *Settings) {
 			s.Tenant, s.TenantAttribute, s.Format, s.TenantInHeader = "all", "org.team", format, true
 		}
 	}
-	f(tenant(Raw), nil, m{"org": m{"team": "red", "x": "1"}}, only{tenant: "red", metadata: names{"org_x": "1"}})
-	f(tenant(Raw), m{"org": m{"team": "red"}, HeaderTenant: "blue"}, nil, only{tenant: "red"})
-	f(tenant(Raw), m{"org": m{"team": "red"}}, m{"org": m{"team": "green"}}, only{tenant: "green"})
-	f(tenant(Raw), m{"org": m{"team": "red"}, "org.team": "flat"}, nil, only{tenant: "flat"})
-	f(tenant(JSON), nil, m{"org": m{"team": "red", "x": "1"}}, only{tenant: "red", line: `{"body":"hello","attributes":{"org":{"x":"1"}}}`})
-	f(tenant(Logfmt), m{"org": m{"team": "red", "x": "1"}}, nil, only{tenant: "red", line: `msg=hello resource_org_x=1`})
-	// Not what a sender puts into a map.
-	f(tenant(Raw), m{"loki": m{"tenant": m{"header": "red"}}}, m{"loki": m{"tenant": "x"}}, only{tenant: "all", metadata: names{"loki_tenant_header": "red", "loki_tenant": "x"}})
+	f(tenant(Raw), nil, m{"org": m{"team": "red", "x": "1"}}, entry{tenant: "red", metadata: names{"org_x": "1"}})
+	f(tenant(Raw), m{"org": m{"team": "red"}, HeaderTenant: "blue"}, nil, entry{tenant: "red"})
+	f(tenant(Raw), m{"org": m{"team": "red"}}, m{"org": m{"team": "green"}}, entry{tenant: "green"})
+	f(tenant(Raw), m{"org": m{"team": "red"}, "org.team": "flat"}, nil, entry{tenant: "flat"})
+	f(tenant(JSON), nil, m{"org": m{"team": "red", "x": "1"}}, entry{tenant: "red", line: `{"body":"hello","attributes":{"org":{"x":"1"}}}`})
+	f(tenant(Logfmt), m{"org": m{"team": "red", "x": "1"}}, nil, entry{tenant: "red", line: `msg=hello resource_org_x=1`})
+	// A sender cannot choose the tenant by a map.
+	f(tenant(Raw), m{"loki": m{"tenant": m{"header": "red"}}}, m{"loki": m{"tenant": "x"}}, entry{tenant: "all", metadata: names{"loki_tenant_header": "red", "loki_tenant": "x"}})
 
 	none := func(*Settings) {}
 	f(none, m{"loki.resource.labels": "k8s.labels.app"}, m{"loki.attribute.labels": "kubernetes.ns,a.b", "kubernetes": m{"ns": "prod", "pod": "p"}, "a": m{"b": "c"}, "a.b": "flat"},
-		only{labels: `{a_b="flat", kubernetes_ns="prod"}`, metadata: names{"kubernetes_pod": "p", "a_b": "c"}})
-	f(none, m{"k8s.labels": m{"app": "shop"}}, m{"loki.resource.labels": []any{"k8s.labels.app"}}, only{labels: `{k8s_labels_app="shop"}`})
+		entry{labels: `{a_b="flat", kubernetes_ns="prod"}`, metadata: names{"kubernetes_pod": "p", "a_b": "c"}})
+	f(none, m{"k8s.labels": m{"app": "shop"}}, m{"loki.resource.labels": []any{"k8s.labels.app"}}, entry{labels: `{k8s_labels_app="shop"}`})
 	f(func(s *Settings) { s.Format = JSON }, nil, m{"loki.attribute.labels": "kubernetes.ns", "kubernetes": m{"ns": "prod", "pod": "p"}},
-		only{labels: `{kubernetes_ns="prod"}`, line: `{"body":"hello","attributes":{"kubernetes":{"pod":"p"}}}`})
-	// A hint precedes the rules, from a map too.
+		entry{labels: `{kubernetes_ns="prod"}`, line: `{"body":"hello","attributes":{"kubernetes":{"pod":"p"}}}`})
+	// A hint takes precedence over the rules, also inside a map.
 	f(func(s *Settings) { s.StaticLabels = names{"kubernetes_ns": "static"} }, nil, m{"loki.attribute.labels": "kubernetes.ns", "kubernetes": m{"ns": "prod"}},
-		only{labels: `{kubernetes_ns="prod"}`})
-	f(none, m{"loki.tenant": "org.team", "org": m{"team": "red"}}, nil, only{tenant: "red", metadata: names{"org_team": "red"}})
+		entry{labels: `{kubernetes_ns="prod"}`})
+	f(none, m{"loki.tenant": "org.team", "org": m{"team": "red"}}, nil, entry{tenant: "red", metadata: names{"org_team": "red"}})
 }
 
-// TestDrop drops labels, whatever they are made of.
+// TestDrop drops labels from every source.
 func TestDrop(t *testing.T) {
-	f := func(change func(*Settings), want only) {
+	f := func(change func(*Settings), want entry) {
 		t.Helper()
 		s := settings()
 		s.Drop = []string{"host_name", "filename", "level", "cluster", "namespace"}
@@ -131,18 +130,18 @@ func TestDrop(t *testing.T) {
 	metadata := m{
 		"k8s_namespace_name": "prod", "host_name": "n1", "filename": "a.log", "level": "own", "severity_number": "9", "detected_level": "info",
 	}
-	f(func(s *Settings) { s.StaticLabels, s.SeverityLabel = m{"cluster": "eu"}, "level" }, only{labels: `{service_name="shop", user="u1"}`, line: "hello", metadata: metadata})
+	f(func(s *Settings) { s.StaticLabels, s.SeverityLabel = m{"cluster": "eu"}, "level" }, entry{labels: `{service_name="shop", user="u1"}`, line: "hello", metadata: metadata})
 	f(func(s *Settings) {
 		s.Contrib = &Contrib{Exporter: true, Job: true, Level: true}
 		s.Drop = append(s.Drop, "job")
-	}, only{labels: `{exporter="OTLP", service_name="shop", user="u1"}`, line: "hello", metadata: metadata})
-	f(func(s *Settings) { s.Format = Logfmt }, only{
+	}, entry{labels: `{exporter="OTLP", service_name="shop", user="u1"}`, line: "hello", metadata: metadata})
+	f(func(s *Settings) { s.Format = Logfmt }, entry{
 		labels: `{service_name="shop", user="u1"}`, metadata: m{"severity_number": "9", "detected_level": "info"},
 		line: "msg=hello attribute_filename=a.log attribute_level=own resource_k8s.namespace.name=prod resource_host.name=n1",
 	})
 }
 
-// TestNotFinite has numbers that JSON does not have, in every place.
+// TestNotFinite has NaN and infinities in every place.
 func TestNotFinite(t *testing.T) {
 	f := func(format Format, want string) {
 		t.Helper()
@@ -203,7 +202,7 @@ func TestSeverityText(t *testing.T) {
 	f("7", "7", "")
 }
 
-// TestManyAttributes has more of everything than could be compared pair by pair.
+// TestManyAttributes has too many attributes, labels and hints to compare each pair.
 func TestManyAttributes(t *testing.T) {
 	const n = 100_000
 	hints := pcommon.NewValueSlice()
@@ -224,7 +223,7 @@ func TestManyAttributes(t *testing.T) {
 	require.Equal(t, n/2, strings.Count(got.labels, `="v"`))
 }
 
-// TestManyNested is the same inside of a map, with what precedes it beside.
+// TestManyNested has as many inside a map, and attributes that take precedence.
 func TestManyNested(t *testing.T) {
 	const n = 50_000
 	got := translateOne(t, settings(), logs(func(_ pcommon.Map, lr plog.LogRecord) {
@@ -240,8 +239,7 @@ func TestManyNested(t *testing.T) {
 	require.Len(t, got.metadata, n)
 }
 
-// TestDeepMaps has maps in maps, whose names would grow with the square of the
-// depth.
+// TestDeepMaps has nested maps whose joined names would take quadratic space.
 func TestDeepMaps(t *testing.T) {
 	for _, format := range []Format{Raw, JSON, Logfmt} {
 		s := settings()
@@ -261,8 +259,8 @@ func TestDeepMaps(t *testing.T) {
 	}
 }
 
-// TestDeeperThanTheStack has values for whose text there is not stack enough,
-// anywhere in a record. They cost themselves.
+// TestDeeperThanTheStack has values that would overflow the stack as text, in every
+// place of a record. Only these values are lost.
 func TestDeeperThanTheStack(t *testing.T) {
 	deep := func(v pcommon.Value) {
 		for range 2_000_000 {

@@ -9,11 +9,11 @@ import (
 	"github.com/invar-otel/invar/internal/lokiapi"
 )
 
-// Format is what a line is made of.
+// Format is the format of lines.
 type Format string
 
-// Raw is the body as it is, JSON if the body is a map or a list. JSON and Logfmt
-// hold the body, the trace context, the severity and the attributes that are not
+// A Raw line is the body, as JSON if that is a map or a list. JSON and Logfmt lines
+// have the body, the trace context, the severity and the attributes that are not
 // labels.
 const (
 	Raw    Format = "raw"
@@ -21,47 +21,46 @@ const (
 	Logfmt Format = "logfmt"
 )
 
-// Settings say where things go. Label names are used as they are.
+// Settings decide what becomes of a record. Label names are used as they are.
 type Settings struct {
-	// ResourceLabels and RecordLabels are the labels that attributes become, by
-	// the attribute's name. A record's attribute precedes the resource's. Here and
-	// below, a name a.b stands for b in the map a too, if there is no attribute a.b.
+	// ResourceLabels and RecordLabels map attributes to labels. An attribute of the
+	// record takes precedence. Here and below, a name a.b also stands for b in the
+	// map a, unless there is an attribute a.b.
 	ResourceLabels, RecordLabels map[string]string
-	// StaticLabels are on every stream, unless an attribute says otherwise.
+	// StaticLabels are on every stream that has no attribute for them.
 	StaticLabels map[string]string
-	// SeverityLabel is the label that carries the level, none if empty.
+	// SeverityLabel is the label for the level; "" for none.
 	SeverityLabel string
-	// Drop are labels that are not wanted, whatever they are made of; attributes
-	// that would be such labels go where others do.
+	// Drop has the names of labels to leave out. Their attributes are treated like
+	// those that are not labels.
 	Drop []string
-	// Contrib adds the labels of the exporter that contrib once had.
+	// Contrib adds the labels of contrib's former exporter; nil adds none.
 	Contrib *Contrib
-	// Metadata allows structured metadata.
+	// Metadata enables structured metadata.
 	Metadata bool
-	// ExcludeMetadata are names of attributes that are not sent as structured
-	// metadata, and neither is b in the map a for a.b; one that ends in * stands for
-	// all that begin so.
+	// ExcludeMetadata has the names of attributes that are not sent as structured
+	// metadata. A name that ends in * is a prefix.
 	ExcludeMetadata []string
 	Format          Format
 	// Tenant is the tenant of records that name none.
 	Tenant string
-	// TenantAttribute names the attribute of a record or resource that holds its
-	// tenant; it is not sent, unless it is a label.
+	// TenantAttribute is the attribute of a record or resource that holds its tenant.
+	// It is not sent unless it is a label.
 	TenantAttribute string
-	// TenantInHeader tells that the attribute HeaderTenant of a resource holds its
-	// tenant, if there is no TenantAttribute; otherwise it means nothing.
+	// TenantInHeader says that the attribute HeaderTenant of a resource holds its
+	// tenant, if it has no TenantAttribute. Otherwise HeaderTenant is ignored.
 	TenantInHeader bool
-	// Limit bounds the values of each label; nil is no limit.
+	// Limit limits the values of each label; nil for no limit.
 	Limit *Limit
-	// Now is the time of records that have none.
+	// Now returns the time for records without one.
 	Now func() time.Time
 }
 
-// Contrib are the labels of the exporter that contrib removed in v0.131.0.
+// Contrib selects labels of the exporter that contrib removed in v0.131.0.
 type Contrib struct{ Exporter, Job, Instance, Level bool }
 
-// Hints are attributes that say where other attributes of the same record or
-// resource go. They are not sent.
+// Hints are attributes that decide what other attributes of the same record or
+// resource become. They are not sent.
 const (
 	hintAttributes     = "loki.attribute.labels"
 	hintResources      = "loki.resource.labels"
@@ -76,14 +75,14 @@ const (
 // request's header while records wait in its queue.
 const HeaderTenant = "loki.tenant.header"
 
-// label is one that may be on a stream.
+// label is a label that a stream may have.
 type label struct {
 	name      string
 	static    string
-	unlimited bool // no attribute decides its value
+	unlimited bool // the value does not come from attributes
 }
 
-// Rules are compiled settings. They don't change and may be shared.
+// Rules are compiled settings. They do not change and may be shared.
 type Rules struct {
 	Settings
 	labels         []label // sorted by name
@@ -95,12 +94,12 @@ type Rules struct {
 	excludePrefix  []string
 	excludeExactly map[string]bool
 	dropped        map[string]bool
-	// inside are names, and paths of maps, in which there may be an attribute that
-	// is named: a and a.b if a.b.c is.
+	// inside has the maps in which the settings name an attribute, by path: a and a.b
+	// for a.b.c.
 	inside map[string]struct{}
 }
 
-// Compile prepares settings for use.
+// Compile compiles settings.
 func Compile(s Settings) *Rules {
 	if s.Contrib != nil {
 		s.StaticLabels = maps.Clone(s.StaticLabels)
@@ -186,13 +185,13 @@ func (r *Rules) excluded(attribute string) bool {
 	})
 }
 
-// place is where an attribute of a name goes.
+// place is what an attribute becomes.
 type place struct {
 	kind   placeKind
 	label  int    // index in Rules.labels
 	name   string // in structured metadata
-	tenant bool   // its value is the tenant too
-	inside bool   // if it is a map, there may be something in it that goes elsewhere
+	tenant bool   // its value is also the tenant
+	inside bool   // if it is a map, values in it may have other places
 }
 
 type placeKind uint8
@@ -200,13 +199,13 @@ type placeKind uint8
 const (
 	toMetadata placeKind = iota
 	toLabel
-	toNothing // but the line, if that has attributes
+	toNothing // except to the line, if that has attributes
 	isHint
-	isTenant // and nothing else
+	isTenant // only the tenant
 )
 
-// placeOf decides for an attribute, of a record, a resource or a scope, or for a
-// value inside of one that is a map, whose name is the path to it: a.b.
+// placeOf returns what an attribute becomes, or the value at the path a.b inside a
+// map.
 func (r *Rules) placeOf(attribute string, labels map[string]int) *place {
 	tenant := attribute == r.TenantAttribute && attribute != "" || attribute == HeaderTenant && r.TenantInHeader
 	if i, ok := labels[attribute]; ok {

@@ -7,7 +7,7 @@ import (
 	"github.com/invar-otel/invar/internal/lokiapi"
 )
 
-// plainStream finds the stream of a record without hints.
+// plainStream returns the stream of a record without hints.
 func (t *Translator) plainStream(r plog.LogRecord) *Stream {
 	shared := !t.rules.recordLabels && t.record.tenant == ""
 	if shared && t.resource.stream != nil {
@@ -28,7 +28,7 @@ func (t *Translator) plainStream(r plog.LogRecord) *Stream {
 	return s
 }
 
-// value is that of a label of the rules.
+// value returns the value of a label of the rules.
 func (t *Translator) value(i int, r plog.LogRecord) string {
 	if i == t.rules.severity {
 		if level := severityLabel(r); level != "" {
@@ -54,8 +54,8 @@ func (t *Translator) tenantOf() string {
 	return t.resource.header
 }
 
-// streamOf finds the stream with these labels, sorted by name. Loki takes none
-// without labels.
+// streamOf returns the stream with these labels, which are sorted by name. A stream
+// without labels gets service_name, because Loki refuses it otherwise.
 func (t *Translator) streamOf(pairs []lokiapi.Label, tenant string) *Stream {
 	if len(pairs) == 0 {
 		pairs = append(pairs, lokiapi.Label{Name: labelServiceName, Value: unknownService})
@@ -71,15 +71,14 @@ func (t *Translator) streamOf(pairs []lokiapi.Label, tenant string) *Stream {
 	return t.stream(tenant)
 }
 
-// hinted are the hints of a record.
+// hinted has the hints for a record.
 type hinted struct {
-	record, resource *hint // what of their attributes becomes a label
+	record, resource *hint // which of their attributes become labels
 	format           Format
 }
 
-// hintedStream finds the stream of a record of which a hint, or the mode of
-// contrib's exporter, decides. It appends the record's structured metadata to
-// t.meta.
+// hintedStream returns the stream of a record with hints, or in contrib's mode. It
+// appends the record's structured metadata to t.meta.
 func (t *Translator) hintedStream(s source) (*Stream, hinted) {
 	record, resource := s.record.Attributes(), s.resource.Attributes()
 	h := hinted{
@@ -100,8 +99,8 @@ func (t *Translator) hintedStream(s source) (*Stream, hinted) {
 	}
 	metadata := t.rules.Metadata && h.format == Raw
 	start := len(t.meta)
-	t.again.reset()
-	shared := t.read(&t.again, &t.resources, resource, h.resource, metadata, t.shared[:0])
+	t.hintedResource.reset()
+	shared := t.read(&t.hintedResource, &t.resources, resource, h.resource, metadata, t.shared[:0])
 	t.record.reset()
 	t.meta = t.read(&t.record.reading, &t.records, record, h.record, metadata, t.meta)
 	if metadata {
@@ -117,7 +116,7 @@ func (t *Translator) hintedStream(s source) (*Stream, hinted) {
 }
 
 // contribLabels puts the labels of contrib's exporter. It reports whether the
-// attribute level is one.
+// attribute level became one of them.
 func (t *Translator) contribLabels(c *Contrib, s source) (consumed bool) {
 	resource := s.resource.Attributes()
 	if c.Job {
@@ -135,7 +134,7 @@ func (t *Translator) contribLabels(c *Contrib, s source) (consumed bool) {
 	return consumed
 }
 
-// contribJob is service.namespace/service.name, or the name alone.
+// contribJob returns service.namespace/service.name, or the name alone.
 func contribJob(resource pcommon.Map) string {
 	name := get(resource, "service.name")
 	if namespace := get(resource, "service.namespace"); namespace != "" && name != "" {

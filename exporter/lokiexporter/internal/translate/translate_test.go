@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var testNow = time.Unix(1_800_000_000, 0)
 
-// rules are the settings most tests start from.
+// settings returns the settings that most tests start from.
 func settings() Settings {
 	return Settings{
 		ResourceLabels: map[string]string{"service.name": "service_name", "k8s.namespace.name": "namespace"},
@@ -26,7 +26,7 @@ func settings() Settings {
 	}
 }
 
-// logs makes one record and lets fill complete it.
+// logs returns one record, completed by fill.
 func logs(fill func(r pcommon.Map, lr plog.LogRecord)) plog.Logs {
 	ld := plog.NewLogs()
 	rl := ld.ResourceLogs().AppendEmpty()
@@ -37,13 +37,13 @@ func logs(fill func(r pcommon.Map, lr plog.LogRecord)) plog.Logs {
 	return ld
 }
 
-// only is the single entry of a batch, as text.
-type only struct {
+// entry is the single entry of a batch, as text.
+type entry struct {
 	tenant, labels, line string
 	metadata             map[string]string
 }
 
-func translateOne(t *testing.T, s Settings, ld plog.Logs) only {
+func translateOne(t *testing.T, s Settings, ld plog.Logs) entry {
 	t.Helper()
 	b := NewTranslator(Compile(s)).Translate(ld)
 	require.Len(t, b.Tenants, 1)
@@ -51,7 +51,7 @@ func translateOne(t *testing.T, s Settings, ld plog.Logs) only {
 	stream := b.Tenants[0].Streams[0]
 	require.Len(t, stream.Entries, 1)
 	e := stream.Entries[0]
-	got := only{tenant: b.Tenants[0].ID, labels: stream.Labels, line: e.Line, metadata: map[string]string{}}
+	got := entry{tenant: b.Tenants[0].ID, labels: stream.Labels, line: e.Line, metadata: map[string]string{}}
 	for _, m := range e.StructuredMetadata {
 		_, twice := got.metadata[m.Name]
 		require.False(t, twice, "%s twice", m.Name)
@@ -61,7 +61,7 @@ func translateOne(t *testing.T, s Settings, ld plog.Logs) only {
 }
 
 func TestLabelsAndMetadata(t *testing.T) {
-	f := func(name string, change func(*Settings), fill func(r pcommon.Map, lr plog.LogRecord), want only) {
+	f := func(name string, change func(*Settings), fill func(r pcommon.Map, lr plog.LogRecord), want entry) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			s := settings()
@@ -84,11 +84,11 @@ func TestLabelsAndMetadata(t *testing.T) {
 		r.PutStr("host.name", "node-1")
 		lr.Attributes().PutStr("http.method", "GET")
 		lr.Attributes().PutStr("empty", "")
-	}, only{labels: `{namespace="prod", service_name="shop"}`, metadata: m{"host_name": "node-1", "http_method": "GET"}})
-	f("no label at all", nil, func(pcommon.Map, plog.LogRecord) {}, only{labels: `{service_name="unknown_service"}`})
+	}, entry{labels: `{namespace="prod", service_name="shop"}`, metadata: m{"host_name": "node-1", "http_method": "GET"}})
+	f("no label at all", nil, func(pcommon.Map, plog.LogRecord) {}, entry{labels: `{service_name="unknown_service"}`})
 	f("static labels give way", func(s *Settings) { s.StaticLabels = m{"cluster": "eu", "namespace": "none"} },
 		func(r pcommon.Map, _ plog.LogRecord) { r.PutStr("k8s.namespace.name", "prod") },
-		only{labels: `{cluster="eu", namespace="prod"}`})
+		entry{labels: `{cluster="eu", namespace="prod"}`})
 	f("a record's attribute precedes its resource's", func(s *Settings) { s.RecordLabels = m{"ns": "namespace", "stream": "stream"} },
 		func(r pcommon.Map, lr plog.LogRecord) {
 			r.PutStr("k8s.namespace.name", "prod")
@@ -96,11 +96,11 @@ func TestLabelsAndMetadata(t *testing.T) {
 			lr.Attributes().PutStr("ns", "own")
 			lr.Attributes().PutStr("stream", "stderr")
 			lr.Attributes().PutStr("zone", "b")
-		}, only{labels: `{namespace="own", stream="stderr"}`, metadata: m{"zone": "b"}})
+		}, entry{labels: `{namespace="own", stream="stderr"}`, metadata: m{"zone": "b"}})
 	f("severity", func(s *Settings) { s.SeverityLabel = "level" }, func(_ pcommon.Map, lr plog.LogRecord) {
 		lr.SetSeverityNumber(plog.SeverityNumberWarn2)
 		lr.SetSeverityText("Warning!")
-	}, only{labels: `{level="warn"}`, metadata: m{"severity_number": "14", "severity_text": "Warning!", "detected_level": "warn"}})
+	}, entry{labels: `{level="warn"}`, metadata: m{"severity_number": "14", "severity_text": "Warning!", "detected_level": "warn"}})
 	f("fields of a record", func(s *Settings) { s.ExcludeMetadata = []string{"flags", "http.*"} }, func(_ pcommon.Map, lr plog.LogRecord) {
 		lr.SetObservedTimestamp(7)
 		lr.SetTraceID([16]byte{1, 2})
@@ -108,7 +108,7 @@ func TestLabelsAndMetadata(t *testing.T) {
 		lr.SetDroppedAttributesCount(4)
 		lr.SetFlags(plog.DefaultLogRecordFlags.WithIsSampled(true))
 		lr.Attributes().PutStr("http.url", "/x")
-	}, only{labels: `{service_name="unknown_service"}`, metadata: m{
+	}, entry{labels: `{service_name="unknown_service"}`, metadata: m{
 		"observed_timestamp": "7", "trace_id": "01020000000000000000000000000000", "span_id": "0300000000000000", "dropped_attributes_count": "4",
 	}})
 	f("every type of value", nil, func(_ pcommon.Map, lr plog.LogRecord) {
@@ -126,7 +126,7 @@ func TestLabelsAndMetadata(t *testing.T) {
 		nested.PutEmptyMap("empty")
 		a.PutStr("", "no name")
 		a.PutStr("9lives", "cat")
-	}, only{labels: `{service_name="unknown_service"}`, metadata: m{
+	}, entry{labels: `{service_name="unknown_service"}`, metadata: m{
 		"bool": "true", "int": "-3", "double": "1.5", "nan": "NaN", "bytes": "AQID", "list": `["a",1]`,
 		"a_map_x_y": "1", "a_map_deep_z": "2", "key": "no name", "key_9lives": "cat",
 	}})
@@ -134,30 +134,30 @@ func TestLabelsAndMetadata(t *testing.T) {
 		r.PutStr("service.name", "a\xffb\"\n\x00")
 		lr.Attributes().PutStr("k\xff", "v\xfe")
 		lr.Body().SetStr("line\xff\x00")
-	}, only{labels: `{service_name="a?b\"\n\x00"}`, line: "line\uFFFD\x00", metadata: m{"k_": "v\uFFFD"}})
+	}, entry{labels: `{service_name="a?b\"\n\x00"}`, line: "line\uFFFD\x00", metadata: m{"k_": "v\uFFFD"}})
 	f("a body that is a map", nil, func(_ pcommon.Map, lr plog.LogRecord) {
 		lr.Body().SetEmptyMap().PutStr("msg", "x")
-	}, only{labels: `{service_name="unknown_service"}`, line: `{"msg":"x"}`})
+	}, entry{labels: `{service_name="unknown_service"}`, line: `{"msg":"x"}`})
 	f("structured metadata turned off", func(s *Settings) { s.Metadata = false }, func(r pcommon.Map, lr plog.LogRecord) {
 		r.PutStr("host.name", "n")
 		lr.SetSeverityNumber(9)
-	}, only{labels: `{service_name="unknown_service"}`})
+	}, entry{labels: `{service_name="unknown_service"}`})
 	f("tenant of the attribute", func(s *Settings) { s.Tenant, s.TenantAttribute = "all", "team" }, func(r pcommon.Map, _ plog.LogRecord) {
 		r.PutStr("team", "red")
-	}, only{tenant: "red", labels: `{service_name="unknown_service"}`})
+	}, entry{tenant: "red", labels: `{service_name="unknown_service"}`})
 	f("tenant that is a label too", func(s *Settings) { s.TenantAttribute = "k8s.namespace.name" }, func(r pcommon.Map, _ plog.LogRecord) {
 		r.PutStr("k8s.namespace.name", "red")
-	}, only{tenant: "red", labels: `{namespace="red"}`})
+	}, entry{tenant: "red", labels: `{namespace="red"}`})
 	f("tenant of a header that is not asked for", func(s *Settings) { s.Tenant = "all" }, func(r pcommon.Map, _ plog.LogRecord) {
 		r.PutStr(HeaderTenant, "blue")
-	}, only{tenant: "all", labels: `{service_name="unknown_service"}`})
+	}, entry{tenant: "all", labels: `{service_name="unknown_service"}`})
 	f("attributes with the names of fields", nil, func(_ pcommon.Map, lr plog.LogRecord) {
 		lr.Attributes().PutStr("trace_id", "own")
 		lr.SetTraceID([16]byte{1})
-	}, only{labels: `{service_name="unknown_service"}`, metadata: m{"trace_id": "own"}})
+	}, entry{labels: `{service_name="unknown_service"}`, metadata: m{"trace_id": "own"}})
 	f("tenant of the header", func(s *Settings) { s.Tenant, s.TenantInHeader = "all", true }, func(r pcommon.Map, _ plog.LogRecord) {
 		r.PutStr(HeaderTenant, "blue")
-	}, only{tenant: "blue", labels: `{service_name="unknown_service"}`})
+	}, entry{tenant: "blue", labels: `{service_name="unknown_service"}`})
 	f("hints", func(s *Settings) { s.Tenant = "all" }, func(r pcommon.Map, lr plog.LogRecord) {
 		r.PutStr("service.name", "shop")
 		r.PutStr("host.name", "n1")
@@ -167,24 +167,24 @@ func TestLabelsAndMetadata(t *testing.T) {
 		lr.Attributes().PutEmptyMap("event").PutStr("domain", "db")
 		lr.Attributes().PutStr("user", "u1")
 		lr.Attributes().PutEmptySlice("loki.attribute.labels").FromRaw([]any{"event.domain"}) //nolint:errcheck // it is valid
-	}, only{tenant: "acme", labels: `{event_domain="db", host_name="n1", service_name="shop"}`, metadata: m{"org": "acme", "user": "u1"}})
+	}, entry{tenant: "acme", labels: `{event_domain="db", host_name="n1", service_name="shop"}`, metadata: m{"org": "acme", "user": "u1"}})
 	f("format hint", nil, func(r pcommon.Map, lr plog.LogRecord) {
 		r.PutStr("host.name", "n1")
 		lr.Attributes().PutStr("loki.format", "logfmt")
 		lr.Attributes().PutStr("user", "a b")
 		lr.SetTraceID([16]byte{1})
-	}, only{labels: `{service_name="unknown_service"}`, line: `msg=hello traceID=01000000000000000000000000000000 attribute_user="a b" resource_host.name=n1`,
+	}, entry{labels: `{service_name="unknown_service"}`, line: `msg=hello traceID=01000000000000000000000000000000 attribute_user="a b" resource_host.name=n1`,
 		metadata: m{"trace_id": "01000000000000000000000000000000"}})
 	f("a tenant is in no line", func(s *Settings) { s.Format, s.TenantAttribute = JSON, "team" }, func(r pcommon.Map, lr plog.LogRecord) {
 		r.PutStr(HeaderTenant, "x")
 		lr.Attributes().PutStr("team", "red")
-	}, only{tenant: "red", labels: `{service_name="unknown_service"}`, line: `{"body":"hello"}`})
+	}, entry{tenant: "red", labels: `{service_name="unknown_service"}`, line: `{"body":"hello"}`})
 	f("format json", func(s *Settings) { s.Format = JSON }, func(r pcommon.Map, lr plog.LogRecord) {
 		r.PutStr("service.name", "shop")
 		r.PutStr("host.name", "n1")
 		lr.Attributes().PutInt("n", 1)
 		lr.SetSeverityText("INFO")
-	}, only{labels: `{service_name="shop"}`, line: `{"body":"hello","severity":"INFO","attributes":{"n":1},"resources":{"host.name":"n1"}}`,
+	}, entry{labels: `{service_name="shop"}`, line: `{"body":"hello","severity":"INFO","attributes":{"n":1},"resources":{"host.name":"n1"}}`,
 		metadata: m{"severity_text": "INFO", "detected_level": "info"}})
 	f("as contrib's exporter did", func(s *Settings) {
 		*s = Settings{Contrib: &Contrib{Exporter: true, Job: true, Instance: true, Level: true}, Format: JSON, Now: time.Now}
@@ -196,7 +196,7 @@ func TestLabelsAndMetadata(t *testing.T) {
 		lr.Attributes().PutStr("pod", "p1")
 		lr.Attributes().PutStr("user", "u1")
 		lr.Attributes().PutStr("loki.attribute.labels", "pod")
-	}, only{labels: `{exporter="OTLP", instance="i-1", job="web/shop", level="INFO2", pod="p1"}`,
+	}, entry{labels: `{exporter="OTLP", instance="i-1", job="web/shop", level="INFO2", pod="p1"}`,
 		line: `{"body":"hello","attributes":{"user":"u1"},"resources":{"service.instance.id":"i-1","service.name":"shop","service.namespace":"web"}}`})
 	f("contrib's level is the attribute, if there is one", func(s *Settings) {
 		*s = Settings{Contrib: &Contrib{Level: true}, Format: Logfmt, Now: time.Now}
@@ -204,7 +204,7 @@ func TestLabelsAndMetadata(t *testing.T) {
 		lr.SetSeverityNumber(plog.SeverityNumberInfo)
 		lr.Attributes().PutStr("level", "notice")
 		lr.Body().SetStr(`ts=1 msg="a b"`)
-	}, only{labels: `{level="notice"}`, line: `ts=1 msg="a b"`})
+	}, entry{labels: `{level="notice"}`, line: `ts=1 msg="a b"`})
 }
 
 func TestTimes(t *testing.T) {

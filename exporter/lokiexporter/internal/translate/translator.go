@@ -10,18 +10,18 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 )
 
-// What a translator remembers at most; beyond, it forgets and starts anew.
+// Limits of what a translator remembers. It forgets everything when it exceeds one.
 const (
 	maxStreams     = 100_000
 	maxStreamBytes = 64 << 20 // of their labels
 )
 
-// maxFields is how many pairs recordFields appends at most, and some more for
-// labels that are too many.
+// maxFields is the number of pairs that recordFields may append, with room for
+// labels that Limit did not admit.
 const maxFields = 16
 
-// Translator turns logs into batches, one after the other. It is not safe for
-// concurrent use; several may share Rules.
+// Translator turns logs into batches, one at a time. It is not safe for concurrent
+// use; several translators may share Rules.
 type Translator struct {
 	rules              *Rules
 	resources, records side
@@ -36,32 +36,32 @@ type Translator struct {
 	tenants map[string]*Tenant
 	spare   []*Stream // of earlier batches, empty
 	arena   arena
-	meta    []push.LabelAdapter // the arena's block that entries' structured metadata is cut from
+	meta    []push.LabelAdapter // the arena's current block
 	key     []byte
-	path    []byte // of the value that is read, inside of maps
+	path    []byte // of the value that is being read, inside maps
 	set     labelSet
 
-	resource resourceState
-	record   recordState
-	again    reading             // of a resource, for a record with hints
-	shared   []push.LabelAdapter // what again leaves for structured metadata
+	resource       resourceState
+	record         recordState
+	hintedResource reading             // of a resource, for a record with hints
+	shared         []push.LabelAdapter // what hintedResource leaves for structured metadata
 }
 
-// resourceState is what all records of a resource and scope share.
+// resourceState is what the records of a resource and scope have in common.
 type resourceState struct {
 	reading
 
 	meta     []push.LabelAdapter
-	resource int                 // how much of meta is the resource's, the rest is the scope's
-	stream   *Stream             // if records decide neither labels nor tenant
+	resource int                 // length of the resource's part of meta; the rest is the scope's
+	stream   *Stream             // nil if records decide labels or tenant
 	overflow []push.LabelAdapter // of that stream, see labelSet
 	scope    reading
 }
 
-// recordState is what the attributes of a record say.
+// recordState is what was read from a record.
 type recordState struct{ reading }
 
-// NewTranslator returns a translator without memory.
+// NewTranslator returns a translator for the rules.
 func NewTranslator(r *Rules) *Translator {
 	t := &Translator{
 		rules:     r,
@@ -72,13 +72,14 @@ func NewTranslator(r *Rules) *Translator {
 		tenants: map[string]*Tenant{},
 		set:     labelSet{rules: r},
 	}
-	for _, r := range []*reading{&t.resource.reading, &t.record.reading, &t.again} {
+	for _, r := range []*reading{&t.resource.reading, &t.record.reading, &t.hintedResource} {
 		r.values = make([]string, len(t.rules.labels))
 	}
 	return t
 }
 
-// Translate turns logs into a batch, which is good until Release.
+// Translate turns logs into a batch, which refers to them and is valid until
+// [Translator.Release].
 func (t *Translator) Translate(ld plog.Logs) *Batch {
 	for _, rl := range ld.ResourceLogs().All() {
 		resource := boundedResource(rl.Resource())
@@ -94,7 +95,7 @@ func (t *Translator) Translate(ld plog.Logs) *Batch {
 	return &t.batch
 }
 
-// Release lets go of the last batch and of the logs it refers to.
+// Release frees the last batch. The translator then does not refer to its logs.
 func (t *Translator) Release() {
 	for _, tenant := range t.batch.Tenants {
 		for _, s := range tenant.Streams {
@@ -112,7 +113,7 @@ func (t *Translator) Release() {
 	clear(t.shared)
 	t.set.reset()
 	clear(t.set.pairs[:cap(t.set.pairs)])
-	for _, r := range []*reading{&t.resource.reading, &t.record.reading, &t.again} {
+	for _, r := range []*reading{&t.resource.reading, &t.record.reading, &t.hintedResource} {
 		r.reset()
 	}
 	t.resource.stream, t.resource.overflow = nil, nil
@@ -145,7 +146,7 @@ func (t *Translator) readScope(scope pcommon.InstrumentationScope) {
 	s.meta = t.appendField(s.meta, "scope_version", valid(scope.Version()))
 }
 
-// attributesAreMetadata reports whether attributes that are no labels are
+// attributesAreMetadata reports whether attributes that are not labels become
 // structured metadata, unless a hint says otherwise.
 func (t *Translator) attributesAreMetadata() bool {
 	return t.rules.Metadata && t.rules.Format == Raw
@@ -187,8 +188,8 @@ func (t *Translator) add(s source) {
 	stream.Ordinals = append(stream.Ordinals, ordinal)
 }
 
-// recordFields appends what a record has beside its attributes, by the names of
-// Loki's OTLP endpoint. t.meta[start:] is what there is of the record.
+// recordFields appends the fields of a record, with the names of Loki's OTLP
+// endpoint, to t.meta. t.meta[start:] has the pairs of the record so far.
 func (t *Translator) recordFields(r plog.LogRecord, start int) {
 	put := func(name, value string) {
 		if value != "" && !slices.ContainsFunc(t.meta[start:], func(l push.LabelAdapter) bool { return l.Name == name }) {
@@ -229,7 +230,7 @@ func (t *Translator) timestamp(r plog.LogRecord) time.Time {
 	return t.rules.Now()
 }
 
-// stream returns the stream with the labels whose text is t.key.
+// stream returns the stream of the tenant whose labels are t.key.
 func (t *Translator) stream(tenant string) *Stream {
 	if tenant == "" {
 		tenant = t.rules.Tenant
