@@ -22,7 +22,7 @@ const (
 	sizeLimit    push.Reason = "profile_size_limit"
 	samplesLimit push.Reason = "samples_limit"
 	malformed    push.Reason = "malformed_profile"
-	// negativeValue is the exporter's own: Pyroscope drops such samples.
+	// negativeValue is the exporter's own. Pyroscope would drop such samples silently.
 	negativeValue push.Reason = "negative_value"
 )
 
@@ -58,21 +58,23 @@ var known = []struct {
 	{"request body too large", push.BodyTooLarge},
 }
 
-func reasonOf(words string) push.Reason {
-	words = strings.ToLower(words)
-	// The text about a limit of sample labels contains that about a limit of samples.
+// reasonOf returns the reason that the text of an answer reveals.
+func reasonOf(text string) push.Reason {
+	text = strings.ToLower(text)
+	// The longest match counts: the text for the limit of sample labels contains the
+	// one for the limit of samples.
 	found, length := push.UnknownReason, 0
 	for _, k := range known {
-		if len(k.words) > length && strings.Contains(words, k.words) {
+		if len(k.words) > length && strings.Contains(text, k.words) {
 			found, length = k.reason, len(k.words)
 		}
 	}
 	return found
 }
 
-// judge decides by what Pyroscope answered. Only few codes speak of the data;
-// any other refusal is about the way there (a token, a path, a proxy) and passes
-// when someone mends it. status is 0 if nobody answered.
+// judge returns what an answer means. Only few codes are about the data. Any other
+// refusal is about the way there (a token, a path, a proxy) and ends when somebody
+// corrects that. status is 0 if there was no answer.
 func judge(status int, err error) (push.Verdict, push.Reason) {
 	if err == nil {
 		return push.Accepted, ""
@@ -93,8 +95,8 @@ func judge(status int, err error) (push.Verdict, push.Reason) {
 	case connect.CodeInvalidArgument, connect.CodeOutOfRange, connect.CodeFailedPrecondition, connect.CodeUnimplemented:
 		return push.Refused, why
 	case connect.CodeResourceExhausted:
-		// New series are refused until others end, and waiting for that would hold
-		// back all the others.
+		// New series are refused until others end. Waiting for that would hold back all
+		// other series.
 		if why == seriesLimit || why == push.BodyTooLarge {
 			return push.Refused, why
 		}
@@ -102,8 +104,7 @@ func judge(status int, err error) (push.Verdict, push.Reason) {
 	return push.Delayed, why
 }
 
-// exchange is what the client saw of a request's answer beside its outcome:
-// Connect's errors don't hold the status.
+// exchange has the parts of an HTTP answer that Connect's errors do not have.
 type exchange struct {
 	status     int // 0: no answer
 	retryAfter time.Duration
@@ -111,18 +112,19 @@ type exchange struct {
 
 type exchangeKey struct{}
 
-// withExchange makes the client note what it sees.
+// withExchange returns a context for a request whose answer is recorded in the
+// exchange.
 func withExchange(ctx context.Context) (context.Context, *exchange) {
 	x := new(exchange)
 	return context.WithValue(ctx, exchangeKey{}, x), x
 }
 
-// observed is the HTTP client under Connect's. It implements connect.HTTPClient.
-type observed struct{ client *http.Client }
+// recordingClient is the HTTP client of Connect's. It implements connect.HTTPClient.
+type recordingClient struct{ client *http.Client }
 
-// Do sends a request and notes the answer in the context's exchange.
-func (o observed) Do(r *http.Request) (*http.Response, error) {
-	resp, err := o.client.Do(r)
+// Do sends a request and records the answer in the context's exchange.
+func (c recordingClient) Do(r *http.Request) (*http.Response, error) {
+	resp, err := c.client.Do(r)
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +139,8 @@ func (o observed) Do(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// maxAnswerSize is how much of an answer is read, decompressed, in bytes. Pyroscope's
-// repeat the labels of all series that are at fault.
+// maxAnswerSize is how much of a decompressed answer is read, in bytes. Pyroscope's
+// answers repeat the labels of all series at fault.
 const maxAnswerSize = 1 << 20
 
 type limitedBody struct {

@@ -20,7 +20,7 @@ import (
 	"github.com/invar-otel/invar/internal/push"
 )
 
-// TestCodes asks a real server for every code of Connect.
+// TestCodes has a Connect server answer with every code.
 func TestCodes(t *testing.T) {
 	s := newSink(t)
 	e := exporterFor(t, s.server.URL, "")
@@ -49,7 +49,7 @@ func TestCodes(t *testing.T) {
 	f(connect.CodeResourceExhausted, "limit of 1 GiB/day reached, next reset at 2026-01-01", true)
 }
 
-// TestStatuses has something in the way that does not speak Connect.
+// TestStatuses has a server that does not speak Connect, like a proxy.
 func TestStatuses(t *testing.T) {
 	f := func(status int, wantDelayed bool) {
 		t.Helper()
@@ -77,7 +77,7 @@ func TestStatuses(t *testing.T) {
 	for _, status := range []int{400, 413, 422} {
 		f(status, false)
 	}
-	f(200, true) // a page of something else
+	f(200, true) // the page of another server
 }
 
 func TestRetryAfter(t *testing.T) {
@@ -99,7 +99,7 @@ func TestRetryAfter(t *testing.T) {
 	require.Equal(t, before, e.pusher.SizeLimit(), "the size comes back")
 }
 
-// TestRedirect follows those that repeat the request.
+// TestRedirect follows a redirect that repeats the request.
 func TestRedirect(t *testing.T) {
 	s := newSink(t)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -121,7 +121,7 @@ func TestNoAnswer(t *testing.T) {
 	require.NotContains(t, err.Error(), "secret")
 }
 
-// TestReasons reads the words of Pyroscope 1.6.
+// TestReasons has the texts of Pyroscope 1.6.
 func TestReasons(t *testing.T) {
 	f := func(words string, want push.Reason) {
 		t.Helper()
@@ -144,7 +144,7 @@ func TestReasons(t *testing.T) {
 	f("something else", "unknown")
 }
 
-func TestLongWords(t *testing.T) {
+func TestLongAnswer(t *testing.T) {
 	s := newSink(t)
 	s.answer = func(http.Header, []received) error {
 		return connect.NewError(connect.CodeUnavailable, fmt.Errorf("busy %s", strings.Repeat("x", 10_000)))
@@ -155,8 +155,7 @@ func TestLongWords(t *testing.T) {
 	require.Equal(t, connect.CodeUnavailable, connect.CodeOf(err))
 }
 
-// TestLargeAnswer has something that is not Pyroscope answer with what does not end,
-// as it is and in gzip.
+// TestLargeAnswer has another server send an endless answer, plain and in gzip.
 func TestLargeAnswer(t *testing.T) {
 	for _, zipped := range []bool{false, true} {
 		sent := atomic.Int64{}

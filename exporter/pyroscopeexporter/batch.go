@@ -12,35 +12,34 @@ import (
 	pdatareq "go.opentelemetry.io/collector/pdata/xpdata/request"
 )
 
-// batch is what the queue holds and merges: messages side by side.
-// exporterhelper's own request would merge their dictionaries, for which it
-// compares every entry of one with every entry of the other; a batch of a few
-// large profiles then takes minutes of CPU. Pyroscope gets a pprof message with
-// its own tables for every series anyway.
+// batch is the request that the queue holds and merges. It keeps messages apart:
+// exporterhelper's own request merges their dictionaries by comparing every entry of
+// one with every entry of the other, so that a batch of a few large profiles takes
+// minutes of CPU. Every series becomes a pprof message with its own tables anyway.
 //
-// It also remembers what is done, so that an attempt that failed half way is
-// repeated for the rest only. One goroutine uses it at a time.
+// A batch also records which profiles are done, so that another attempt sends only
+// the rest. It is not safe for concurrent use.
 type batch struct{ parts []*part }
 
-// part is one message that came to the exporter.
+// part is a message as it came to the exporter.
 type part struct {
 	data    pprofile.Profiles
 	samples int // in all of data
 	bytes   int // of data as protobuf
-	// done tells of each profile, by ordinal, that it was accepted, refused for
-	// good, or has nothing to send. It is nil before the first attempt.
-	done []bool
-	told []bool // the same of samples with negative values, which are counted
-	seen int    // resources whose conflicting labels are counted
+	// done reports for each profile, by ordinal, whether it was accepted or dropped,
+	// or has nothing to send. It is nil before the first attempt.
+	done    []bool
+	counted []bool // the profiles whose samples with negative values are counted
+	seen    int    // number of resources whose conflicting labels are counted
 }
 
-// newBatch is what exporterhelper makes a request with.
+// newBatch makes a request for exporterhelper.
 func newBatch(_ context.Context, pd pprofile.Profiles) (xexporterhelper.Request, error) {
 	var size pprofile.ProtoMarshaler
 	return &batch{parts: []*part{{data: pd, samples: pd.SampleCount(), bytes: size.ProfilesSize(pd)}}}, nil
 }
 
-// ItemsCount implements xexporterhelper.Request: samples.
+// ItemsCount implements xexporterhelper.Request. Items are samples.
 func (b *batch) ItemsCount() int {
 	n := 0
 	for _, p := range b.parts {
@@ -49,7 +48,8 @@ func (b *batch) ItemsCount() int {
 	return n
 }
 
-// BytesSize implements xexporterhelper.Request: of the messages as protobuf.
+// BytesSize implements xexporterhelper.Request. The size is that of the messages in
+// protobuf.
 func (b *batch) BytesSize() int {
 	n := 0
 	for _, p := range b.parts {
@@ -58,8 +58,8 @@ func (b *batch) BytesSize() int {
 	return n
 }
 
-// MergeSplit implements xexporterhelper.Request. A message stays whole, also if
-// it is larger than maxSize alone: what is sent is divided by max_request_size.
+// MergeSplit implements xexporterhelper.Request. It does not split a message, even
+// if that is larger than maxSize: max_request_size limits what is sent.
 func (b *batch) MergeSplit(_ context.Context, maxSize int, sizer exporterhelper.RequestSizerType, other xexporterhelper.Request) ([]xexporterhelper.Request, error) {
 	parts := b.parts
 	if other != nil {
@@ -98,7 +98,7 @@ func (p *part) size(sizer exporterhelper.RequestSizerType) int {
 }
 
 func queueSettings() xexporterhelper.QueueBatchSettings {
-	return xexporterhelper.QueueBatchSettings{Encoding: encoding{}, ReferenceCounter: kept{}}
+	return xexporterhelper.QueueBatchSettings{Encoding: encoding{}, ReferenceCounter: neverFreed{}}
 }
 
 // encoding stores requests as exporterhelper stores profiles.
@@ -108,7 +108,7 @@ type encoding struct{}
 func (encoding) Marshal(ctx context.Context, r xexporterhelper.Request) ([]byte, error) {
 	req, ok := r.(*batch)
 	if !ok || len(req.parts) != 1 {
-		return nil, errors.New("only what has just come is stored, not a batch")
+		return nil, errors.New("only a single message can be stored, not a batch")
 	}
 	return pdatareq.MarshalProfiles(ctx, req.parts[0].data)
 }
@@ -127,18 +127,17 @@ func (encoding) Unmarshal(stored []byte) (context.Context, xexporterhelper.Reque
 	return ctx, req, err
 }
 
-// kept tells pdata that profiles are in use, and never that they are not any
-// more: the queue gives up its reference when a request moves into a batch,
-// which still needs it. So their memory is the garbage collector's, not pdata's
-// pool's.
-type kept struct{}
+// neverFreed references profiles and never releases them: the queue releases a
+// request that it moves into a batch, which still needs the profiles. So the garbage
+// collector frees their memory, and pdata does not reuse it.
+type neverFreed struct{}
 
 // Ref implements exporterhelper's ReferenceCounter.
-func (kept) Ref(r xexporterhelper.Request) {
+func (neverFreed) Ref(r xexporterhelper.Request) {
 	for _, p := range r.(*batch).parts {
 		pref.RefProfiles(p.data)
 	}
 }
 
 // Unref implements exporterhelper's ReferenceCounter.
-func (kept) Unref(xexporterhelper.Request) {}
+func (neverFreed) Unref(xexporterhelper.Request) {}

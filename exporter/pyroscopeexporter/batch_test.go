@@ -45,11 +45,11 @@ func TestMerge(t *testing.T) {
 	alone, err := c.MergeSplit(t.Context(), 1, exporterhelper.RequestSizerTypeItems, nil)
 	require.NoError(t, err)
 	require.Equal(t, []xexporterhelper.Request{c}, alone)
-	_, err = a.MergeSplit(t.Context(), 0, exporterhelper.RequestSizerTypeItems, other{})
-	require.ErrorContains(t, err, "merge a pyroscopeexporter.other with profiles")
+	_, err = a.MergeSplit(t.Context(), 0, exporterhelper.RequestSizerTypeItems, otherRequest{})
+	require.ErrorContains(t, err, "merge a pyroscopeexporter.otherRequest with profiles")
 }
 
-type other struct{ xexporterhelper.Request }
+type otherRequest struct{ xexporterhelper.Request }
 
 func TestEncoding(t *testing.T) {
 	req := batchOf(t, profilesOf(t, cpuProfile(1, 2), service("a")))
@@ -72,8 +72,8 @@ func TestEncoding(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestQueueSurvivesRestart ends an exporter while Pyroscope is away, once in
-// order and once as if it were killed, and starts another with what is stored.
+// TestQueueSurvivesRestart stops an exporter while Pyroscope is away, once regularly
+// and once as if it were killed, and starts another with the same storage.
 func TestQueueSurvivesRestart(t *testing.T) {
 	for _, killed := range []bool{false, true} {
 		s := newSink(t)
@@ -115,7 +115,7 @@ func TestQueueSurvivesRestart(t *testing.T) {
 	}
 }
 
-// TestRetry has Pyroscope away for some attempts.
+// TestRetry has Pyroscope accept the fourth attempt.
 func TestRetry(t *testing.T) {
 	s := newSink(t)
 	s.answer = func(http.Header, []received) error {
@@ -132,8 +132,8 @@ func TestRetry(t *testing.T) {
 	require.Equal(t, 4, s.requests)
 }
 
-// FuzzStored reads any bytes as what a queue has stored, and makes requests of
-// the profiles in them, which may refer to anything.
+// FuzzStored reads arbitrary bytes as stored profiles, which may have any references,
+// and builds messages of them.
 func FuzzStored(f *testing.F) {
 	valid, err := encoding{}.Marshal(context.Background(), batchOf(f, profilesOf(f, cpuProfile(1, 2), service("a"), service("b"))))
 	require.NoError(f, err)
@@ -158,7 +158,7 @@ func FuzzStored(f *testing.F) {
 				messages, err := d.build(tenant.tenant, s, s.units, 1<<10)
 				require.NoError(t, err)
 				for _, m := range messages {
-					m.mark()
+					m.markDone()
 				}
 			}
 		}

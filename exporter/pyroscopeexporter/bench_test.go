@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 )
 
-// accepting is a transport that takes every request.
+// accepting is a transport that accepts every request.
 type accepting struct{}
 
 func (accepting) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -25,7 +25,7 @@ func (accepting) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, err
 }
 
-// deepProfile has samples of stacks that share their roots, as those of a program
+// deepProfile returns a profile whose stacks share their roots, as those of a program
 // do.
 func deepProfile(samples, depth int) *profile.Profile {
 	p := cpuProfile()
@@ -50,9 +50,9 @@ func deepProfile(samples, depth int) *profile.Profile {
 	return p
 }
 
-// BenchmarkPush is the exporter alone, from pdata to the bodies of requests: one
-// process, and many of one service as a profiler of the whole node sees them.
-// Use -cpu 1 for the figure of a core.
+// BenchmarkPush measures the exporter alone, from pdata to the bodies of requests: one
+// process, and many of one service as a profiler of the whole node sees them. Use
+// -cpu 1 for the figure of one core.
 func BenchmarkPush(b *testing.B) {
 	for _, processes := range []int{1, 20} {
 		b.Run(fmt.Sprintf("processes=%d", processes), func(b *testing.B) {
@@ -70,7 +70,7 @@ func BenchmarkPush(b *testing.B) {
 			started := time.Now()
 			n := 0
 			for b.Loop() {
-				clear(req.parts[0].done) // so that it is all to be sent
+				clear(req.parts[0].done) // send everything again
 				require.NoError(b, e.push(b.Context(), req))
 				n += samples
 			}
@@ -82,7 +82,7 @@ func BenchmarkPush(b *testing.B) {
 	}
 }
 
-// BenchmarkMerge is what a batch of large messages costs the queue.
+// BenchmarkMerge measures how the queue makes a batch of large messages.
 func BenchmarkMerge(b *testing.B) {
 	req := batchOf(b, profilesOf(b, deepProfile(1000, 30), service(strings.Repeat("a", 10))))
 	b.ReportAllocs()

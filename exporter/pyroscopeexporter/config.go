@@ -18,7 +18,7 @@ import (
 type Config struct {
 	push.Config `mapstructure:",squash"`
 
-	// ExternalLabels are on every series, unless an attribute says otherwise.
+	// ExternalLabels are on every series that has no attribute for them.
 	ExternalLabels map[string]string `mapstructure:"external_labels"`
 	// ResourceLabels are the resource attributes that become labels of series.
 	ResourceLabels SelectionConfig `mapstructure:"resource_labels"`
@@ -26,12 +26,12 @@ type Config struct {
 	SampleLabels SelectionConfig `mapstructure:"sample_labels"`
 }
 
-// SelectionConfig changes which attributes become labels. A name that ends in *
-// stands for all that begin so.
+// SelectionConfig changes which attributes become labels. A name that ends in * is a
+// prefix.
 type SelectionConfig struct {
-	// Include are attributes that become labels, whatever excludes them.
+	// Include has attributes that become labels even if they are excluded.
 	Include []string `mapstructure:"include"`
-	// Exclude are attributes that don't, beside those left out by default.
+	// Exclude has attributes that do not become labels, besides the default ones.
 	Exclude []string `mapstructure:"exclude"`
 
 	// prevent unkeyed literal initialization
@@ -82,8 +82,8 @@ func (c *SelectionConfig) validate(key string) error {
 	return errors.Join(errs...)
 }
 
-// baseURL is what the path of the push method is appended to. The endpoint may
-// end in that path.
+// baseURL returns the URL to which the path of the push method is appended. The
+// endpoint may end in that path.
 func baseURL(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	switch {
@@ -99,8 +99,8 @@ func baseURL(endpoint string) (string, error) {
 	return u.String(), nil
 }
 
-// leftOutOfResources are the attributes that are not labels of themselves. That
-// of the tenant is among them: it is in the header of requests.
+// leftOutOfResources returns the resource attributes that are not labels by default.
+// The attribute of the tenant is one of them, as the header of requests has it.
 func (c *Config) leftOutOfResources() []string {
 	all := slices.Clone(leftOutOfResources)
 	if c.Tenant.Attribute != "" {

@@ -33,8 +33,8 @@ func TestSelection(t *testing.T) {
 		t.Helper()
 		cfg, err := parse(t, "endpoint: http://pyroscope:4040\n"+config)
 		require.NoError(t, err)
-		require.Equal(t, resource, newLabelRules(cfg).resource.takes(name), "as a resource attribute")
-		require.Equal(t, sample, newSelection(cfg.SampleLabels, leftOutOfSamples...).takes(name), "as a sample attribute")
+		require.Equal(t, resource, newLabelRules(cfg).resource.includes(name), "as a resource attribute")
+		require.Equal(t, sample, newSelection(cfg.SampleLabels, leftOutOfSamples...).includes(name), "as a sample attribute")
 	}
 	f("", "k8s.pod.name", true, true)
 	f("", "process.pid", false, false)
@@ -92,7 +92,7 @@ func TestWrongConfig(t *testing.T) {
 	f(ok+"sample_labels: {only: [a]}", "only")
 	f(ok+"sending_queue: {num_consumers: 0}", "num_consumers")
 
-	// Everything that is wrong at once.
+	// All errors are reported at once.
 	_, err := parse(t, "endpoint: x\ncompression: lz4\nmax_request_size: 1")
 	require.ErrorContains(t, err, "endpoint:")
 	require.ErrorContains(t, err, "compression:")

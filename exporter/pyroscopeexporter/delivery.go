@@ -24,9 +24,9 @@ func (d *delivery) send(ctx context.Context, b *batch) {
 	}
 }
 
-// sendTenant sends series in requests of the size that is allowed, one after the
-// other, until one has to wait. A message is built when it is its turn, so that
-// one request's messages are in memory at a time.
+// sendTenant sends series in requests of the allowed size, in turn, until one has to
+// wait. It builds messages as it needs them, so that only those of one request are in
+// memory.
 func (d *delivery) sendTenant(ctx context.Context, t *tenantSeries) error {
 	valid := push.ValidTenant(t.tenant)
 	r := &request{delivery: d, tenant: t.tenant}
@@ -61,11 +61,11 @@ func (d *delivery) sendTenant(ctx context.Context, t *tenantSeries) error {
 }
 
 // refuseProfiles drops profiles that are in no message.
-func (d *delivery) refuseProfiles(why push.Refusal, tenant, labels string, profiles ...numbered) {
+func (d *delivery) refuseProfiles(why push.Refusal, tenant, labels string, profiles ...trackedProfile) {
 	samples := 0
 	for _, p := range profiles {
-		*p.done = true
-		samples += p.Samples().Len()
+		*p.isDone = true
+		samples += p.profile.Samples().Len()
 	}
 	d.exporter.pusher.Refused(why, samples, tenant, labels)
 }

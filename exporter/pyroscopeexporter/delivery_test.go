@@ -15,7 +15,7 @@ import (
 	"github.com/invar-otel/invar/internal/push"
 )
 
-// numberedServices are resources of n services, and their names.
+// numberedServices returns resources of n services, and their names.
 func numberedServices(n int) (all []map[string]string, sorted []string) {
 	for i := range n {
 		name := fmt.Sprintf("service-%03d", i)
@@ -35,7 +35,7 @@ type counter int
 
 func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
 
-// manyValues makes a profile of about 20 KiB.
+// manyValues returns values for a profile of about 20 KiB.
 func manyValues() []int64 {
 	values := make([]int64, 500)
 	for i := range values {
@@ -44,7 +44,7 @@ func manyValues() []int64 {
 	return values
 }
 
-// TestRequestSize divides a batch into requests.
+// TestRequestSize divides a batch into requests of at most max_request_size.
 func TestRequestSize(t *testing.T) {
 	const limit = 64 << 10
 	s := newSink(t)
@@ -66,8 +66,9 @@ func TestRequestSize(t *testing.T) {
 	require.Less(t, s.requests, 20)
 }
 
-// differing are n processes of one service whose stacks have nothing in common.
-func differing(t *testing.T, n int) pprofile.Profiles {
+// differentProcesses returns profiles of n processes of one service whose stacks have
+// nothing in common.
+func differentProcesses(t *testing.T, n int) pprofile.Profiles {
 	t.Helper()
 	pd := pprofile.NewProfiles()
 	p := cpuProfile(manyValues()...)
@@ -99,15 +100,14 @@ func total(s *sink, column int) int64 {
 func TestSeriesSize(t *testing.T) {
 	s := newSink(t)
 	e := exporterFor(t, s.server.URL, "max_request_size: 64KiB")
-	require.NoError(t, e.push(t.Context(), batchOf(t, differing(t, 8))))
+	require.NoError(t, e.push(t.Context(), batchOf(t, differentProcesses(t, 8))))
 	require.Greater(t, len(s.profiles), 1)
 	require.Less(t, len(s.profiles), 8)
 	require.EqualValues(t, 8*500*501/2, total(s, 0))
 	require.EqualValues(t, 8*500*501/2*10_000_000, total(s, 1), "the time is not added to parts that have it")
 }
 
-// TestTooLarge has Pyroscope refuse profiles beyond a size, which it does not
-// say in advance.
+// TestTooLarge refuses profiles beyond a size that the exporter does not know.
 func TestTooLarge(t *testing.T) {
 	f := func(words string, code connect.Code, atMost, wantProfiles int) {
 		t.Helper()
@@ -121,7 +121,7 @@ func TestTooLarge(t *testing.T) {
 			return nil
 		}
 		e := exporterFor(t, s.server.URL, "")
-		require.NoError(t, e.push(t.Context(), batchOf(t, differing(t, 4))))
+		require.NoError(t, e.push(t.Context(), batchOf(t, differentProcesses(t, 4))))
 		require.Len(t, s.profiles, wantProfiles)
 		if wantProfiles > 0 {
 			require.EqualValues(t, 4*500*501/2, total(s, 0))
@@ -135,15 +135,15 @@ func TestTooLarge(t *testing.T) {
 	f("profile with labels '{}' is outside of ingestion window", connect.CodeInvalidArgument, 600, 0)
 }
 
-// TestRefusedAlone refuses requests with certain series, as a whole as Pyroscope
-// does, and checks that only these are dropped.
+// TestRefusedAlone refuses requests with certain series as a whole, as Pyroscope does.
+// Only these series are dropped.
 func TestRefusedAlone(t *testing.T) {
-	f := func(name string, bad func(service string) bool, code connect.Code, words string, atMost int) {
+	f := func(name string, isBad func(service string) bool, code connect.Code, words string, atMost int) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			s := newSink(t)
 			s.answer = func(_ http.Header, profiles []received) error {
-				if slices.ContainsFunc(profiles, func(r received) bool { return bad(r.labels["service_name"]) }) {
+				if slices.ContainsFunc(profiles, func(r received) bool { return isBad(r.labels["service_name"]) }) {
 					return connect.NewError(code, errors.New(words))
 				}
 				return nil
@@ -151,7 +151,7 @@ func TestRefusedAlone(t *testing.T) {
 			e := exporterFor(t, s.server.URL, "")
 			resources, all := numberedServices(64)
 			require.NoError(t, e.push(t.Context(), batchOf(t, profilesOf(t, cpuProfile(1), resources...))))
-			want := slices.DeleteFunc(slices.Clone(all), bad)
+			want := slices.DeleteFunc(slices.Clone(all), isBad)
 			if len(want) == 0 {
 				want = nil
 			}
@@ -168,8 +168,8 @@ func TestRefusedAlone(t *testing.T) {
 	f("all", func(string) bool { return true }, connect.CodeInvalidArgument, "no", 127)
 }
 
-// TestDivisionsEnd has an endpoint that refuses everything, and more of it than
-// is worth a request each.
+// TestDivisionsEnd has an endpoint that refuses everything. The number of requests is
+// limited.
 func TestDivisionsEnd(t *testing.T) {
 	s := newSink(t)
 	s.answer = func(http.Header, []received) error {
@@ -184,8 +184,7 @@ func TestDivisionsEnd(t *testing.T) {
 	require.LessOrEqual(t, s.requests, push.MaxDivisions+20, "a few halves are on their way when the end is reached")
 }
 
-// TestRetryIsForTheRest lets one tenant wait and checks that the others are
-// done, and are not sent again.
+// TestRetryIsForTheRest delays one tenant. The others are done and not sent again.
 func TestRetryIsForTheRest(t *testing.T) {
 	s := newSink(t)
 	wait := true
@@ -210,8 +209,8 @@ func TestRetryIsForTheRest(t *testing.T) {
 	require.Equal(t, requests, s.requests, "all is done")
 }
 
-// TestDelayedInTheMiddle has a batch of several requests, of which some are
-// taken, some are divided, and then one has to wait.
+// TestDelayedInTheMiddle has a batch of several requests: some are accepted, some are
+// divided, and then one is delayed.
 func TestDelayedInTheMiddle(t *testing.T) {
 	s := newSink(t)
 	left := 9
@@ -234,7 +233,7 @@ func TestDelayedInTheMiddle(t *testing.T) {
 	require.Equal(t, slices.DeleteFunc(want, func(name string) bool { return name == "service-005" }), s.services(), "each exactly once")
 }
 
-// TestBurst has an endpoint that takes no request beyond a size.
+// TestBurst has an endpoint that never accepts a request beyond a size.
 func TestBurst(t *testing.T) {
 	s := newSink(t)
 	s.answer = func(_ http.Header, profiles []received) error {
@@ -256,7 +255,7 @@ func TestBurst(t *testing.T) {
 	require.Equal(t, want, s.services())
 }
 
-// TestProfileTypes sends the other kinds of profile that Go has.
+// TestProfileTypes sends the other kinds of Go profiles.
 func TestProfileTypes(t *testing.T) {
 	s := newSink(t)
 	e := exporterFor(t, s.server.URL, "")

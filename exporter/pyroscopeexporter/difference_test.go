@@ -26,7 +26,7 @@ import (
 	"github.com/invar-otel/invar/internal/push/storagetest"
 )
 
-// typed is cpuProfile with other sample types.
+// typed returns cpuProfile with other sample types.
 func typed(types ...string) *profile.Profile {
 	p := cpuProfile(1)
 	p.SampleType, p.PeriodType, p.Period = nil, nil, 0
@@ -38,8 +38,8 @@ func typed(types ...string) *profile.Profile {
 	return p
 }
 
-// TestDifference says of counters that they are what came since the profile before,
-// unless their sender may have meant something else.
+// TestDifference labels profiles of counters as differences, unless their sender marked
+// them as cumulative or set the label.
 func TestDifference(t *testing.T) {
 	f := func(name, attribute string, cumulative bool, want string, types ...string) {
 		t.Helper()
@@ -62,19 +62,19 @@ func TestDifference(t *testing.T) {
 		require.Equal(t, want, s.profiles[0].labels["__delta__"])
 	}
 	memory := []string{"alloc_objects", "alloc_space", "inuse_objects", "inuse_space"}
-	f("", "", false, "false", memory...) // as of an OTLP sender
+	f("", "", false, "false", memory...) // from an OTLP sender
 	f("memory", "", false, "false", memory...)
 	f("block", "", false, "false", "contentions", "delay")
 	f("mutex", "", false, "false", "contentions", "delay")
-	f("memory", "", true, "", memory...)            // as of a client that did not say so
-	f("memory", "false", false, "false", memory...) // as of one that did
+	f("memory", "", true, "", memory...)            // from a client that did not set the label
+	f("memory", "false", false, "false", memory...) // from one that did
 	f("memory", "true", false, "true", memory...)
 	f("process_cpu", "", false, "", "samples")
 	f("goroutine", "", false, "", "goroutine")
 }
 
-// TestKindsOfOneScope: profiles of several kinds that are in one scope, without a name,
-// are named each for itself.
+// TestKindsOfOneScope has several kinds of profiles in a scope without a name. Each
+// gets a name of its own.
 func TestKindsOfOneScope(t *testing.T) {
 	s := newSink(t)
 	e := exporterFor(t, s.server.URL, "")
@@ -93,7 +93,8 @@ func TestKindsOfOneScope(t *testing.T) {
 	}, got)
 }
 
-// TestNegativeValues are dropped and counted once, however often the profile is sent.
+// TestNegativeValues drops samples with negative values, and counts them once for
+// several attempts.
 func TestNegativeValues(t *testing.T) {
 	s := newSink(t)
 	telemetry := componenttest.NewTelemetry()
@@ -121,11 +122,11 @@ func TestNegativeValues(t *testing.T) {
 	require.NoError(t, e.push(t.Context(), req))
 	require.Len(t, s.profiles, 1)
 	require.Equal(t, []int64{5}, s.profiles[0].pprof.Sample[0].Value)
-	m, err := telemetry.GetMetric("otelcol_exporter_pyroscope_" + "refused_profile_samples")
+	m, err := telemetry.GetMetric("otelcol_exporter_pyroscope_refused_profile_samples")
 	require.NoError(t, err)
 	require.Equal(t, map[string]int64{"negative_value": 1}, byReason(t, m))
 
-	// One that has nothing else is done.
+	// A profile without other samples is done.
 	p.Sample = p.Sample[1:]
 	req = batchOf(t, profilesOf(t, p, service("shop")))
 	require.NoError(t, e.push(t.Context(), req))
@@ -134,7 +135,7 @@ func TestNegativeValues(t *testing.T) {
 	require.Len(t, s.profiles, 1)
 }
 
-// TestTraceOfASample passes on what names the span and the trace of a sample.
+// TestTraceOfASample keeps the IDs of a sample's span and trace.
 func TestTraceOfASample(t *testing.T) {
 	const span, trace = "ab01020304050607", "cd0102030405060708090a0b0c0d0e0f"
 	f := func(config string, want map[string][]string) {
@@ -150,7 +151,7 @@ func TestTraceOfASample(t *testing.T) {
 	f("sample_labels: {exclude: [trace_id]}", map[string][]string{"span_id": {span}})
 }
 
-// TestManyTenants that all have to wait: the error is of the first of them.
+// TestManyTenants delays many tenants. The error does not grow with their number.
 func TestManyTenants(t *testing.T) {
 	s := newSink(t)
 	s.answer = func(http.Header, []received) error {
@@ -168,8 +169,8 @@ func TestManyTenants(t *testing.T) {
 	require.Equal(t, 200, s.requests)
 }
 
-// TestLargeStack has many samples of one stack, each of which is a copy of it in the
-// message: no message is made that is larger than Pyroscope would take in any case.
+// TestLargeStack has many samples with one stack, which a pprof message repeats for
+// each. The message would be too large and is not built.
 func TestLargeStack(t *testing.T) {
 	s := newSink(t)
 	e := exporterFor(t, s.server.URL, "")
@@ -193,8 +194,8 @@ func TestLargeStack(t *testing.T) {
 	require.Equal(t, []string{"good"}, s.services())
 }
 
-// TestManyScopes have the labels of one resource, which are large: they are gathered and
-// sent in several turns.
+// TestManyScopes has scopes that repeat the large labels of their resource. They are
+// gathered and sent in several rounds.
 func TestManyScopes(t *testing.T) {
 	s := newSink(t)
 	e := exporterFor(t, s.server.URL, "")
@@ -219,7 +220,7 @@ func TestManyScopes(t *testing.T) {
 	require.Len(t, s.profiles, 81)
 }
 
-// TestShutdownLog: what stays in a persistent queue is not said to be dropped.
+// TestShutdownLog checks that profiles in a persistent queue are not logged as dropped.
 func TestShutdownLog(t *testing.T) {
 	f := func(queue, want, not string) {
 		t.Helper()
@@ -252,7 +253,7 @@ func TestShutdownLog(t *testing.T) {
 	f("", "Dropping", "kept in the sending queue's storage")
 }
 
-// byReason are the values of a counter by its attribute reason.
+// byReason returns the values of a counter by the attribute reason.
 func byReason(t *testing.T, m metricdata.Metrics) map[string]int64 {
 	t.Helper()
 	all := map[string]int64{}

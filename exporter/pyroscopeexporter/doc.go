@@ -1,5 +1,5 @@
-// Package pyroscopeexporter implements the pyroscope exporter: profiles to
-// Grafana Pyroscope's push API.
+// Package pyroscopeexporter implements the pyroscope exporter, which sends profiles
+// to Grafana Pyroscope's push API.
 //
 //	ConsumeProfiles ─▶ sending_queue (exporterhelper: memory or file_storage, batches)
 //	                       │ a batch keeps its messages and their dictionaries apart
@@ -7,12 +7,12 @@
 //	                   gather ─▶ series, by tenant, labels, kind and time
 //	                       │
 //	                       ▼
-//	                   build ─▶ one pprof message for a series, several if it is too large
-//	                       │ tenants and requests one after another
+//	                   build ─▶ a pprof message for each series, several if it is too large
+//	                       │ tenants and requests in turn
 //	                       ▼
 //	                   send ─▶ ok                 marked as done
 //	                        ─▶ invalid_argument…  divided until the refused series are alone
-//	                        ─▶ unavailable, …     what is not done yet is tried again
+//	                        ─▶ unavailable, …     what is not done is tried again
 //
 // Source of the protocol: https://github.com/grafana/pyroscope/blob/main/api/push/v1/push.proto
 package pyroscopeexporter

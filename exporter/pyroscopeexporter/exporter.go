@@ -24,7 +24,7 @@ var store = push.Store{
 type pyroscopeExporter struct {
 	cfg     *Config
 	pusher  *push.Pusher
-	tenant  string // of profiles that name none
+	tenant  string // of profiles that do not name one
 	rules   *labelRules
 	samples *selection
 	tel     *telemetry
@@ -57,8 +57,8 @@ func (e *pyroscopeExporter) start(ctx context.Context, host component.Host) erro
 	if err := e.pusher.Start(ctx, host); err != nil {
 		return err
 	}
-	// The client below decompresses answers, so that what is read of them is bounded.
-	e.client = pushv1connect.NewPusherServiceClient(observed{e.pusher.Client()}, e.url, connect.WithAcceptCompression("gzip", nil, nil))
+	// The HTTP client decompresses answers, so that maxAnswerSize limits the result.
+	e.client = pushv1connect.NewPusherServiceClient(recordingClient{e.pusher.Client()}, e.url, connect.WithAcceptCompression("gzip", nil, nil))
 	return nil
 }
 

@@ -73,7 +73,7 @@ func TestPush(t *testing.T) {
 	}
 }
 
-// TestCPUTime has a profiler that counts samples only, as that of eBPF does.
+// TestCPUTime has a profile without CPU time, like those of the eBPF profiler.
 func TestCPUTime(t *testing.T) {
 	s := newSink(t)
 	e := exporterFor(t, s.server.URL, "")
@@ -87,7 +87,7 @@ func TestCPUTime(t *testing.T) {
 	require.Equal(t, []int64{3, 30_000_000}, got.Sample[0].Value)
 }
 
-// TestSeries checks what is added up to one profile, and what stays apart.
+// TestSeries checks which profiles are added up and which stay apart.
 func TestSeries(t *testing.T) {
 	f := func(name string, change func(second pprofile.ResourceProfiles), wantProfiles int, wantValue int64) {
 		t.Helper()
@@ -134,7 +134,7 @@ func TestNothingToSend(t *testing.T) {
 	require.Zero(t, s.requests)
 }
 
-// TestMalformed has profiles that refer to what their dictionary does not have.
+// TestMalformed has profiles with references outside their dictionary.
 func TestMalformed(t *testing.T) {
 	s := newSink(t)
 	e := exporterFor(t, s.server.URL, "")
@@ -167,7 +167,7 @@ func TestTenants(t *testing.T) {
 	require.Equal(t, 2, s.requests)
 }
 
-// create makes the whole exporter, with the helper around it.
+// create returns the whole exporter, with exporterhelper.
 func create(t *testing.T, endpoint, config string) xexporter.Profiles {
 	t.Helper()
 	cfg, err := parse(t, "endpoint: "+endpoint+"\n"+config)
@@ -177,8 +177,8 @@ func create(t *testing.T, endpoint, config string) xexporter.Profiles {
 	return e
 }
 
-// TestTenantOfHeader goes through the whole exporter with a queue, which does
-// not keep the context.
+// TestTenantOfHeader uses the whole exporter with its queue, which does not keep the
+// context.
 func TestTenantOfHeader(t *testing.T) {
 	s := newSink(t)
 	e := create(t, s.server.URL, "tenant: {header: X-Scope-OrgID, value: none}")
@@ -202,7 +202,7 @@ func TestShutdownWithoutStart(t *testing.T) {
 	require.NoError(t, create(t, "http://localhost:4040", "sending_queue: {enabled: false}").Shutdown(t.Context()))
 }
 
-// TestBatch sends several messages in one request, each with its own dictionary.
+// TestBatch sends several messages in one request. Each has its own dictionary.
 func TestBatch(t *testing.T) {
 	s := newSink(t)
 	e := create(t, s.server.URL, "sending_queue: {batch: {flush_timeout: 1h, min_size: 1000000000, sizer: bytes}, queue_size: 2000}")
@@ -215,7 +215,7 @@ func TestBatch(t *testing.T) {
 	require.Equal(t, 1, s.requests)
 }
 
-// TestWithoutQueue tells the caller what became of profiles.
+// TestWithoutQueue returns the outcome to the caller.
 func TestWithoutQueue(t *testing.T) {
 	s := newSink(t)
 	e := create(t, s.server.URL, "sending_queue: {enabled: false}\nretry_on_failure: {enabled: false}")
@@ -228,7 +228,7 @@ func TestWithoutQueue(t *testing.T) {
 	require.NoError(t, e.Shutdown(t.Context()))
 }
 
-// TestCancelled ends an attempt that hangs.
+// TestCancelled cancels an attempt without an answer.
 func TestCancelled(t *testing.T) {
 	release := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
@@ -245,7 +245,7 @@ func TestCancelled(t *testing.T) {
 	require.ErrorContains(t, err, "deadline_exceeded")
 }
 
-// host keeps what is reported to it.
+// host records the status that is reported to it.
 type host struct {
 	mu         sync.Mutex
 	events     []componentstatus.Status
@@ -275,7 +275,7 @@ func TestStatus(t *testing.T) {
 		require.Error(t, e.push(t.Context(), batchOf(t, pd)))
 	}
 	code = connect.CodeInvalidArgument
-	require.NoError(t, e.push(t.Context(), batchOf(t, pd)), "it answers, so it is well")
+	require.NoError(t, e.push(t.Context(), batchOf(t, pd)), "it answers, so the status is OK")
 	require.NoError(t, e.push(t.Context(), batchOf(t, pd)))
 	require.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, h.events)
 	require.NoError(t, e.shutdown(t.Context()))

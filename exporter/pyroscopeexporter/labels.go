@@ -13,32 +13,32 @@ import (
 	"github.com/invar-otel/invar/internal/bounded/nesting"
 )
 
-// Labels that Pyroscope wants on every series: what kind of profile it is, and
-// what it is of.
+// Labels that Pyroscope requires on every series: the kind of profile and the
+// service.
 const (
 	labelName        = "__name__"
 	labelServiceName = "service_name"
 )
 
-// labelDelta tells Pyroscope, with the value "false", that a profile of counters is
-// what came since the one before. It is not stored.
+// labelDelta with the value "false" means that a profile of counters is the difference
+// to the one before. Pyroscope does not store the label.
 const labelDelta = "__delta__"
 
-// Attributes that the label service_name is made of.
+// Attributes for the label service_name.
 const (
 	attributeServiceName = "service.name"
 	attributeExecutable  = "process.executable.name"
 )
 
-// unknownService is the name that OpenTelemetry gives a service without one.
+// unknownService is the name that OpenTelemetry gives to a service without one.
 // https://opentelemetry.io/docs/specs/semconv/resource/#service
 const unknownService = "unknown_service"
 
-// labelRules say which labels a resource's profiles get. They may be used
-// concurrently.
+// labelRules decides the labels of a resource's profiles. It is safe for concurrent
+// use.
 type labelRules struct {
 	resource *selection
-	// external are on every series, unless an attribute says otherwise. Sorted.
+	// external has the labels for series without an attribute of that name, sorted.
 	external []*typesv1.LabelPair
 }
 
@@ -52,17 +52,17 @@ func newLabelRules(c *Config) *labelRules {
 	return r
 }
 
-// of returns a resource's labels but for __name__, in no order, and how many
-// attributes were left out because another one has the same name as a label.
+// of returns the labels of a resource except __name__, unsorted, and the number of
+// attributes that were left out because another one has the same label name.
 func (r *labelRules) of(resource pcommon.Resource) (labels []*typesv1.LabelPair, conflicts int) {
 	attributes := make([]string, 0, resource.Attributes().Len())
 	for key := range resource.Attributes().All() {
-		if r.resource.takes(key) {
+		if r.resource.includes(key) {
 			attributes = append(attributes, key)
 		}
 	}
 	slices.Sort(attributes)
-	taken := map[string]bool{labelName: true, labelServiceName: true}
+	used := map[string]bool{labelName: true, labelServiceName: true}
 	labels = append(labels, &typesv1.LabelPair{Name: labelServiceName, Value: r.service(resource)})
 	for _, key := range attributes {
 		v, _ := resource.Attributes().Get(key)
@@ -71,25 +71,25 @@ func (r *labelRules) of(resource pcommon.Resource) (labels []*typesv1.LabelPair,
 			continue
 		}
 		name := labelNameOf(key)
-		if taken[name] {
-			if key != labelServiceName || value != labels[0].Value { // else that is where it is from
+		if used[name] {
+			if key != labelServiceName || value != labels[0].Value { // otherwise service_name comes from it
 				conflicts++
 			}
 			continue
 		}
-		taken[name] = true
+		used[name] = true
 		labels = append(labels, &typesv1.LabelPair{Name: name, Value: value})
 	}
 	for _, l := range r.external {
-		if !taken[l.Name] {
+		if !used[l.Name] {
 			labels = append(labels, l)
 		}
 	}
 	return labels, conflicts
 }
 
-// service is the label service_name. The attribute counts even if it is not
-// among those that become labels, since the label has to be there.
+// service returns the label service_name. It uses the attribute even if that is not
+// to become a label, because the label is required.
 func (r *labelRules) service(resource pcommon.Resource) string {
 	for _, key := range []string{attributeServiceName, labelServiceName} {
 		if v, ok := resource.Attributes().Get(key); ok {
@@ -111,9 +111,9 @@ func (r *labelRules) service(resource pcommon.Resource) string {
 	return unknownService
 }
 
-// named adds __name__ to a resource's labels, and __delta__ to those of a difference
-// unless it is there, and sorts them. labels is not changed.
-func named(labels []*typesv1.LabelPair, name string, difference bool) []*typesv1.LabelPair {
+// withName returns the labels of a resource with __name__, and with __delta__ for a
+// difference unless the resource has it, sorted. labels is not changed.
+func withName(labels []*typesv1.LabelPair, name string, difference bool) []*typesv1.LabelPair {
 	all := make([]*typesv1.LabelPair, 0, len(labels)+2)
 	all = append(all, &typesv1.LabelPair{Name: labelName, Value: metricName(name)})
 	all = append(all, labels...)
@@ -124,7 +124,8 @@ func named(labels []*typesv1.LabelPair, name string, difference bool) []*typesv1
 	return all
 }
 
-// textOf writes labels as Pyroscope's queries do. Equal labels have equal texts.
+// textOf returns labels as they are in Pyroscope's queries. Equal labels have equal
+// texts.
 func textOf(labels []*typesv1.LabelPair) string {
 	var b strings.Builder
 	b.WriteByte('{')
@@ -140,8 +141,8 @@ func textOf(labels []*typesv1.LabelPair) string {
 	return b.String()
 }
 
-// labelNameOf is the name of the label that an attribute becomes. Pyroscope
-// takes letters, digits and underscores, and no digit at the start.
+// labelNameOf returns the label name of an attribute. Pyroscope accepts letters,
+// digits and underscores, and no digit at the start.
 func labelNameOf(attribute string) string {
 	name := strings.Map(func(c rune) rune {
 		if c != ':' && nameRune(c) {
@@ -155,8 +156,8 @@ func labelNameOf(attribute string) string {
 	return name
 }
 
-// metricName is a profile's name as the value of __name__, which has to be one
-// of a Prometheus metric.
+// metricName returns the name of a profile as the value of __name__, which has to be
+// a valid name of a Prometheus metric.
 func metricName(name string) string {
 	name = strings.Map(func(c rune) rune {
 		if nameRune(c) {
@@ -174,6 +175,6 @@ func nameRune(c rune) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == ':'
 }
 
-// labelValue is the text of an attribute: lists and maps are JSON. Protobuf
-// takes no string that is not UTF-8.
+// labelValue returns an attribute as text. Lists and maps are JSON. Protobuf requires
+// valid UTF-8.
 func labelValue(v pcommon.Value) string { return strings.ToValidUTF8(nesting.Text(v), "?") }

@@ -24,7 +24,7 @@ func TestLabels(t *testing.T) {
 		cfg, err := parse(t, "endpoint: http://pyroscope:4040\n"+config)
 		require.NoError(t, err)
 		labels, conflicts := newLabelRules(cfg).of(resourceOf(t, attributes))
-		require.Equal(t, want, textOf(named(labels, "process_cpu", false)))
+		require.Equal(t, want, textOf(withName(labels, "process_cpu", false)))
 		require.Equal(t, wantConflicts, conflicts)
 	}
 	// service_name is always there.
@@ -42,8 +42,8 @@ func TestLabels(t *testing.T) {
 	f("", map[string]any{"a": "", "b": []any{"x", 1}, "c": "line\nbreak", "d": "\xffx"},
 		`{__name__="process_cpu", b="[\"x\",1]", c="line\nbreak", d="?x", service_name="unknown_service"}`, 0)
 
-	// Of equal names the attribute that sorts first is taken, and no label can
-	// be the profile's name.
+	// Of attributes with equal label names the first in order counts. No attribute
+	// replaces the name of the profile.
 	f("", map[string]any{"a.b": "dot", "a_b": "underscore", "a/b": "slash"}, `{__name__="process_cpu", a_b="dot", service_name="unknown_service"}`, 2)
 	f("", map[string]any{"service.name": "shop", "service_name": "other", "__name__": "memory"}, `{__name__="process_cpu", service_name="shop"}`, 2)
 
@@ -66,7 +66,7 @@ func TestMetricName(t *testing.T) {
 	f("", "_")
 }
 
-// FuzzLabels makes labels of any attribute that are as Pyroscope wants them.
+// FuzzLabels makes labels of arbitrary attributes. Pyroscope has to accept them.
 func FuzzLabels(f *testing.F) {
 	f.Add("service.name", "shop", "process_cpu")
 	f.Add("", "\xff", "")
@@ -78,7 +78,7 @@ func FuzzLabels(f *testing.F) {
 		r.Attributes().PutStr(key, value)
 		r.Attributes().PutStr(key+"\x00", value)
 		labels, _ := rules.of(r)
-		all := named(labels, name, len(value)%2 == 0)
+		all := withName(labels, name, len(value)%2 == 0)
 		last := ""
 		for _, l := range all {
 			require.True(t, model.LegacyValidation.IsValidLabelName(l.Name), "%q", l.Name)
@@ -87,8 +87,8 @@ func FuzzLabels(f *testing.F) {
 			require.Less(t, last, l.Name, "sorted, none twice")
 			last = l.Name
 		}
-		for _, must := range []string{"__name__", "service_name"} {
-			require.True(t, slices.ContainsFunc(all, func(l *typesv1.LabelPair) bool { return l.Name == must }))
+		for _, required := range []string{"__name__", "service_name"} {
+			require.True(t, slices.ContainsFunc(all, func(l *typesv1.LabelPair) bool { return l.Name == required }))
 		}
 		require.True(t, model.LegacyValidation.IsValidMetricName(metricName(name)))
 	})

@@ -32,7 +32,7 @@ func (r *request) Post(ctx context.Context) push.Answer {
 	e := r.delivery.exporter
 	msg := &pushv1.PushRequest{Series: make([]*pushv1.RawProfileSeries, 0, len(r.messages))}
 	for _, m := range r.messages {
-		msg.Series = append(msg.Series, m.push())
+		msg.Series = append(msg.Series, m.proto())
 	}
 	req := connect.NewRequest(msg)
 	e.pusher.SetHeaders(req.Header(), r.tenant)
@@ -62,15 +62,15 @@ func (r *request) Post(ctx context.Context) push.Answer {
 func (r *request) Accept() {
 	r.delivery.exporter.tel.sentProfiles(len(r.messages))
 	for _, m := range r.messages {
-		m.mark()
+		m.markDone()
 	}
 }
 
 // Drop implements push.Request.
 func (r *request) Drop(why push.Refusal) {
 	for _, m := range r.messages {
-		m.mark()
-		r.delivery.exporter.pusher.Refused(why, m.samples, r.tenant, m.text)
+		m.markDone()
+		r.delivery.exporter.pusher.Refused(why, m.samples, r.tenant, m.series.text)
 	}
 }
 
@@ -109,7 +109,7 @@ const maxText = 1024
 
 func shorten(text string) string { return text[:min(len(text), maxText)] }
 
-// shortened returns an error whose text is not longer than maxText.
+// shortened returns err, with its text limited to maxText bytes.
 func shortened(err error) error {
 	if len(err.Error()) <= maxText {
 		return err

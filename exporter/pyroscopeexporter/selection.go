@@ -2,9 +2,9 @@ package pyroscopeexporter
 
 import "strings"
 
-// leftOutOfResources are the resource attributes that are no labels by default:
-// those that differ from process to process or from run to run, each of which
-// would make a series of its own, and those that nobody selects profiles by.
+// leftOutOfResources has the resource attributes that are not labels by default:
+// those that differ between processes or runs, each of which would make a series of
+// its own, and those that nobody selects profiles by.
 var leftOutOfResources = []string{
 	"process.pid", "process.parent_pid", "process.vpid", "process.group_leader.*", "process.session_leader.*",
 	"process.command", "process.command_line", "process.command_args", "process.args_count",
@@ -19,13 +19,12 @@ var leftOutOfResources = []string{
 	"os.*", "service.instance.id", "telemetry.*", attributeTenant,
 }
 
-// leftOutOfSamples are the sample attributes that are no labels by default.
-// Pyroscope makes a series of every combination of a sample's labels, but for
-// span_id and, since version 1.20, trace_id.
+// leftOutOfSamples has the sample attributes that are not labels by default.
+// Pyroscope makes a series of every combination of a sample's labels, except span_id
+// and, since version 1.20, trace_id.
 var leftOutOfSamples = []string{"thread.id", "thread.name", "cpu.logical_number", "process.*"}
 
-// names is a set of attribute names. One that ends in * stands for all that
-// begin so.
+// names is a set of attribute names. A name that ends in * is a prefix.
 type names struct {
 	exact    map[string]bool
 	prefixes []string
@@ -55,17 +54,19 @@ func (n *names) has(name string) bool {
 	return false
 }
 
-// selection tells which attributes become labels. It is not changed after it is
-// made and may be used concurrently.
+// selection decides which attributes become labels. It does not change and is safe
+// for concurrent use.
 type selection struct{ include, exclude names }
 
 func newSelection(c SelectionConfig, leftOut ...string) *selection {
 	return &selection{include: newNames(c.Include), exclude: newNames(append(leftOut, c.Exclude...))}
 }
 
-// takes tells whether an attribute becomes a label: include precedes exclude.
-func (s *selection) takes(name string) bool {
+// includes reports whether an attribute becomes a label: include takes precedence
+// over exclude.
+func (s *selection) includes(name string) bool {
 	return s.include.has(name) || !s.exclude.has(name)
 }
 
-func (s *selection) drops(name string) bool { return !s.takes(name) }
+// excludes is the opposite of includes.
+func (s *selection) excludes(name string) bool { return !s.includes(name) }

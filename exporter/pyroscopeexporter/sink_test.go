@@ -23,18 +23,19 @@ import (
 	"github.com/invar-otel/invar/internal/push"
 )
 
-// received is a profile that the sink has taken.
+// received is a profile that the sink has accepted.
 type received struct {
 	tenant string
 	labels map[string]string
 	pprof  *profile.Profile
 }
 
-// sink is Pyroscope's push API: it answers as the test says and keeps what it
-// accepts.
+// sink implements Pyroscope's push API. It answers as a test wants and keeps the
+// profiles it accepts.
 type sink struct {
 	server *httptest.Server
-	// answer is asked for every request; nil accepts it.
+	// answer is called for every request. If it is nil or returns nil, the request is
+	// accepted.
 	answer func(header http.Header, profiles []received) error
 
 	mu       sync.Mutex
@@ -52,8 +53,8 @@ func newSink(t testing.TB) *sink {
 	return s
 }
 
-// Push implements pushv1connect.PusherServiceHandler. What Pyroscope would
-// refuse in every case is an internal error here, which no test expects.
+// Push implements pushv1connect.PusherServiceHandler. It answers a request that
+// Pyroscope would always refuse with an internal error, which no test expects.
 func (s *sink) Push(_ context.Context, req *connect.Request[pushv1.PushRequest]) (*connect.Response[pushv1.PushResponse], error) {
 	var profiles []received
 	for _, series := range req.Msg.Series {
@@ -95,7 +96,7 @@ func (s *sink) Push(_ context.Context, req *connect.Request[pushv1.PushRequest])
 	return connect.NewResponse(&pushv1.PushResponse{}), nil
 }
 
-// services are the service names of what was accepted, sorted.
+// services returns the service names of the accepted profiles, sorted.
 func (s *sink) services() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,8 +108,7 @@ func (s *sink) services() []string {
 	return all
 }
 
-// exporterFor starts an exporter, without the helper around it, that sends to
-// the endpoint.
+// exporterFor starts an exporter that sends to the endpoint, without exporterhelper.
 func exporterFor(t testing.TB, endpoint, config string) *pyroscopeExporter {
 	t.Helper()
 	cfg, err := parse(t, "endpoint: "+endpoint+"\n"+config)
@@ -127,8 +127,8 @@ func batchOf(t testing.TB, pd pprofile.Profiles) *batch {
 	return r.(*batch)
 }
 
-// cpuProfile is what Go's runtime would tell of a program, with one stack of
-// main and work for each value.
+// cpuProfile returns a CPU profile as Go's runtime writes it, with a stack of main and
+// work for each value.
 func cpuProfile(values ...int64) *profile.Profile {
 	mapping := &profile.Mapping{ID: 1, Start: 0x400000, Limit: 0x500000, Offset: 0x1000, File: "/bin/app", BuildID: "abc123", HasFunctions: true}
 	main := &profile.Function{ID: 1, Name: "main.main", SystemName: "main.main", Filename: "/src/main.go", StartLine: 10}
@@ -148,8 +148,8 @@ func cpuProfile(values ...int64) *profile.Profile {
 	return p
 }
 
-// profilesOf are the same CPU profile of several resources in one message. A
-// resource is its attributes, key=value.
+// profilesOf returns a message with the same profile for several resources, which are
+// given by their attributes.
 func profilesOf(t testing.TB, p *profile.Profile, resources ...map[string]string) pprofile.Profiles {
 	t.Helper()
 	pd, err := pprofconv.FromPprof(p)
@@ -166,5 +166,5 @@ func profilesOf(t testing.TB, p *profile.Profile, resources ...map[string]string
 	return pd
 }
 
-// service are the attributes of a resource of this name.
+// service returns the attributes of a resource with this service name.
 func service(name string) map[string]string { return map[string]string{"service.name": name} }
