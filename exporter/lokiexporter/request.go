@@ -89,7 +89,7 @@ const maxAnswerSize = 64 << 10
 
 // judge reads an answer. Only 400, 413 and 422 are about the data. Any other
 // refusal is about the way there (a token, a path, a proxy) and ends when somebody
-// corrects that.
+// corrects it.
 func judge(resp *http.Response) push.Answer {
 	if resp.StatusCode/100 == 2 && resp.StatusCode != statusBlocked {
 		return push.Answer{Verdict: push.Accepted}

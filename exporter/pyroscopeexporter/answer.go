@@ -14,9 +14,8 @@ import (
 	"github.com/invar-otel/invar/internal/push/httpanswer"
 )
 
-// Pyroscope's reasons that decide what is done, beside those of all stores. They
-// are the names under which it counts in pyroscope_discarded_samples_total; only
-// the text of an answer reveals them.
+// Reasons of Pyroscope that the exporter handles. They are the names in
+// pyroscope_discarded_samples_total, and only the text of an answer reveals them.
 const (
 	seriesLimit  push.Reason = "series_limit"
 	sizeLimit    push.Reason = "profile_size_limit"
@@ -74,7 +73,7 @@ func reasonOf(text string) push.Reason {
 
 // judge returns what an answer means. Only few codes are about the data. Any other
 // refusal is about the way there (a token, a path, a proxy) and ends when somebody
-// corrects that. status is 0 if there was no answer.
+// corrects it. status is 0 if there was no answer.
 func judge(status int, err error) (push.Verdict, push.Reason) {
 	if err == nil {
 		return push.Accepted, ""

@@ -18,7 +18,7 @@ func (h *host) Report(e *componentstatus.Event) { h.events = append(h.events, e.
 
 func TestOnlyChangesAreReported(t *testing.T) {
 	var r Reporter
-	require.False(t, r.Failing("a", errors.New("early")), "before Start there is nobody to tell")
+	require.False(t, r.Failing("a", errors.New("early")), "not started")
 	h := &host{}
 	r.Start(h)
 	require.True(t, r.Failing("a", errors.New("x")))

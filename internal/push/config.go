@@ -13,31 +13,31 @@ import (
 	"github.com/invar-otel/invar/internal/config/bytesize"
 )
 
-// Config is what the exporters' configurations have in common.
+// Config has the keys that the exporters have in common.
 type Config struct {
 	// ClientConfig is the endpoint and how to reach it.
 	confighttp.ClientConfig `mapstructure:",squash"`
-	// Queue is where data waits, in memory or in a storage extension.
+	// Queue is the queue of exporterhelper, in memory or in a storage extension.
 	Queue configoptional.Optional[exporterhelper.QueueBatchConfig] `mapstructure:"sending_queue"`
-	// Retry is the pause between attempts.
+	// Retry configures the pauses between attempts.
 	Retry configretry.BackOffConfig `mapstructure:"retry_on_failure"`
 
 	Tenant TenantConfig `mapstructure:"tenant"`
-	// MaxRequestSize is the most bytes of a request before compression, unless a
-	// single item is larger.
+	// MaxRequestSize is the limit of a request before compression, in bytes. A single
+	// item may be larger.
 	MaxRequestSize bytesize.Size `mapstructure:"max_request_size"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
 
-// TenantConfig is whose data it is: the attribute's value, else the header's,
+// TenantConfig selects the tenant of data: the value of Attribute, else of Header,
 // else Value.
 type TenantConfig struct {
 	Value string `mapstructure:"value"`
-	// Attribute is one of the data.
+	// Attribute is an attribute of the data.
 	Attribute string `mapstructure:"attribute"`
-	// Header is one of the request that brought the data; the receiver needs
+	// Header is a header of the request that brought the data. The receiver needs
 	// include_metadata.
 	Header string `mapstructure:"header"`
 
@@ -45,8 +45,8 @@ type TenantConfig struct {
 	_ struct{}
 }
 
-// NewDefaultConfig returns a configuration without endpoint, whose queue has the
-// number of consumers and which batches by bytes.
+// NewDefaultConfig returns the default configuration of an exporter, without
+// endpoint.
 func NewDefaultConfig(consumers int, maxRequestSize bytesize.Size) Config {
 	client := confighttp.NewDefaultClientConfig()
 	client.Timeout = 30 * time.Second
@@ -64,9 +64,8 @@ func NewDefaultConfig(consumers int, maxRequestSize bytesize.Size) Config {
 	return Config{ClientConfig: client, Queue: configoptional.Some(queue), Retry: retry, MaxRequestSize: maxRequestSize}
 }
 
-// Errors returns what is wrong with max_request_size, tenant, and compression,
-// which may be gzip or none. store is the store's name, and contentCompression
-// says what it compresses regardless.
+// Errors validates compression, max_request_size and tenant. store is the store's
+// name, and contentCompression says how the content is compressed in any case.
 func (c *Config) Errors(store, contentCompression string) []error {
 	var errs []error
 	if c.Compression != "" && c.Compression != "none" && c.Compression != "gzip" {
@@ -84,8 +83,8 @@ func (c *Config) Errors(store, contentCompression string) []error {
 	return errs
 }
 
-// DefaultTenant returns the tenant of data that names none: that of the headers,
-// else the value of tenant. It is empty if neither is set.
+// DefaultTenant returns the tenant of data that does not name one: that of headers,
+// else tenant::value, else "".
 func (c *Config) DefaultTenant() string {
 	if tenant, _ := SplitTenant(c.Headers); tenant != "" {
 		return tenant
@@ -93,8 +92,8 @@ func (c *Config) DefaultTenant() string {
 	return c.Tenant.Value
 }
 
-// HelperSettings returns the settings for exporterhelper, which logs other things
-// about a queue in a storage extension than about one in memory.
+// HelperSettings returns the settings for exporterhelper. They correct what it logs
+// about a queue in a storage extension.
 func (c *Config) HelperSettings(set exporter.Settings) exporter.Settings {
 	if c.Queue.HasValue() && c.Queue.Get().StorageID != nil {
 		set.Logger = persistentQueueLogger(set.Logger)
@@ -102,10 +101,10 @@ func (c *Config) HelperSettings(set exporter.Settings) exporter.Settings {
 	return set
 }
 
-// HelperOptions returns the options for exporterhelper but for the queue's.
+// HelperOptions returns options for exporterhelper, without the queue's.
 func (c *Config) HelperOptions() []exporterhelper.Option {
 	return []exporterhelper.Option{
 		exporterhelper.WithRetry(c.Retry),
-		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}), // the client has one for every request
+		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}), // the client has a timeout for each request
 	}
 }

@@ -11,7 +11,7 @@ import (
 // Delay is the error of a request that has to wait.
 type Delay struct {
 	Err   error
-	After time.Duration // 0: the store does not say
+	After time.Duration // the pause that the store asks for; 0 for none
 }
 
 // Error implements error.
@@ -28,7 +28,7 @@ type Delays struct {
 	after time.Duration // the longest
 }
 
-// Add adds the error of [Pusher.Send]; nil is none.
+// Add adds the error of [Pusher.Send]. It ignores nil.
 func (d *Delays) Add(err error) {
 	if err == nil {
 		return
@@ -50,9 +50,9 @@ func (d *Delays) Empty() bool {
 	return d.errs.Len() == 0
 }
 
-// result returns the errors as one, nil if there are none, and the longest pause.
-func (d *Delays) result() (error, time.Duration) { //nolint:revive // both or none
+// result returns the longest pause and the errors as one, or nil if there are none.
+func (d *Delays) result() (after time.Duration, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.errs.Err(), d.after
+	return d.after, d.errs.Err()
 }

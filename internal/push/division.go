@@ -5,39 +5,40 @@ import (
 	"slices"
 )
 
-// Divisible is a request that an endpoint refused as a whole although only some
-// of its items are at fault. P is a part of the request, R is why a part was
-// refused. The parts own no items in common: each item is in one part at a time.
-// A [Division] calls the methods one at a time, on the goroutine of its caller.
+// Divisible is a request that an endpoint refused as a whole, although only some of
+// its items may be at fault. P is a part of the request, and R is the reason why a
+// part was refused. Each item is in one part at a time. A [Division] calls the
+// methods on the goroutine of its caller, one at a time.
 type Divisible[P, R any] interface {
-	// Send sends a part and returns nil if the endpoint accepts it, or why it
-	// refuses it for good. An error ends the division, without the part and those
-	// that follow: the endpoint does not take them now, or the exporter stops.
+	// Send sends a part. It returns nil if the endpoint accepts the part, or why it
+	// refuses the part for good. An error ends the division: the endpoint does not
+	// accept requests now, or the exporter stops. This part and the pending ones are
+	// then neither sent nor dropped.
 	Send(ctx context.Context, part P) (refusal *R, err error)
-	// Split divides a part that was refused. It drops the items that are in none
-	// of the parts it returns; if the part cannot be divided, these are all. It
-	// reports whether the parts have to be sent one after the other, each with all
-	// that it is divided into, before anything else.
+	// Split divides a part that was refused. It drops the items that are in none of
+	// the parts it returns, which are all items if the part cannot be divided. It
+	// reports whether the parts have to be sent in order: each part, with everything
+	// it is divided into, before the next one and before all pending parts.
 	Split(part P, why R) (parts []P, inOrder bool)
-	// Drop drops a part that is not divided any further.
+	// Drop drops a part when the budget is used up.
 	Drop(part P, why R)
 }
 
 // Budget bounds the requests that are spent on one refused request.
 type Budget struct {
-	// Requests may be sent.
+	// Requests is the number of requests that may be sent.
 	Requests int
-	// Reserve is added when the endpoint accepts a part.
+	// Reserve is added to Requests when the endpoint accepts the first part.
 	Reserve int
-	// SendPending sends the parts that are left when the budget is used up, once
-	// and undivided. Otherwise they are dropped, unsent. If all parts are sent in
-	// order, those left are at most as many as a part was divided times.
+	// SendPending sends each pending part once, without dividing it, when the budget
+	// is used up. Otherwise pending parts are dropped. It is meant for parts that are
+	// sent in order, of which few are pending.
 	SendPending bool
 }
 
-// Division sends the parts of a refused request, and divides those that are
-// refused again, until the items at fault are alone and dropped, all others are
-// accepted, or the budget is used up. It is not safe for concurrent use.
+// Division sends the parts of a refused request and divides those that are refused
+// again, until each item is accepted or dropped, or until the budget is used up. It is
+// not safe for concurrent use.
 type Division[P, R any] struct {
 	request  Divisible[P, R]
 	budget   Budget
@@ -46,28 +47,28 @@ type Division[P, R any] struct {
 	accepted bool
 }
 
-// NewDivision returns a division of the request, with the whole budget.
+// NewDivision returns a division of the request.
 func NewDivision[P, R any](request Divisible[P, R], budget Budget) *Division[P, R] {
 	return &Division[P, R]{request: request, budget: budget}
 }
 
-// Sent returns the number of requests that were spent.
+// Sent returns the number of requests that were sent.
 func (d *Division[P, R]) Sent() int { return d.sent }
 
 // Accepted reports whether the endpoint has accepted a part.
 func (d *Division[P, R]) Accepted() bool { return d.accepted }
 
-// Divide divides a part that the endpoint has refused, and sends what it is
-// divided into. It returns the error of [Divisible.Send], if any.
+// Divide divides a part that the endpoint has refused, and sends the results. It
+// returns the error of [Divisible.Send], if any.
 func (d *Division[P, R]) Divide(ctx context.Context, part P, why R) error {
 	d.last = why
 	parts, _ := d.request.Split(part, why)
 	return d.Send(ctx, parts...)
 }
 
-// Send sends parts, and divides those that the endpoint refuses. Parts that need
-// no order are divided after those that wait: the largest are sent first, so
-// that what is not at fault leaves in few requests. It returns the error of
+// Send sends parts and divides those that the endpoint refuses. Parts that need no
+// order are sent after the pending ones: the largest parts are sent first, so that
+// most items are accepted after few requests. Send returns the error of
 // [Divisible.Send], if any.
 func (d *Division[P, R]) Send(ctx context.Context, pending ...P) error {
 	for len(pending) > 0 {

@@ -14,16 +14,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errAway = errors.New("away")
 
-// numbers is a request of numbers, whose endpoint refuses a part that has one of
-// the faulty ones, and says how long that part was.
+// numbers is a request of numbers. Its endpoint refuses a part with a faulty number;
+// the reason is the length of the part.
 type numbers struct {
 	faulty  []int
 	inOrder bool
-	away    int // the request that is not answered, from 1; 0: all are
+	away    int // number of the request without an answer; 0 for none
 
-	sent    [][]int
-	taken   []int
-	dropped []int
+	sent     [][]int
+	accepted []int
+	dropped  []int
 }
 
 func (n *numbers) Send(_ context.Context, part []int) (*int, error) {
@@ -35,7 +35,7 @@ func (n *numbers) Send(_ context.Context, part []int) (*int, error) {
 		length := len(part)
 		return &length, nil
 	}
-	n.taken = append(n.taken, part...)
+	n.accepted = append(n.accepted, part...)
 	return nil, nil
 }
 
@@ -69,29 +69,29 @@ func TestDivision(t *testing.T) {
 			require.NoError(t, d.Divide(t.Context(), upTo(total), total))
 			require.Len(t, n.sent, wantSent)
 			require.Equal(t, wantSent, d.Sent())
-			require.Equal(t, len(n.taken) > 0, d.Accepted())
+			require.Equal(t, len(n.accepted) > 0, d.Accepted())
 			slices.Sort(n.dropped)
 			require.Equal(t, wantDropped, n.dropped)
-			require.Len(t, n.taken, total-len(wantDropped))
+			require.Len(t, n.accepted, total-len(wantDropped))
 			if inOrder {
-				require.True(t, slices.IsSorted(n.taken))
+				require.True(t, slices.IsSorted(n.accepted))
 			}
 		}
 	}
-	plenty := Budget{Requests: 100}
-	f(16, plenty, []int{5}, 8, []int{5})
-	f(16, plenty, []int{0, 15}, 14, []int{0, 15})
-	f(16, plenty, upTo(16), 30, upTo(16))
-	f(1, plenty, []int{0}, 0, []int{0})
+	large := Budget{Requests: 100}
+	f(16, large, []int{5}, 8, []int{5})
+	f(16, large, []int{0, 15}, 14, []int{0, 15})
+	f(16, large, upTo(16), 30, upTo(16))
+	f(1, large, []int{0}, 0, []int{0})
 
-	// The endpoint takes nothing: the budget is what is spent.
+	// The endpoint accepts nothing: the whole budget is spent.
 	f(16, Budget{Requests: 9}, upTo(16), 9, upTo(16))
 	f(16, Budget{Requests: 9, Reserve: 100}, upTo(16), 9, upTo(16))
-	// It takes a part before the budget is used up.
+	// The endpoint accepts a part before the budget is used up.
 	f(16, Budget{Requests: 4, Reserve: 100}, []int{5, 6}, 10, []int{5, 6})
 }
 
-// TestOrder divides with and without an order of the parts.
+// TestOrder divides a request with and without an order of its parts.
 func TestOrder(t *testing.T) {
 	n := &numbers{faulty: []int{0}, inOrder: true}
 	require.NoError(t, NewDivision(n, Budget{Requests: 100}).Divide(t.Context(), upTo(8), 8))
@@ -102,21 +102,21 @@ func TestOrder(t *testing.T) {
 	require.Equal(t, [][]int{{0, 1, 2, 3}, {4, 5, 6, 7}, {0, 1}, {2, 3}, {0}, {1}}, n.sent, "the largest first")
 }
 
-// TestPending has parts left when the budget is used up.
+// TestPending has pending parts when the budget is used up.
 func TestPending(t *testing.T) {
-	f := func(sendPending bool, wantTaken, wantDropped []int) {
+	f := func(sendPending bool, wantAccepted, wantDropped []int) {
 		t.Helper()
 		n := &numbers{faulty: []int{0, 5}, inOrder: true}
 		d := NewDivision(n, Budget{Requests: 3, SendPending: sendPending})
 		require.NoError(t, d.Divide(t.Context(), upTo(8), 8))
-		require.Equal(t, wantTaken, n.taken)
+		require.Equal(t, wantAccepted, n.accepted)
 		require.Equal(t, wantDropped, n.dropped)
 	}
 	f(false, nil, []int{0, 1, 2, 3, 4, 5, 6, 7})
 	f(true, []int{1, 2, 3}, []int{0, 4, 5, 6, 7}) // 4 to 7 are sent, but not divided
 }
 
-// TestBudgetIsShared sends parts with what an earlier part left of the budget.
+// TestBudgetIsShared sends parts in two calls, with one budget.
 func TestBudgetIsShared(t *testing.T) {
 	n := &numbers{faulty: upTo(8)}
 	d := NewDivision(n, Budget{Requests: 3})
@@ -126,12 +126,12 @@ func TestBudgetIsShared(t *testing.T) {
 	require.Equal(t, upTo(5), n.dropped)
 }
 
-// TestDivisionStops ends with the first request that has no answer: nothing that
-// follows is sent or dropped.
+// TestDivisionStops has a request without an answer. Pending parts are neither sent
+// nor dropped.
 func TestDivisionStops(t *testing.T) {
 	n := &numbers{faulty: []int{0}, inOrder: true, away: 4}
 	require.ErrorIs(t, NewDivision(n, Budget{Requests: 100}).Divide(t.Context(), upTo(8), 8), errAway)
 	require.Len(t, n.sent, 3)
 	require.Equal(t, []int{0}, n.dropped)
-	require.Empty(t, n.taken)
+	require.Empty(t, n.accepted)
 }

@@ -1,9 +1,9 @@
-// Package push implements what the loki and pyroscope exporters share: they push
-// batches over HTTP to stores that tell tenants apart by a header, refuse a
-// request as a whole, and limit the rate of requests.
+// Package push is the common part of the loki and pyroscope exporters. They push
+// batches over HTTP to stores that keep tenants apart by a header, refuse requests as
+// a whole, and limit their rate.
 //
 //	exporterhelper: sending_queue, retry_on_failure
-//	    │ batch                            ▲ error: what is not done is tried again
+//	    │ batch                            ▲ error: retry what is not done
 //	    ▼                                  │
 //	exporter ── Request ──▶ Pusher.Send ───┴─ Finish
 //	                            │
@@ -12,7 +12,7 @@
 //	                            ├─ Discarded  dropped
 //	                            └─ Delayed    Delay, with the pause that the store asks for
 //
-// An exporter translates its data, encodes a [Request] and says what an answer
-// means; everything else is here. The remote-write exporter, which keeps its data
-// in a log of its own, shares the [Division] of refused requests.
+// An exporter translates its data, encodes a [Request] and decides what an answer
+// means. Everything else is here. The prometheus_wal exporter has a queue of its own
+// and shares the [Division] of refused requests.
 package push

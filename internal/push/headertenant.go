@@ -12,11 +12,10 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 )
 
-// KeepLogsTenant returns an exporter that writes the tenant, which a request to a
-// receiver named in its header, into the attribute of each resource before next
-// queues the logs: a queue does not keep what the request's context holds. It
-// removes the attribute from resources if the header names no tenant. An empty
-// header returns next.
+// KeepLogsTenant returns an exporter that copies the tenant from the header of the
+// incoming request to the attribute of each resource before next queues the logs,
+// because a queue does not keep the request's context. Without a tenant in the header
+// it removes the attribute. It returns next if header is empty.
 func KeepLogsTenant(next exporter.Logs, header, attribute string) exporter.Logs {
 	if header == "" {
 		return next

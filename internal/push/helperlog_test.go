@@ -21,9 +21,9 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// stopped runs exporterhelper itself until an attempt has failed, stops it, and
-// returns what it logged.
-func stopped(t *testing.T, level zapcore.Level, failure error) *observer.ObservedLogs {
+// logsOfShutdown runs exporterhelper until an attempt has failed with the error, stops
+// it, and returns what it logged.
+func logsOfShutdown(t *testing.T, level zapcore.Level, failure error) *observer.ObservedLogs {
 	t.Helper()
 	observed, logs := observer.New(level)
 	set := exportertest.NewNopSettings(component.MustNewType("test"))
@@ -51,7 +51,7 @@ func run(t *testing.T, e exporter.Logs, failed <-chan struct{}) {
 }
 
 func TestKeptAtShutdown(t *testing.T) {
-	logs := stopped(t, zapcore.DebugLevel, errors.New("away"))
+	logs := logsOfShutdown(t, zapcore.DebugLevel, errors.New("away"))
 	require.Zero(t, logs.FilterMessageSnippet("Dropping").Len())
 	entries := logs.FilterMessage(keptMessage).All()
 	require.Len(t, entries, 1)
@@ -60,11 +60,11 @@ func TestKeptAtShutdown(t *testing.T) {
 		"otelcol.component.id": "test", "error": "interrupted due to shutdown: away", "items": int64(1),
 	}, entries[0].ContextMap())
 
-	require.Zero(t, stopped(t, zapcore.WarnLevel, errors.New("away")).Len(), "it is no warning")
+	require.Zero(t, logsOfShutdown(t, zapcore.WarnLevel, errors.New("away")).Len(), "not a warning")
 }
 
 func TestDropped(t *testing.T) {
-	entries := stopped(t, zapcore.DebugLevel, consumererror.NewPermanent(errors.New("never"))).FilterMessageSnippet(upstreamDropping).All()
+	entries := logsOfShutdown(t, zapcore.DebugLevel, consumererror.NewPermanent(errors.New("never"))).FilterMessageSnippet(upstreamDropping).All()
 	require.Len(t, entries, 1)
 	require.Equal(t, zapcore.ErrorLevel, entries[0].Level)
 	require.EqualValues(t, 1, entries[0].ContextMap()["dropped_items"])

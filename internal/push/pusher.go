@@ -20,26 +20,26 @@ import (
 const (
 	// reasonEndpoint is the status of an exporter whose requests are delayed.
 	reasonEndpoint healthstatus.Reason = "endpoint"
-	// MaxDivisions is how many requests are spent on dividing one. Loki stores the
-	// good entries of a request that it refuses, so that what is dropped after
-	// that is lost to the account only; Pyroscope does not.
+	// MaxDivisions is the number of requests that are spent on dividing one. Items
+	// that are dropped after that may be valid.
 	MaxDivisions = 1000
 )
 
-// Store names what an exporter pushes to and what it pushes, in its log.
+// Store describes the store of an exporter and its data, for the log.
 type Store struct {
-	Name string // Loki
-	Data string // logs
-	// Refused is the message about items that are dropped, without the reason.
+	Name string // like Loki
+	Data string // like logs
+	// Refused begins the message about dropped items, like "Loki refused logs".
 	Refused string
-	// ItemsField and SeriesField are the fields of that message that hold how many
-	// items there are, and their labels.
+	// ItemsField and SeriesField are the fields of that message for the number of
+	// items and for their labels.
 	ItemsField, SeriesField string
-	// MaxText is how much is logged of labels, tenant and answer, in bytes.
+	// MaxText is the limit of the labels, the tenant and the answer in that message,
+	// in bytes.
 	MaxText int
 }
 
-// Metrics are an exporter's own. Each measurement has the attribute exporter.
+// Metrics are metrics of an exporter. Each measurement has the attribute exporter.
 type Metrics struct {
 	Refused         metric.Int64Counter // items, with the attribute reason
 	Delayed         metric.Int64Counter // requests, with the attribute reason
@@ -48,8 +48,8 @@ type Metrics struct {
 	RequestDuration metric.Float64Histogram // with the attribute http.response.status_code
 }
 
-// Pusher sends the requests of one exporter. Its methods may be called
-// concurrently, after Start.
+// Pusher sends the requests of an exporter. After Start, its methods may be called
+// concurrently.
 type Pusher struct {
 	set      exporter.Settings
 	cfg      *Config
@@ -62,7 +62,7 @@ type Pusher struct {
 	size     *SizeLimit
 }
 
-// NewPusher returns a pusher that is not started yet.
+// NewPusher returns a pusher for cfg, which must not change.
 func NewPusher(set exporter.Settings, cfg *Config, store Store, metrics Metrics) *Pusher {
 	return &Pusher{
 		set: set, cfg: cfg, store: store, metrics: metrics,
@@ -74,10 +74,10 @@ func NewPusher(set exporter.Settings, cfg *Config, store Store, metrics Metrics)
 	}
 }
 
-// Start makes the client and reports the status to host.
+// Start creates the client and begins to report the status to host.
 func (p *Pusher) Start(ctx context.Context, host component.Host) error {
 	cc := p.cfg.ClientConfig
-	// confighttp would set the tenant of the configuration on every request.
+	// confighttp would set this tenant on every request.
 	_, cc.Headers = SplitTenant(cc.Headers)
 	client, err := cc.ToClient(ctx, host.GetExtensions(), p.set.TelemetrySettings)
 	if err != nil {
@@ -97,14 +97,14 @@ func (p *Pusher) Shutdown(context.Context) error {
 	return nil
 }
 
-// Client returns the client that requests are sent with, nil before Start.
+// Client returns the client to send requests with. It is nil before Start.
 func (p *Pusher) Client() *http.Client { return p.client }
 
-// SizeLimit returns how large a request may be now, in bytes.
+// SizeLimit returns the present limit of a request, in bytes.
 func (p *Pusher) SizeLimit() int { return p.size.Now() }
 
-// SetHeaders sets the headers that requests have beside those of the
-// configuration. An empty tenant is none.
+// SetHeaders sets the headers of a request that the client does not set: the user
+// agent, and the tenant unless it is empty.
 func (p *Pusher) SetHeaders(h http.Header, tenant string) {
 	h.Set("User-Agent", p.set.BuildInfo.Command+"/"+p.set.BuildInfo.Version)
 	if tenant != "" {
@@ -112,9 +112,9 @@ func (p *Pusher) SetHeaders(h http.Header, tenant string) {
 	}
 }
 
-// Send sends a request, and divides it if the store refuses it. When Send returns
-// nil, each of its items is accepted or dropped. Otherwise the error is a
-// [*Delay], and the items that are not done yet have to be sent again later.
+// Send sends a request, and divides it if the store refuses it. If Send returns nil,
+// each item is accepted or dropped. Otherwise the error is a [*Delay], and the items
+// that are not done have to be sent again.
 func (p *Pusher) Send(ctx context.Context, r Request) error {
 	refusal, err := p.send(ctx, r)
 	if err != nil || refusal == nil {
@@ -124,7 +124,7 @@ func (p *Pusher) Send(ctx context.Context, r Request) error {
 	return NewDivision(divisible{p}, budget).Divide(ctx, r, *refusal)
 }
 
-// send sends a request once and accounts for the answer.
+// send sends a request once and handles the answer.
 func (p *Pusher) send(ctx context.Context, r Request) (*Refusal, error) {
 	a := r.Post(ctx)
 	if a.Status != 0 {
@@ -161,10 +161,10 @@ func (p *Pusher) Refused(why Refusal, items int, tenant, labels string) {
 		zap.String("tenant", shorten(tenant)), zap.String("answer", shorten(why.Words)))
 }
 
-// Finish ends a batch. It reports whether the store takes requests, and returns
-// the error that makes exporterhelper try again, nil if no request has to wait.
+// Finish reports the status after a batch. It returns nil if no request has to wait,
+// otherwise the error with which exporterhelper retries.
 func (p *Pusher) Finish(ctx context.Context, delays *Delays) error {
-	err, after := delays.result()
+	after, err := delays.result()
 	if err == nil {
 		if p.status.Healthy(reasonEndpoint) {
 			p.set.Logger.Info(p.store.Name + " takes " + p.store.Data + " again")

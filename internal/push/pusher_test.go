@@ -23,7 +23,7 @@ import (
 
 var testStore = Store{Name: "Store", Data: "words", Refused: "The store refused words", ItemsField: "words", SeriesField: "labels", MaxText: 8}
 
-// testPusher is a pusher whose log, status and metrics a test reads.
+// testPusher is a pusher with its log, status and metrics.
 type testPusher struct {
 	*Pusher
 	logs   *observer.ObservedLogs
@@ -85,7 +85,7 @@ func (p *testPusher) sum(t *testing.T, name string) map[string]int64 {
 	return all
 }
 
-// words is a request of words. A store that judge stands for answers it.
+// words is a request of words. judge answers for the store.
 type words struct {
 	p     *testPusher
 	words []string
@@ -129,7 +129,7 @@ func (p *testPusher) request(judge func([]string) Answer, text string) words {
 	return words{p: p, words: strings.Fields(text), judge: judge, done: map[string]bool{}}
 }
 
-// refusing refuses requests with the word.
+// refusing returns a judge that refuses requests with the word.
 func refusing(word string) func([]string) Answer {
 	return func(all []string) Answer {
 		for _, w := range all {
@@ -180,7 +180,7 @@ func TestSend(t *testing.T) {
 	require.NoError(t, p.Shutdown(t.Context()))
 }
 
-// A store that wants none of it is not asked for parts of it.
+// TestDiscarded does not divide a request that the store discards.
 func TestDiscarded(t *testing.T) {
 	p := newTestPusher(t)
 	requests := 0
@@ -227,7 +227,7 @@ func TestDelayed(t *testing.T) {
 	}
 	require.Equal(t, []string{"Store does not take words now; they wait in the sending queue", "Store takes words again"}, messages)
 
-	// What Shutdown ends is no fault of the store.
+	// An attempt that Shutdown ends is not a fault of the store.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	answer = Answer{Verdict: Delayed, Err: context.Canceled}
@@ -236,7 +236,7 @@ func TestDelayed(t *testing.T) {
 	require.NoError(t, p.Shutdown(t.Context()))
 }
 
-// A request that has to wait while it is divided is done in part.
+// TestDelayedWhileDivided delays a request while it is divided.
 func TestDelayedWhileDivided(t *testing.T) {
 	p := newTestPusher(t)
 	refuse, requests := refusing("colour"), 0
@@ -252,7 +252,7 @@ func TestDelayedWhileDivided(t *testing.T) {
 	require.Equal(t, map[string]bool{"a": true}, r.done)
 }
 
-// The tenant of the configured headers is not on every request.
+// TestHeaders sets the headers of a request.
 func TestHeaders(t *testing.T) {
 	p := newTestPusher(t)
 	require.NoError(t, p.Start(t.Context(), p))

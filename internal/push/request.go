@@ -5,24 +5,23 @@ import (
 	"time"
 )
 
-// Request is what an exporter sends in one piece: items of a batch, all of one
-// tenant. No item is in two requests at a time. A [Pusher] calls the methods of a
-// request one at a time, on the goroutine that called [Pusher.Send]; requests
-// that are sent concurrently may run theirs concurrently. A request may refer to
-// the batch it was made of, which lives until the exporter's push returns.
+// Request has the items of a batch that are sent in one request. They are of one
+// tenant, and no item is in two requests at a time. A [Pusher] calls the methods on
+// the goroutine of [Pusher.Send], one at a time. If requests are sent concurrently,
+// their methods run concurrently. A request may refer to its batch, which stays valid
+// until Send returns; a Pusher keeps no request after that.
 type Request interface {
-	// Post encodes the request, sends it, and reads the answer. It returns after
-	// one attempt, or early if ctx ends. What it has encoded belongs to the
-	// request.
+	// Post encodes the request, sends it once, and reads the answer. It returns when
+	// ctx ends.
 	Post(ctx context.Context) Answer
-	// Accept notes that the items are done, as the store has them.
+	// Accept marks the items as done: the store has accepted them.
 	Accept()
-	// Drop notes that the items are done, as nothing takes them, and tells the
-	// Pusher so with [Pusher.Refused].
+	// Drop marks the items as done without the store having them, and calls
+	// [Pusher.Refused].
 	Drop(why Refusal)
-	// Split returns requests with the items of this one, which was refused; they
-	// are sent in turn. It drops the items that are in none of them: those that
-	// it knows to be at fault, or all if the request cannot be divided.
+	// Split returns requests with the items of this one, which was refused. They are
+	// sent in turn. Split drops the items that are in none of them: those that are
+	// known to be at fault, or all if the request cannot be divided.
 	Split(why Refusal) []Request
 }
 
@@ -32,12 +31,12 @@ type Verdict int
 const (
 	// Accepted means that the store has the items.
 	Accepted Verdict = iota
-	// Refused means that the store will never take the request as it is.
+	// Refused means that the store will never accept the request as it is.
 	Refused
-	// Discarded means that the store takes none of the items, divided or not, and
-	// does not want to see them again.
+	// Discarded means that the store accepts none of the items, also if the request
+	// is divided.
 	Discarded
-	// Delayed means that the request may be taken later.
+	// Delayed means that the store may accept the request later.
 	Delayed
 )
 
@@ -46,13 +45,13 @@ type Answer struct {
 	Verdict Verdict
 	// Refusal is why, unless the request was accepted.
 	Refusal Refusal
-	// Err is what a delayed request waits for.
+	// Err is why a request is delayed.
 	Err error
-	// RetryAfter is how long the store wants a delayed request to wait; 0 if it
-	// does not say.
+	// RetryAfter is the pause that the store asks for before a delayed request is
+	// sent again; 0 for none.
 	RetryAfter time.Duration
 
-	// Status is that of HTTP, 0 if there was no answer.
+	// Status is the HTTP status, 0 if there was no answer.
 	Status int
 	// Took is the time until the store answered.
 	Took time.Duration
@@ -63,18 +62,18 @@ type Answer struct {
 // Refusal is why a request was not accepted.
 type Refusal struct {
 	Reason Reason
-	Words  string // of the store
+	Words  string // text of the answer
 }
 
 // Reason is the name under which a store counts what it refuses.
 type Reason string
 
-// Reasons that all stores have, and the exporters' own.
+// Reasons that are common to all stores.
 const (
 	RateLimited  Reason = "rate_limited"
 	BodyTooLarge Reason = "request_body_too_large"
-	// InvalidTenant is the exporters' own: no store would take such a tenant.
+	// InvalidTenant is the exporters' own: no store would accept the tenant.
 	InvalidTenant Reason = "invalid_tenant"
-	// UnknownReason is one that the answer does not reveal.
+	// UnknownReason is the exporters' own: the answer does not reveal a reason.
 	UnknownReason Reason = "unknown"
 )

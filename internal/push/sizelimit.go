@@ -2,9 +2,9 @@ package push
 
 import "sync/atomic"
 
-// SizeLimit is the size of the largest requests, in bytes. A tenant's rate limit
-// in Loki or Pyroscope allows bursts of a size that the store does not tell, and
-// never takes a larger request. So an answer that the rate is exceeded halves the
+// SizeLimit is the present limit of a request, in bytes. The rate limit of a tenant in
+// Loki or Pyroscope allows bursts up to a size that the exporter does not know, and a
+// larger request is never accepted. So an answer that the rate is exceeded halves the
 // limit, and every accepted request raises it again. The methods may be called
 // concurrently.
 type SizeLimit struct {
@@ -15,7 +15,7 @@ type SizeLimit struct {
 // minSizeLimit is below any sensible burst, in bytes.
 const minSizeLimit = 16 << 10
 
-// NewSizeLimit returns a limit that begins with most and never exceeds it.
+// NewSizeLimit returns a limit that starts at most and never exceeds it.
 func NewSizeLimit(most int64) *SizeLimit { return &SizeLimit{most: most} }
 
 // Now returns the limit, in bytes.

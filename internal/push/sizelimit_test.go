@@ -9,7 +9,7 @@ import (
 func TestSizeLimit(t *testing.T) {
 	l := NewSizeLimit(1 << 20)
 	l.Raise()
-	require.Equal(t, 1<<20, l.Now(), "it begins with the most")
+	require.Equal(t, 1<<20, l.Now(), "it starts at the maximum")
 	l.Halve()
 	require.Equal(t, 1<<19, l.Now())
 	for range 20 {
@@ -22,5 +22,5 @@ func TestSizeLimit(t *testing.T) {
 		require.GreaterOrEqual(t, l.Now(), before)
 		before = l.Now()
 	}
-	require.Equal(t, 1<<20, l.Now(), "and comes back to it")
+	require.Equal(t, 1<<20, l.Now(), "it returns to the maximum")
 }

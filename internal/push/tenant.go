@@ -7,8 +7,8 @@ import (
 	"go.opentelemetry.io/collector/config/configopaque"
 )
 
-// TenantHeader names the tenant of a request: Loki, Mimir and Pyroscope tell
-// tenants apart by the same header, and take the same characters.
+// TenantHeader names the tenant of a request to Loki, Mimir and Pyroscope, which
+// accept the same characters.
 //
 // Source: https://grafana.com/docs/mimir/latest/configure/about-tenant-ids/
 const TenantHeader = "X-Scope-OrgID"
@@ -16,12 +16,11 @@ const TenantHeader = "X-Scope-OrgID"
 // maxTenantLength is the stores' limit of a tenant's ID, in bytes.
 const maxTenantLength = 150
 
-// TenantCharacters says in an error what [ValidTenant] takes.
+// TenantCharacters describes valid tenants, for errors.
 const TenantCharacters = "at most 150 letters, digits and !-_.*'()"
 
-// ValidTenant reports whether the stores take the tenant's ID: letters, digits
-// and !-_.*'() but neither . nor .. alone. An empty one is no tenant, which is
-// valid.
+// ValidTenant reports whether the stores accept the tenant's ID: letters, digits and
+// !-_.*'() but neither . nor .. alone. An empty ID means no tenant and is valid.
 func ValidTenant(id string) bool {
 	if id == "." || id == ".." || len(id) > maxTenantLength {
 		return false
@@ -35,9 +34,8 @@ func ValidTenant(id string) bool {
 	return true
 }
 
-// SplitTenant returns the tenant that configured headers name, empty if none
-// does, and the other headers. Those are the same on every request, while the
-// tenant may differ. headers is not changed.
+// SplitTenant returns the tenant in configured headers, "" if there is none, and the
+// other headers, which are the same on every request. headers is not changed.
 func SplitTenant(headers configopaque.MapList) (tenant string, others configopaque.MapList) {
 	for name, value := range headers.Iter {
 		if http.CanonicalHeaderKey(name) == http.CanonicalHeaderKey(TenantHeader) {

@@ -6,10 +6,10 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// exporterhelper keeps to itself whether an export ended because of Shutdown: the
-// error's type is in a package internal to it. So its texts decide. They are those
-// of internal/queue_sender.go and internal/experr/err.go there;
-// TestKeptAtShutdown and TestDropped hold them to the version in use.
+// Texts of exporterhelper, from its internal/queue_sender.go and
+// internal/experr/err.go. Only they reveal whether Shutdown ended an export, because
+// the type of that error is internal. TestKeptAtShutdown and TestDropped run the real
+// exporterhelper and fail if the texts change.
 const (
 	upstreamDropping    = "Exporting failed. Dropping data."
 	upstreamInterrupted = "interrupted due to shutdown: "

@@ -15,7 +15,7 @@ import (
 	"github.com/invar-otel/invar/internal/push"
 )
 
-// Loki's reasons that decide what is done, beside those of all stores.
+// Reasons of Loki that the exporter handles.
 const (
 	StreamRateLimit push.Reason = "per_stream_rate_limit"
 	StreamLimit     push.Reason = "stream_limit"
