@@ -17,6 +17,7 @@ var errAway = errors.New("away")
 // numbers is a request of numbers. Its endpoint refuses a part with a faulty number;
 // the reason is the length of the part.
 type numbers struct {
+	t       *testing.T
 	faulty  []int
 	inOrder bool
 	away    int // number of the request without an answer; 0 for none
@@ -40,9 +41,7 @@ func (n *numbers) Send(_ context.Context, part []int) (*int, error) {
 }
 
 func (n *numbers) Split(part []int, why int) ([][]int, bool) {
-	if why != len(part) {
-		panic("the refusal is that of another part")
-	}
+	require.Len(n.t, part, why, "the refusal is that of another part")
 	if len(part) == 1 {
 		n.Drop(part, why)
 		return nil, false
@@ -64,7 +63,7 @@ func TestDivision(t *testing.T) {
 	f := func(total int, budget Budget, faulty []int, wantSent int, wantDropped []int) {
 		t.Helper()
 		for _, inOrder := range []bool{true, false} {
-			n := &numbers{faulty: faulty, inOrder: inOrder}
+			n := &numbers{t: t, faulty: faulty, inOrder: inOrder}
 			d := NewDivision(n, budget)
 			require.NoError(t, d.Divide(t.Context(), upTo(total), total))
 			require.Len(t, n.sent, wantSent)
@@ -93,11 +92,11 @@ func TestDivision(t *testing.T) {
 
 // TestOrder divides a request with and without an order of its parts.
 func TestOrder(t *testing.T) {
-	n := &numbers{faulty: []int{0}, inOrder: true}
+	n := &numbers{t: t, faulty: []int{0}, inOrder: true}
 	require.NoError(t, NewDivision(n, Budget{Requests: 100}).Divide(t.Context(), upTo(8), 8))
 	require.Equal(t, [][]int{{0, 1, 2, 3}, {0, 1}, {0}, {1}, {2, 3}, {4, 5, 6, 7}}, n.sent)
 
-	n = &numbers{faulty: []int{0}}
+	n = &numbers{t: t, faulty: []int{0}}
 	require.NoError(t, NewDivision(n, Budget{Requests: 100}).Divide(t.Context(), upTo(8), 8))
 	require.Equal(t, [][]int{{0, 1, 2, 3}, {4, 5, 6, 7}, {0, 1}, {2, 3}, {0}, {1}}, n.sent, "the largest first")
 }
@@ -106,7 +105,7 @@ func TestOrder(t *testing.T) {
 func TestPending(t *testing.T) {
 	f := func(sendPending bool, wantAccepted, wantDropped []int) {
 		t.Helper()
-		n := &numbers{faulty: []int{0, 5}, inOrder: true}
+		n := &numbers{t: t, faulty: []int{0, 5}, inOrder: true}
 		d := NewDivision(n, Budget{Requests: 3, SendPending: sendPending})
 		require.NoError(t, d.Divide(t.Context(), upTo(8), 8))
 		require.Equal(t, wantAccepted, n.accepted)
@@ -118,7 +117,7 @@ func TestPending(t *testing.T) {
 
 // TestBudgetIsShared sends parts in two calls, with one budget.
 func TestBudgetIsShared(t *testing.T) {
-	n := &numbers{faulty: upTo(8)}
+	n := &numbers{t: t, faulty: upTo(8)}
 	d := NewDivision(n, Budget{Requests: 3})
 	require.NoError(t, d.Send(t.Context(), []int{0}, []int{1}))
 	require.NoError(t, d.Send(t.Context(), []int{2}, []int{3}, []int{4}))
@@ -129,7 +128,7 @@ func TestBudgetIsShared(t *testing.T) {
 // TestDivisionStops has a request without an answer. Pending parts are neither sent
 // nor dropped.
 func TestDivisionStops(t *testing.T) {
-	n := &numbers{faulty: []int{0}, inOrder: true, away: 4}
+	n := &numbers{t: t, faulty: []int{0}, inOrder: true, away: 4}
 	require.ErrorIs(t, NewDivision(n, Budget{Requests: 100}).Divide(t.Context(), upTo(8), 8), errAway)
 	require.Len(t, n.sent, 3)
 	require.Equal(t, []int{0}, n.dropped)
