@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/histogram"
@@ -14,6 +15,7 @@ import (
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 	"github.com/prometheus/prometheus/storage"
 
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
 	"github.com/invar-otel/invar/internal/promlane"
@@ -25,11 +27,10 @@ import (
 type appender struct {
 	e     *walExporter
 	clock uint32
-	batch *batch
-	// ordered refuses samples older than their series' newest, as scrapes want
-	// it. Without, late ones are for the endpoint to judge, which may have a
-	// window for them.
-	ordered bool
+	batch *queue.Batch
+	// order is WithinWindow for scraped samples. Others may be late: the endpoint
+	// decides, which may have a window for them.
+	order queue.Order
 
 	// The family of the last sample with metadata. Samples of a family follow
 	// each other, with the same strings.
@@ -39,19 +40,19 @@ type appender struct {
 }
 
 // batches are kept for transactions of up to maxPooled samples.
-var batches = sync.Pool{New: func() any { return new(batch) }}
+var batches = sync.Pool{New: func() any { return new(queue.Batch) }}
 
 const maxPooled = 64 << 10
 
 // AppenderV2 implements storage.AppendableV2: the native lane.
 func (e *walExporter) AppenderV2(context.Context) storage.AppenderV2 {
 	a := e.newAppender()
-	a.ordered = true
+	a.order = queue.WithinWindow
 	return a
 }
 
 func (e *walExporter) newAppender() *appender {
-	return &appender{e: e, clock: e.table.Clock(e.now()), batch: batches.Get().(*batch)}
+	return &appender{e: e, clock: e.table.Clock(e.now()), batch: batches.Get().(*queue.Batch)}
 }
 
 // Append implements storage.AppenderV2. It returns no error for a sample that
@@ -73,9 +74,12 @@ func (a *appender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, 
 	if a.e.relabels && a.e.table.Dropped(slot) {
 		return ref, nil
 	}
-	p := pending{slot: slot, t: t, v: v, strict: opts.RejectOutOfOrder, ordered: a.ordered}
+	p := queue.Sample{Slot: slot, T: t, V: v, Order: a.order}
+	if opts.RejectOutOfOrder {
+		p.Order = queue.InOrder
+	}
 	if opts.Metadata != (metadata.Metadata{}) || opts.MetricFamilyName != "" {
-		p.family = a.familyOf(&opts)
+		p.Family = a.familyOf(&opts)
 	}
 	if st != 0 || h != nil || fh != nil || len(opts.Exemplars) > 0 {
 		x, ok, err := a.extra(slot, st, t, h, fh)
@@ -83,16 +87,16 @@ func (a *appender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, 
 			return ref, err
 		}
 		if isStaleSample(v, h, fh) {
-			p.stale = true
+			p.Stale = true
 		} else if a.e.cfg.SendExemplars {
 			a.addExemplars(x, opts.Exemplars)
 		}
 		if !x.IsEmpty() {
-			a.batch.extras = append(a.batch.extras, *x)
-			p.extra = uint32(len(a.batch.extras))
+			a.batch.Extras = append(a.batch.Extras, *x)
+			p.Extra = uint32(len(a.batch.Extras))
 		}
 	}
-	a.batch.samples = append(a.batch.samples, p)
+	a.batch.Samples = append(a.batch.Samples, p)
 	return ref, nil
 }
 
@@ -112,8 +116,8 @@ func (a *appender) familyOf(opts *storage.AOptions) uint32 {
 
 // extra encodes what few samples have. ok is false for a native histogram that
 // is not to be sent.
-func (a *appender) extra(slot series.Slot, st, t int64, h *histogram.Histogram, fh *histogram.FloatHistogram) (_ *pendingExtra, ok bool, err error) {
-	x := &pendingExtra{Extra: remotewrite.Extra{Start: st}}
+func (a *appender) extra(slot series.Slot, st, t int64, h *histogram.Histogram, fh *histogram.FloatHistogram) (_ *queue.Extra, ok bool, err error) {
+	x := &queue.Extra{Extra: remotewrite.Extra{Start: st}}
 	if h == nil && fh == nil {
 		return x, true, nil
 	}
@@ -158,7 +162,7 @@ func isStaleSample(v float64, h *histogram.Histogram, fh *histogram.FloatHistogr
 }
 
 // addExemplars takes those that Prometheus' appenders would, in order of time.
-func (a *appender) addExemplars(x *pendingExtra, exemplars []exemplar.Exemplar) {
+func (a *appender) addExemplars(x *queue.Extra, exemplars []exemplar.Exemplar) {
 	if !slices.IsSortedFunc(exemplars, exemplar.Compare) {
 		exemplars = slices.SortedFunc(slices.Values(exemplars), exemplar.Compare)
 	}
@@ -172,14 +176,25 @@ func (a *appender) addExemplars(x *pendingExtra, exemplars []exemplar.Exemplar) 
 		we := walrecord.Exemplar{T: ex.Ts, V: ex.Value}
 		ls.Range(func(l labels.Label) { we.Labels = append(we.Labels, walrecord.Label(l)) })
 		x.Exemplars = append(x.Exemplars, we)
-		x.exemplars = append(x.exemplars, exemplarID{labels: ls.Hash(), hasTs: ex.HasTs})
+		x.ExemplarIDs = append(x.ExemplarIDs, queue.ExemplarID{Labels: ls.Hash(), HasTs: ex.HasTs})
 	}
-	a.e.tel.droppedExemplars(dropInvalidExemplar, invalid)
+	a.e.tel.DroppedExemplars(dropInvalidExemplar, invalid)
+}
+
+// isValidExemplar reports whether Prometheus' appenders accept the exemplar:
+// label names are unique, and the labels have at most 128 characters.
+func isValidExemplar(ls labels.Labels) bool {
+	if _, dup := ls.HasDuplicateLabelNames(); dup {
+		return false
+	}
+	n := 0
+	ls.Range(func(l labels.Label) { n += utf8.RuneCountInString(l.Name) + utf8.RuneCountInString(l.Value) })
+	return n <= exemplar.ExemplarMaxLabelSetLength
 }
 
 // Commit implements storage.AppenderTransaction.
 func (a *appender) Commit() error {
-	err := a.e.writer.commit(a.batch)
+	err := a.e.queue.Commit(a.batch)
 	a.release()
 	return err
 }
@@ -193,10 +208,10 @@ func (a *appender) Rollback() error {
 func (a *appender) release() {
 	b := a.batch
 	a.batch = nil
-	if cap(b.samples) > maxPooled {
+	if cap(b.Samples) > maxPooled {
 		return
 	}
-	clear(b.extras) // they point to histograms and exemplars
-	b.samples, b.extras = b.samples[:0], b.extras[:0]
+	clear(b.Extras) // they point to histograms and exemplars
+	b.Samples, b.Extras = b.Samples[:0], b.Extras[:0]
 	batches.Put(b)
 }

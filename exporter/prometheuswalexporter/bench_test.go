@@ -2,10 +2,8 @@ package prometheuswalexporter
 
 import (
 	"context"
-	"os"
-	"path/filepath"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
@@ -13,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exportertest"
 
 	ownmetadata "github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 )
 
@@ -22,46 +21,31 @@ func benchPath(b *testing.B, cfg *Config) (e *walExporter, stop func()) {
 	return startPath(b, cfg, nil)
 }
 
-// startPath is an exporter from Append to the queues, without requests: what
-// reaches a queue is given to take, if there is one, and acknowledged at once.
-// stop waits for the queues.
-func startPath(b testing.TB, cfg *Config, take func(s *shard, it *remotewrite.Item, name string)) (e *walExporter, stop func()) {
+// startPath is an exporter from Append to the queue, without requests: what
+// would be sent is given to take, if it is not nil, and acknowledged at once.
+// stop waits until the queue is empty.
+func startPath(b testing.TB, cfg *Config, take func(r *queue.Request, it *remotewrite.Item, name string)) (e *walExporter, stop func()) {
 	b.Helper()
 	e, err := newExporter(exportertest.NewNopSettings(ownmetadata.Type), cfg)
 	require.NoError(b, err)
-	w := &writer{table: e.table, tel: e.tel, behind: make(chan struct{}, 1)}
-	e.writer, e.disk.w = w, w
-	require.NoError(b, e.disk.open())
-	room := make(chan struct{}, 1)
-	var wg sync.WaitGroup
-	for range cfg.Queue.Shards {
-		s := newShard(shardSettings{
-			capacity: 2 * cfg.Queue.MaxSamplesPerSend, batch: cfg.Queue.MaxSamplesPerSend, deadline: cfg.Queue.BatchSendDeadline,
-			deliver: func(_ context.Context, s *shard, items [2][]remotewrite.Item) bool {
-				if take == nil {
-					return true
-				}
-				view := e.table.View()
-				defer view.Close()
-				for _, part := range items {
-					for i := range part {
-						take(s, &part[i], view.Name(part[i].Slot))
-					}
-				}
-				return true
-			},
-			now: e.now, roomFreed: room,
-		}, w.cursor)
-		w.shards = append(w.shards, s)
-		wg.Go(func() { s.run(context.Background()) })
-	}
-	w.replaying = &replayer{w: w, dir: e.disk.dir, logger: e.logger, room: room, now: e.now}
-	return e, func() {
-		for _, s := range w.shards {
-			s.startFlush()
+	e.queue, err = queue.Open(e.queueSettings(func(_ context.Context, r *queue.Request) queue.Result {
+		if take == nil {
+			return queue.Settled
 		}
-		wg.Wait()
-		require.NoError(b, e.disk.close())
+		view := e.table.View()
+		defer view.Close()
+		for _, part := range r.Items {
+			for i := range part {
+				take(r, &part[i], view.Name(part[i].Slot))
+			}
+		}
+		return queue.Settled
+	}))
+	require.NoError(b, err)
+	e.queue.Start()
+	require.Eventually(b, e.isLive, time.Minute, time.Millisecond)
+	return e, func() {
+		require.NoError(b, e.queue.Close(context.Background()))
 		require.NoError(b, e.tel.close())
 	}
 }
@@ -101,7 +85,6 @@ func BenchmarkAppend(b *testing.B) {
 	cfg := testConfig(b, "http://localhost")
 	e, stop := benchPath(b, cfg)
 	defer stop()
-	e.writer.live = true
 	refs, ls := make([]storage.SeriesRef, benchSeries), benchLabels()
 	appendRound(b, e, refs, ls, 1)
 	b.ReportAllocs()
@@ -111,25 +94,4 @@ func BenchmarkAppend(b *testing.B) {
 		appendRound(b, e, refs, ls, at*1000)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchSeries, "ns/sample")
-}
-
-// BenchmarkReplay reads a million unsent samples back into the queues, series
-// included.
-func BenchmarkReplay(b *testing.B) {
-	cfg := testConfig(b, "http://localhost")
-	e, stop := benchPath(b, cfg)
-	refs, ls := make([]storage.SeriesRef, benchSeries), benchLabels()
-	const rounds = 500
-	for i := range rounds {
-		appendRound(b, e, refs, ls, int64(i+1)*1000)
-	}
-	stop()
-	b.ReportAllocs()
-	for b.Loop() {
-		require.NoError(b, os.Remove(filepath.Join(cfg.WAL.Directory, "position")))
-		e, stop := benchPath(b, cfg)
-		require.True(b, e.writer.replaying.catchUp(context.Background()))
-		stop()
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(rounds*benchSeries), "ns/sample")
 }

@@ -1,10 +1,12 @@
 package prometheuswalexporter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -70,6 +72,14 @@ type WALConfig struct {
 
 	// prevent unkeyed literal initialization
 	_ struct{}
+}
+
+// directory returns where the log of the exporter is.
+func (c *WALConfig) directory(id component.ID) string {
+	if c.Directory != "" {
+		return c.Directory
+	}
+	return filepath.Join("data", "prometheus_wal", cmp.Or(id.Name(), "default"))
 }
 
 // QueueConfig is how samples become requests.

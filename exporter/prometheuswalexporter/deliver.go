@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
 	"github.com/invar-otel/invar/internal/healthstatus"
@@ -31,32 +32,29 @@ type delivery struct {
 	builders chan *remotewrite.Builder // as many as can work at a time
 	*negotiation
 
-	fruitless atomic.Bool   // the last long division found nothing that the endpoint takes
-	drain     chan struct{} // closed by Shutdown: one attempt, then leave it to the log
+	fruitless atomic.Bool // the last long division found nothing that the endpoint takes
 }
 
-// deliver sends the items until the endpoint has accepted or refused each. It
-// reports false if the exporter shuts down before.
-func (d *delivery) deliver(ctx context.Context, s *shard, items [2][]remotewrite.Item) bool {
-	out, ok := d.send(ctx, s, items)
-	if ok && out.Verdict == remotewrite.Refused {
-		return d.divide(ctx, s, items, out)
+// deliver implements queue.Deliver.
+func (d *delivery) deliver(ctx context.Context, r *queue.Request) queue.Result {
+	out, result := d.send(ctx, r, r.Items)
+	if result == queue.Settled && out.Verdict == remotewrite.Refused {
+		return d.divide(ctx, r, out)
 	}
-	return ok
+	return result
 }
 
 // send repeats one request until the endpoint has accepted or refused it. It
 // accounts for an accepted one; one of 2.0 that was written in part is accepted,
-// as the others will never be. It reports false if the exporter shuts down
-// before.
-func (d *delivery) send(ctx context.Context, s *shard, items [2][]remotewrite.Item) (remotewrite.Outcome, bool) {
+// as the others will never be. The outcome is set if the request is settled.
+func (d *delivery) send(ctx context.Context, r *queue.Request, items [2][]remotewrite.Item) (remotewrite.Outcome, queue.Result) {
 	pause := newPauses(&d.cfg.Retry)
 	var body []byte
 	var counts remotewrite.Counts
 	var built remotewrite.Message
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		if m := d.message(); m != built {
-			body, counts = d.build(s, m, items)
+			body, counts = d.build(r, m, items)
 			built, attempt = m, 0
 		}
 		out := d.post(ctx, built, body, attempt)
@@ -64,19 +62,19 @@ func (d *delivery) send(ctx context.Context, s *shard, items [2][]remotewrite.It
 			continue
 		}
 		if built == remotewrite.V2 && d.mayMisunderstand(&out) {
-			built = "" // the shard has one buffer
-			out, counts = d.tryV1(ctx, s, items, out)
+			built = "" // the request has one buffer
+			out, counts = d.tryV1(ctx, r, items, out)
 		}
 		switch out.Verdict {
 		case remotewrite.Accepted:
 			d.accepted(out, counts)
-			return out, true
+			return out, queue.Settled
 		case remotewrite.Refused:
 			if out.Written != nil && out.Written.Of(counts, false).Points() > 0 {
 				d.accepted(out, counts)
 				out.Verdict = remotewrite.Accepted
 			}
-			return out, true
+			return out, queue.Settled
 		}
 		if ctx.Err() != nil {
 			break
@@ -87,12 +85,12 @@ func (d *delivery) send(ctx context.Context, s *shard, items [2][]remotewrite.It
 		if out.Verdict != remotewrite.Retry {
 			wait = pause.nextSlow
 		}
-		if !d.sleep(ctx, max(wait(), out.After)) {
+		if !sleep(ctx, r.Draining, max(wait(), out.After)) {
 			break
 		}
 		d.tel.retried()
 	}
-	return remotewrite.Outcome{}, false
+	return remotewrite.Outcome{}, queue.Interrupted
 }
 
 func (d *delivery) post(ctx context.Context, m remotewrite.Message, body []byte, attempt int) remotewrite.Outcome {
@@ -104,8 +102,8 @@ func (d *delivery) post(ctx context.Context, m remotewrite.Message, body []byte,
 
 // tryV1 sends as 1.0 what an endpoint refused as 2.0 that has not shown yet
 // whether it knows that. It returns the outcome that counts.
-func (d *delivery) tryV1(ctx context.Context, s *shard, items [2][]remotewrite.Item, refused remotewrite.Outcome) (remotewrite.Outcome, remotewrite.Counts) {
-	body, counts := d.build(s, remotewrite.V1, items)
+func (d *delivery) tryV1(ctx context.Context, r *queue.Request, items [2][]remotewrite.Item, refused remotewrite.Outcome) (remotewrite.Outcome, remotewrite.Counts) {
+	body, counts := d.build(r, remotewrite.V1, items)
 	out := d.post(ctx, remotewrite.V1, body, 0)
 	switch out.Verdict {
 	case remotewrite.Unsupported:
@@ -120,14 +118,14 @@ func (d *delivery) tryV1(ctx context.Context, s *shard, items [2][]remotewrite.I
 	return out, counts
 }
 
-func (d *delivery) build(s *shard, m remotewrite.Message, items [2][]remotewrite.Item) ([]byte, remotewrite.Counts) {
+func (d *delivery) build(r *queue.Request, m remotewrite.Message, items [2][]remotewrite.Item) ([]byte, remotewrite.Counts) {
 	b := <-d.builders
 	defer func() { d.builders <- b }()
 	view := d.table.View()
 	defer view.Close()
 	var counts remotewrite.Counts
-	s.body, counts = b.Build(s.body[:0], m, view, items, s.extra)
-	return s.body, counts
+	r.Body, counts = b.Build(r.Body[:0], m, view, items, r.Extra)
+	return r.Body, counts
 }
 
 // accepted accounts for a request that is dealt with. The endpoint may say that
@@ -145,7 +143,7 @@ func (d *delivery) accepted(out remotewrite.Outcome, sent remotewrite.Counts) {
 		reason = dropRefusedBase + strconv.Itoa(out.Status)
 	}
 	d.tel.failedPoints(lost)
-	d.tel.droppedExemplars(reason, lost.Exemplars)
+	d.tel.DroppedExemplars(reason, lost.Exemplars)
 	d.tel.lost(reason, lost.Points(), out.Err)
 }
 
@@ -201,14 +199,14 @@ func advice(status int) string {
 	return "check endpoint, auth and headers"
 }
 
-// sleep waits before another attempt. It reports false if there shall be none.
-func (d *delivery) sleep(ctx context.Context, t time.Duration) bool {
+// sleep waits before another attempt. It reports whether there is to be one.
+func sleep(ctx context.Context, draining <-chan struct{}, t time.Duration) bool {
 	timer := time.NewTimer(t)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-d.drain:
+	case <-draining:
 		return false
 	case <-timer.C:
 		return true

@@ -18,15 +18,16 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componentstatus"
 
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 )
 
 // waitDealtWith waits until the endpoint has answered for all that was committed.
-func waitDealtWith(t testing.TB, w *writer) {
+func waitDealtWith(t testing.TB, q *queue.Queue) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		pos, _ := w.position()
-		return pos == w.log.End()
+		s := q.Stats()
+		return s.Unsent == s.End
 	}, time.Minute, time.Millisecond)
 }
 
@@ -143,7 +144,7 @@ func TestNegotiation(t *testing.T) {
 			return 204
 		})
 		appendN(t, e, 10, 2000, 1)
-		waitDealtWith(t, e.writer)
+		waitDealtWith(t, e.queue)
 		require.Zero(t, ones.Load(), "it has shown that it knows 2.0")
 	})
 	t.Run("an older receiver whose first request has a bad sample", func(t *testing.T) {
@@ -231,7 +232,7 @@ func TestDivides(t *testing.T) {
 			cfg.Queue.Shards = 1
 			e := startWatched(t, cfg)
 			appendN(t, e.walExporter, 1000, 1000, 1)
-			waitDealtWith(t, e.writer)
+			waitDealtWith(t, e.queue)
 			sink.mu.Lock()
 			requests := sink.requests
 			sink.mu.Unlock()
@@ -249,7 +250,7 @@ func TestDivides(t *testing.T) {
 			// good after that arrives.
 			for i := range int64(3) {
 				appendN(t, e.walExporter, 1000, 2000+i, 1)
-				waitDealtWith(t, e.writer)
+				waitDealtWith(t, e.queue)
 			}
 			sink.mu.Lock()
 			more := sink.requests - requests
@@ -390,7 +391,7 @@ func TestWrittenIsBelieved(t *testing.T) {
 				require.NoError(t, err)
 			}
 			require.NoError(t, app.Commit())
-			waitDealtWith(t, e.writer)
+			waitDealtWith(t, e.queue)
 			require.Equal(t, c.samples, e.byReason("dropped_samples"))
 			require.Equal(t, c.exemplars, e.byReason("dropped_exemplars"))
 			require.EqualValues(t, 1, requests.Load())
@@ -408,7 +409,7 @@ func TestRefusalsAreLoggedOnce(t *testing.T) {
 	e := startWatched(t, cfg)
 	for i := range int64(20) {
 		appendN(t, e.walExporter, 1, 1000+i, 1)
-		waitDealtWith(t, e.writer)
+		waitDealtWith(t, e.queue)
 	}
 	require.Equal(t, map[string]int64{"refused_400": 20}, e.byReason("dropped_samples"))
 	require.Equal(t, 1, e.logged("The endpoint refused samples for good"))

@@ -85,11 +85,7 @@ func TestDiskFull(t *testing.T) {
 	// Room again: it goes on by itself, and the status is good.
 	require.NoError(t, os.Remove(filler))
 	sink.setAnswer(nil)
-	require.Eventually(t, func() bool {
-		e.writer.mu.Lock()
-		defer e.writer.mu.Unlock()
-		return e.writer.live
-	}, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, e.isLive, time.Minute, 5*time.Millisecond)
 	appendN(t, e, 10, 900_000, 7)
 	require.Eventually(t, func() bool {
 		s := sink.series()[seriesLabels(3).String()].samples
@@ -100,9 +96,7 @@ func TestDiskFull(t *testing.T) {
 		defer host.mu.Unlock()
 		return host.events[len(host.events)-1].Status() == componentstatus.StatusOK
 	}, time.Minute, 5*time.Millisecond)
-	e.writer.mu.Lock()
-	require.NoError(t, e.writer.logErr)
-	e.writer.mu.Unlock()
+	require.NoError(t, e.queue.Stats().LogErr)
 }
 
 // A directory on a read-only disk: samples are sent; nothing is written.
@@ -114,11 +108,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 	cfg.WAL.Directory = filepath.Join(dir, "wal")
 	host := newStatusHost()
 	e := startOn(t, host, cfg)
-	require.Eventually(t, func() bool {
-		e.writer.mu.Lock()
-		defer e.writer.mu.Unlock()
-		return e.writer.live
-	}, time.Minute, time.Millisecond)
+	require.Eventually(t, e.isLive, time.Minute, time.Millisecond)
 	appendN(t, e, 10, 1000, 1)
 	sink.waitFor(t, 10)
 	errs := host.waitFor(t, componentstatus.StatusRecoverableError)
@@ -180,7 +170,7 @@ func TestDiskFilledByTheLog(t *testing.T) {
 				fillDisk(t, dir)
 				e, stop = startExporter(t, cfg)
 			}
-			full := e.disk.log().Stats().Bytes
+			full := e.queue.Stats().Log.Bytes
 
 			sink.setAnswer(nil)
 			requireRounds := func(upTo int64) {
@@ -199,14 +189,12 @@ func TestDiskFilledByTheLog(t *testing.T) {
 			for name, s := range sink.series() {
 				require.Len(t, s.samples, int(next-1000), name)
 			}
-			require.Eventually(t, func() bool { return e.disk.log().Stats().Bytes < full/4 }, time.Minute, 5*time.Millisecond,
+			require.Eventually(t, func() bool { return e.queue.Stats().Log.Bytes < full/4 }, time.Minute, 5*time.Millisecond,
 				"what was acknowledged is deleted")
 			require.Eventually(t, func() bool {
 				appendN(t, e, series, next, 1)
 				next++
-				e.writer.mu.Lock()
-				defer e.writer.mu.Unlock()
-				return e.writer.logErr == nil
+				return e.queue.Stats().LogErr == nil
 			}, time.Minute, 50*time.Millisecond, "samples are logged again")
 			requireRounds(next - 1)
 			stop()
@@ -278,11 +266,7 @@ func TestLoggingResumes(t *testing.T) {
 			host := newStatusHost()
 			e := startOn(t, host, cfg)
 			at := int64(1000)
-			logErr := func() error {
-				e.writer.mu.Lock()
-				defer e.writer.mu.Unlock()
-				return e.writer.logErr
-			}
+			logErr := func() error { return e.queue.Stats().LogErr }
 			const series = 1000
 			commit := func() {
 				at++
@@ -294,7 +278,7 @@ func TestLoggingResumes(t *testing.T) {
 			if c.fails != nil {
 				require.Eventually(t, func() bool { commit(); return errors.Is(logErr(), c.fails) }, time.Minute, time.Millisecond)
 			} else {
-				for e.disk.log().End().Segment < 2 {
+				for e.queue.Stats().End.Segment < 2 {
 					commit()
 				}
 			}
@@ -325,12 +309,12 @@ func TestKilledWithoutSavedPosition(t *testing.T) {
 	sink.waitFor(t, 10)
 	require.Eventually(t, func() bool {
 		pos, ok, err := walposition.Read(cfg.WAL.Directory)
-		return err == nil && ok && pos == e.disk.log().End()
+		return err == nil && ok && pos == e.queue.Stats().End
 	}, time.Minute, time.Millisecond)
 	early, err := os.ReadFile(filepath.Join(cfg.WAL.Directory, "position"))
 	require.NoError(t, err)
 	at := int64(1000)
-	for e.disk.log().Stats().First < 3 {
+	for e.queue.Stats().Log.First < 3 {
 		at++
 		appendN(t, e, 400, at, float64(at)+.1)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 )
 
@@ -29,7 +30,7 @@ const (
 type division struct {
 	d     *delivery
 	ctx   context.Context //nolint:containedctx // it is the call's own
-	s     *shard
+	r     *queue.Request
 	why   remotewrite.Outcome // the last refusal
 	spent int                 // requests
 	left  int                 // requests that may be spent
@@ -39,19 +40,19 @@ type division struct {
 
 // divide deals with items that the endpoint refused together. It reports false
 // if the exporter shuts down before.
-func (d *delivery) divide(ctx context.Context, s *shard, items [2][]remotewrite.Item, why remotewrite.Outcome) bool {
-	usual, suspects := inspect(items, time.Now().Add(maxAhead).UnixMilli())
+func (d *delivery) divide(ctx context.Context, r *queue.Request, why remotewrite.Outcome) queue.Result {
+	usual, suspects := inspect(r.Items, time.Now().Add(queue.MaxAhead).UnixMilli())
 	if len(usual)+len(suspects) == 1 {
 		d.refused(append(usual, suspects...), why)
-		return true
+		return queue.Settled
 	}
 	// What has refused everything so far may not be an endpoint for remote write
 	// at all, or a 2.0 one that means it: parts of what it refused are to look
 	// like no retries.
-	if !d.proven.Load() && !d.sleep(ctx, d.cfg.Retry.MaxInterval) {
-		return false
+	if !d.proven.Load() && !sleep(ctx, r.Draining, d.cfg.Retry.MaxInterval) {
+		return queue.Interrupted
 	}
-	v := &division{d: d, ctx: ctx, s: s, why: why, left: maxDivisions}
+	v := &division{d: d, ctx: ctx, r: r, why: why, left: maxDivisions}
 	if d.fruitless.Load() {
 		v.left, v.more = fewDivisions, maxDivisions-fewDivisions
 	}
@@ -69,7 +70,10 @@ func (d *delivery) divide(ctx context.Context, s *shard, items [2][]remotewrite.
 	} else if v.spent >= fewDivisions {
 		d.fruitless.Store(true)
 	}
-	return ok
+	if !ok {
+		return queue.Interrupted
+	}
+	return queue.Settled
 }
 
 // inspect sorts the items by series and takes out those that are most likely
@@ -140,8 +144,8 @@ func (v *division) send(part []remotewrite.Item) (refused, ok bool) {
 	v.spent++
 	v.left--
 	v.d.tel.dividedRequest()
-	out, ok := v.d.send(v.ctx, v.s, [2][]remotewrite.Item{part, nil})
-	if !ok {
+	out, result := v.d.send(v.ctx, v.r, [2][]remotewrite.Item{part, nil})
+	if result == queue.Interrupted {
 		return false, false
 	}
 	if out.Verdict == remotewrite.Refused {

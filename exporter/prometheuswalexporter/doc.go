@@ -7,17 +7,15 @@
 //	    └──────▶ appender ◀─────┘      collects one transaction
 //	                │ Commit
 //	                ▼
-//	           writer, door ──▶ seglog    on disk when Commit returns
-//	                │ live         │
-//	                ▼              ▼ replayer, when not live
-//	             shards (bounded queues, a series always in the same)
-//	                │ Builder: slots ─▶ 2.0 or 1.0 request
+//	        internal/queue           on disk when Commit returns;
+//	                │                replays, saves positions, deletes
+//	                │ Deliver
 //	                ▼
-//	             delivery ─▶ endpoint     division, of what it refuses
-//	                │ acknowledged
+//	             delivery            builds a 2.0 or 1.0 request, retries, and
+//	                │                divides what the endpoint refuses
 //	                ▼
-//	             disk: position file, deletion of what was sent
+//	             endpoint
 //
-// Labels live once, in the series table; the appender, the log, the queues and
-// the builders hold references into it.
+// Labels are stored once, in internal/series; the appender, the queue and the
+// requests hold references into it.
 package prometheuswalexporter

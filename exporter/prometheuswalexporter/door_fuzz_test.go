@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/stretchr/testify/require"
 
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 )
 
@@ -109,14 +110,13 @@ func FuzzDoor(f *testing.F) {
 		got := map[string][]sample{}
 		cfg := testConfig(t, "http://localhost")
 		cfg.Queue.Shards = 1
-		e, stop := startPath(t, cfg, func(s *shard, it *remotewrite.Item, name string) {
+		e, stop := startPath(t, cfg, func(r *queue.Request, it *remotewrite.Item, name string) {
 			v := it.V
 			if it.Extra != 0 {
-				v = histogramCount(t, s.extra(it.Extra).Histogram) - 1
+				v = histogramCount(t, r.Extra(it.Extra).Histogram) - 1
 			}
 			got[name] = append(got[name], sample{it.T, v})
 		})
-		e.writer.live = true
 		for _, scrape := range all {
 			app := e.AppenderV2(context.Background())
 			for _, s := range scrape {

@@ -24,6 +24,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	ownmetadata "github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 )
 
 // watched is an exporter whose counters and log are looked at.
@@ -137,8 +138,8 @@ func TestDoor(t *testing.T) {
 				ls, want := labels.FromStrings("__name__", "x"), c.scraped
 				for _, s := range c.in { // each in a transaction of its own, and then a last one
 					app := e.newAppender()
-					if app.ordered = lane == "scraped"; !app.ordered {
-						want = c.otlp
+					if app.order = queue.WithinWindow; lane != "scraped" {
+						app.order, want = queue.AnyOrder, c.otlp
 					}
 					_, err := app.Append(0, ls, 0, s.t, s.v, nil, nil, storage.AOptions{RejectOutOfOrder: s.strict})
 					require.NoError(t, err)
@@ -171,30 +172,6 @@ func TestDistantFutureIsNotTheNewest(t *testing.T) {
 	}
 	require.NoError(t, app.Commit())
 	sink.waitFor(t, 4)
-}
-
-// A sample that was refused for want of room is not a repeated one when its
-// sender brings it again.
-func TestRefusedSamplesMayComeAgain(t *testing.T) {
-	sink := newSink(t)
-	e, _ := startExporter(t, testConfig(t, sink.url))
-	require.Eventually(t, func() bool { e.writer.mu.Lock(); defer e.writer.mu.Unlock(); return e.writer.live }, time.Minute, time.Millisecond)
-	commit := func() error {
-		app := e.newAppender()
-		_, err := app.Append(0, labels.FromStrings("__name__", "x"), 0, 1000, 1, nil, nil, storage.AOptions{})
-		require.NoError(t, err)
-		return app.Commit()
-	}
-	e.writer.mu.Lock()
-	log := e.writer.log
-	e.writer.log, e.writer.live = nil, false
-	e.writer.mu.Unlock()
-	require.ErrorContains(t, commit(), "the write-ahead log cannot take samples")
-	e.writer.mu.Lock()
-	e.writer.log, e.writer.live = log, true
-	e.writer.mu.Unlock()
-	require.NoError(t, commit())
-	sink.waitFor(t, 1)
 }
 
 // An invalid histogram costs itself.
@@ -293,24 +270,4 @@ func TestExemplarsAreSentOnce(t *testing.T) {
 			require.Equal(t, c.dropped, e.byReason("dropped_exemplars"))
 		})
 	}
-}
-
-// What is remembered of exemplars goes with the series.
-func TestExemplarsAreForgotten(t *testing.T) {
-	sink := newSink(t)
-	e, _ := startExporter(t, testConfig(t, sink.url))
-	app := e.AppenderV2(context.Background())
-	for i := range 100 {
-		_, err := app.Append(0, seriesLabels(i), 0, 1000, 1, nil, nil, storage.AOptions{
-			Exemplars: []exemplar.Exemplar{{Labels: labels.FromStrings("a", "b"), Value: 1, Ts: 1}},
-		})
-		require.NoError(t, err)
-	}
-	require.NoError(t, app.Commit())
-	sink.waitFor(t, 100)
-	require.Len(t, e.writer.exemplars, 100)
-	require.Eventually(t, func() bool { return e.observe().queueSize == 0 }, time.Minute, time.Millisecond)
-	e.writer.sweep(time.Now().Add(2 * sweepAfter))
-	require.Equal(t, 0, e.table.Len())
-	require.Empty(t, e.writer.exemplars)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/translate"
@@ -35,9 +35,8 @@ type walExporter struct {
 	table      *series.Table
 	tel        *telemetry
 	status     *healthstatus.Reporter
-	writer     *writer
 	delivery   *delivery
-	disk       *disk
+	queue      *queue.Queue // nil before Start
 	relabel    []*relabel.Config
 	external   []labels.Label // sorted
 	relabels   bool           // there is something that can change or drop a series
@@ -45,13 +44,8 @@ type walExporter struct {
 	// logSampled is for what a bad client could repeat without end.
 	logSampled *zap.Logger
 
-	stopReplay func()
-	stopSend   func()
-	stopKeep   func()
-	replay     sync.WaitGroup
-	send       sync.WaitGroup
-	keep       sync.WaitGroup
-	started    bool
+	stopMetadata func()
+	metadata     sync.WaitGroup
 }
 
 // What can be wrong, each by itself.
@@ -89,18 +83,8 @@ func newExporter(set exporter.Settings, cfg *Config) (*walExporter, error) {
 	}
 	labels.FromMap(cfg.ExternalLabels).Range(func(l labels.Label) { e.external = append(e.external, l) })
 	e.relabels = len(relabelConfigs) > 0
-	if e.tel, err = newTelemetry(set.TelemetrySettings, set.ID); err != nil {
+	if e.tel, err = newTelemetry(set.TelemetrySettings, set.ID, e.status); err != nil {
 		return nil, fmt.Errorf("make own metrics: %w", err)
-	}
-	e.disk = &disk{
-		set: set, cfg: &cfg.WAL, dir: cfg.WAL.Directory, logger: set.Logger, tel: e.tel, status: e.status, now: now,
-	}
-	if e.disk.dir == "" {
-		name := set.ID.Name()
-		if name == "" {
-			name = "default"
-		}
-		e.disk.dir = filepath.Join("data", "prometheus_wal", name)
 	}
 	return e, nil
 }
@@ -122,114 +106,61 @@ func (e *walExporter) Start(ctx context.Context, host component.Host) error {
 		return err
 	}
 	e.status.Start(host)
-	d := &delivery{
+	e.delivery = &delivery{
 		cfg: e.cfg, table: e.table, tel: e.tel, status: e.status, logger: e.logger,
 		client:      remotewrite.NewClient(client, e.cfg.Endpoint, e.set.BuildInfo.Command+"/"+e.set.BuildInfo.Version),
 		builders:    make(chan *remotewrite.Builder, e.cfg.Queue.Shards),
 		negotiation: newNegotiation(e.cfg.ProtobufMessage, e.logger),
-		drain:       make(chan struct{}),
 	}
 	for range min(e.cfg.Queue.Shards, runtime.GOMAXPROCS(0)) {
-		d.builders <- remotewrite.NewBuilder()
+		e.delivery.builders <- remotewrite.NewBuilder()
 	}
-	e.delivery = d
-
-	w := &writer{
-		table: e.table, tel: e.tel, behind: make(chan struct{}, 1),
-		lateness: e.cfg.OutOfOrderTimeWindow.Milliseconds(),
+	q, err := queue.Open(e.queueSettings(e.delivery.deliver))
+	if err != nil {
+		return fmt.Errorf("wal::directory: %w", err)
 	}
-	e.disk.w = w
-	if err := e.disk.open(); err != nil {
-		var held *lockedError
-		if errors.As(err, &held) {
-			return fmt.Errorf("wal::directory: %w", err)
-		}
-		e.disk.unusable(err)
-	}
-	room := make(chan struct{}, 1)
-	for range e.cfg.Queue.Shards {
-		w.shards = append(w.shards, newShard(shardSettings{
-			capacity: 2 * e.cfg.Queue.MaxSamplesPerSend,
-			batch:    e.cfg.Queue.MaxSamplesPerSend,
-			deadline: e.cfg.Queue.BatchSendDeadline,
-			deliver:  d.deliver, now: e.now, roomFreed: room,
-		}, w.cursor))
-	}
-	w.replaying = &replayer{w: w, dir: e.disk.dir, logger: e.logger, room: room, now: e.now}
-	notify(w.behind) // unsent samples of the last run come first
-	e.writer = w
-	e.run()
+	q.Start()
+	metadata, cancel := context.WithCancel(context.Background())
+	e.metadata.Go(func() { e.delivery.runMetadata(metadata) })
+	e.queue, e.stopMetadata = q, cancel
 	if err := e.tel.observeWith(e.observe); err != nil {
 		return errors.Join(fmt.Errorf("make own metrics: %w", err), e.Shutdown(ctx))
 	}
 	return nil
 }
 
-func (e *walExporter) run() {
-	e.started = true
-	start := func(wg *sync.WaitGroup, fs ...func(context.Context)) context.CancelFunc {
-		ctx, cancel := context.WithCancel(context.Background())
-		for _, f := range fs {
-			wg.Go(func() { f(ctx) })
-		}
-		return cancel
+func (e *walExporter) queueSettings(deliver queue.Deliver) queue.Settings {
+	wal, q := &e.cfg.WAL, &e.cfg.Queue
+	return queue.Settings{
+		Dir:               wal.directory(e.set.ID),
+		Owner:             "exporter " + e.set.ID.String(),
+		MaxSize:           int64(wal.MaxSize),
+		MaxAge:            wal.MaxAge,
+		SegmentSize:       int64(wal.SegmentSize),
+		FsyncInterval:     wal.FsyncInterval,
+		OutOfOrderWindow:  e.cfg.OutOfOrderTimeWindow,
+		Shards:            q.Shards,
+		MaxSamplesPerSend: q.MaxSamplesPerSend,
+		BatchSendDeadline: q.BatchSendDeadline,
+		Table:             e.table,
+		Deliver:           deliver,
+		Observer:          e.tel,
+		Logger:            e.logger,
+		Now:               e.now,
 	}
-	var senders []func(context.Context)
-	for _, s := range e.writer.shards {
-		senders = append(senders, s.run)
-	}
-	e.stopSend = start(&e.send, senders...)
-	e.stopReplay = start(&e.replay, e.writer.replaying.run)
-	e.stopKeep = start(&e.keep, e.disk.run, e.disk.runSync, e.delivery.runMetadata)
 }
-
-// drainTimeout bounds how long Shutdown waits for the endpoint. What it has
-// not taken by then is in the log and sent after the next start.
-const drainTimeout = 5 * time.Second
 
 // Shutdown implements component.Component.
 func (e *walExporter) Shutdown(ctx context.Context) error {
-	if !e.started {
+	if e.stopMetadata == nil {
 		return e.tel.close()
 	}
-	e.started = false
-	e.writer.close()
-	e.stopReplay()
-	e.replay.Wait()
-
-	close(e.delivery.drain)
-	for _, s := range e.writer.shards {
-		s.startFlush()
-	}
-	timeout, cancel := context.WithTimeout(ctx, drainTimeout)
-	defer cancel()
-	stop := context.AfterFunc(timeout, e.stopSend)
-	defer stop()
-	e.send.Wait()
-	e.stopSend()
-
-	e.stopKeep()
-	e.keep.Wait()
+	err := e.queue.Close(ctx)
+	e.stopMetadata()
+	e.metadata.Wait()
+	e.stopMetadata = nil
 	e.delivery.client.CloseIdle()
-	e.tellUnsent()
-	return errors.Join(e.disk.close(), e.tel.close())
-}
-
-// tellUnsent says what becomes of samples that the endpoint has not taken.
-func (e *walExporter) tellUnsent() {
-	waiting := 0
-	for _, s := range e.writer.shards {
-		waiting += s.length()
-	}
-	from, _ := e.writer.position()
-	switch _, log := e.writer.cursorAndLog(); {
-	case log == nil && waiting > 0:
-		e.tel.dropped(dropNotLogged, waiting)
-		e.logger.Error("Dropped unsent samples: the write-ahead log cannot be used", zap.Int("samples", waiting))
-	case log != nil && from.Less(log.End()):
-		e.logger.Info("The write-ahead log keeps samples that have not been sent; they are after the next start",
-			zap.Stringer("from", from), zap.Stringer("to", log.End()))
-	}
+	return errors.Join(err, e.tel.close())
 }
 
 // resolve finds or makes the series for labels as they come in.
@@ -271,21 +202,21 @@ func (e *walExporter) checkLabels(ls labels.Labels) error {
 		err = fmt.Errorf("series has %d labels; the limit is %d", n, maxLabels)
 	}
 	if err != nil {
-		e.tel.dropped(dropNoSeries, 1)
+		e.tel.Dropped(dropNoSeries, 1)
 	}
 	return err
 }
 
-// observe is asked between Start and the end of Shutdown.
+// observe returns the values of the gauges. It is called between Start and the
+// end of Shutdown.
 func (e *walExporter) observe() observed {
-	v := observed{series: e.table.Len(), shards: e.cfg.Queue.Shards, queueCapacity: 2 * e.cfg.Queue.Shards * e.cfg.Queue.MaxSamplesPerSend}
-	for _, s := range e.writer.shards {
-		v.queueSize += s.length()
+	s := e.queue.Stats()
+	v := observed{
+		series: e.table.Len(), shards: e.cfg.Queue.Shards, queueSize: s.Waiting, queueCapacity: s.Capacity,
+		walBytes: s.Log.Bytes, walSegments: s.Log.Segments,
 	}
-	stats, oldest := e.disk.stats()
-	v.walBytes, v.walSegments = stats.Bytes, stats.Segments
-	if !oldest.IsZero() {
-		v.oldestUnsent = max(0, e.now().Sub(oldest))
+	if !s.Oldest.IsZero() {
+		v.oldestUnsent = max(0, e.now().Sub(s.Oldest))
 	}
 	return v
 }

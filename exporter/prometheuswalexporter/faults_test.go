@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exportertest"
 
 	ownmetadata "github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 )
 
 // statusHost keeps the statuses a component reports.
@@ -251,10 +252,7 @@ func TestMissingSegment(t *testing.T) {
 	require.NoError(t, os.Remove(names[1]))
 	e, _ := startExporter(t, cfg)
 	appendN(t, e, series, 99_000, 99)
-	require.Eventually(t, func() bool {
-		pos, _ := e.writer.position()
-		return pos == e.writer.log.End()
-	}, time.Minute, 10*time.Millisecond)
+	waitDealtWith(t, e.queue)
 	for name, s := range sink.series() {
 		require.Equal(t, int64(1000), s.samples[0].t, name)
 		require.Equal(t, int64(99_000), s.samples[len(s.samples)-1].t, name)
@@ -287,13 +285,15 @@ func TestUnusableDirectory(t *testing.T) {
 	cfg.WAL.Directory = filepath.Join(blocker, "wal")
 	host := newStatusHost()
 	e := startOn(t, host, cfg)
-	require.Eventually(t, func() bool { e.writer.mu.Lock(); defer e.writer.mu.Unlock(); return e.writer.live }, time.Second, time.Millisecond)
+	require.Eventually(t, e.isLive, time.Second, time.Millisecond)
 	appendN(t, e, 10, 1000, 1)
 	sink.waitFor(t, 10)
 	host.waitFor(t, componentstatus.StatusRecoverableError)
 	require.NoError(t, os.Remove(blocker))
-	e.disk.reopenNow()
-	require.Eventually(t, func() bool { e.writer.mu.Lock(); defer e.writer.mu.Unlock(); return e.writer.live }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool {
+		s := e.queue.Stats()
+		return s.HasLog && s.Mode == queue.Live
+	}, time.Minute, time.Millisecond)
 	appendN(t, e, 10, 2000, 2)
 	sink.waitFor(t, 20)
 	host.waitFor(t, componentstatus.StatusRecoverableError, componentstatus.StatusOK)
@@ -312,17 +312,10 @@ func TestMaxSize(t *testing.T) {
 	const rounds, series = 6000, 400
 	for i := range rounds {
 		appendN(t, e, series, int64(1000+i), float64(i)+.1)
-		if i%500 == 0 {
-			e.disk.trim()
-		}
 	}
-	e.disk.trim()
-	require.LessOrEqual(t, e.writer.log.Stats().Bytes, int64(cfg.WAL.MaxSize))
+	require.Eventually(t, func() bool { return e.queue.Stats().Log.Bytes <= int64(cfg.WAL.MaxSize) }, time.Minute, 10*time.Millisecond)
 	sink.setAnswer(nil)
-	require.Eventually(t, func() bool {
-		pos, _ := e.writer.position()
-		return pos == e.writer.log.End()
-	}, time.Minute, 10*time.Millisecond)
+	waitDealtWith(t, e.queue)
 	for name, s := range sink.series() {
 		require.Equal(t, int64(1000+rounds-1), s.samples[len(s.samples)-1].t, name)
 		require.Less(t, len(s.samples), rounds/2, name)

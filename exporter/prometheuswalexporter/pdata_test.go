@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	ownmetadata "github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 )
 
 // otlp makes metrics of one resource; add fills the metrics.
@@ -233,7 +234,7 @@ func TestAfterShutdown(t *testing.T) {
 	err := e.ConsumeMetrics(context.Background(), otlp(func(ms pmetric.MetricSlice) {
 		addSum(ms, "x", pmetric.AggregationTemporalityCumulative, time.Now(), 1)
 	}))
-	require.ErrorIs(t, err, errClosed)
+	require.ErrorIs(t, err, queue.ErrClosed)
 }
 
 func TestLifecycleWithoutStart(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 )
 
 // sayInterval is how often one thing is logged that can happen to every sample
@@ -35,12 +37,11 @@ func (t *telemetry) due(text string, n int) (int, bool) {
 	return n, true
 }
 
-// refusedAtDoor counts and logs samples that an endpoint would refuse as
-// Prometheus does. example returns the labels of a series that had one.
-func (t *telemetry) refusedAtDoor(reason string, n int, example func() string) {
-	t.dropped(reason, n)
+// NotAdmitted implements queue.Observer.
+func (t *telemetry) NotAdmitted(reason string, n int, example func() string) {
+	t.Dropped(reason, n)
 	text := "Dropped samples older than the newest of their series, which Prometheus refuses; see out_of_order_time_window"
-	if reason == dropDuplicate {
+	if reason == queue.DropDuplicate {
 		text = "Dropped samples with another value for a time that their series has a sample of"
 	}
 	if n, ok := t.due(text, n); ok {
@@ -51,7 +52,7 @@ func (t *telemetry) refusedAtDoor(reason string, n int, example func() string) {
 // invalidHistogram counts and logs a native histogram that Prometheus refuses.
 func (t *telemetry) invalidHistogram(why error, series func() string) {
 	const text = "Dropped invalid native histograms"
-	t.dropped(dropInvalid, 1)
+	t.Dropped(dropInvalid, 1)
 	if n, ok := t.due(text, 1); ok {
 		t.logger.Warn(text, zap.Int("samples", n), zap.String("series", series()), zap.Error(why))
 	}
@@ -60,14 +61,14 @@ func (t *telemetry) invalidHistogram(why error, series func() string) {
 // histogramOff counts and logs a native histogram that is not to be sent.
 func (t *telemetry) histogramOff() {
 	const text = "Dropped native histograms, as send_native_histograms is false"
-	t.dropped(dropHistogram, 1)
+	t.Dropped(dropHistogram, 1)
 	if n, ok := t.due(text, 1); ok {
 		t.logger.Info(text, zap.Int("samples", n))
 	}
 }
 
-// appendFailed counts and logs a failed write to the log.
-func (t *telemetry) appendFailed(err error) {
+// AppendFailed implements queue.Observer.
+func (t *telemetry) AppendFailed(err error) {
 	const text = "Cannot write to the write-ahead log; samples are sent without it while the endpoint keeps up"
 	t.add(t.appendFailures, 1)
 	if n, ok := t.due(text, 1); ok {
@@ -75,16 +76,16 @@ func (t *telemetry) appendFailed(err error) {
 	}
 }
 
-// saveFailed logs that it cannot be saved what has been sent.
-func (t *telemetry) saveFailed(err error) {
+// SaveFailed implements queue.Observer.
+func (t *telemetry) SaveFailed(err error) {
 	const text = "Cannot save how far the write-ahead log has been sent; after a restart some would be sent again"
 	if _, ok := t.due(text, 1); ok {
 		t.logger.Error(text, zap.Error(err))
 	}
 }
 
-// deleteFailed logs that the log cannot be made smaller.
-func (t *telemetry) deleteFailed(err error) {
+// DeleteFailed implements queue.Observer.
+func (t *telemetry) DeleteFailed(err error) {
 	const text = "Cannot delete from the write-ahead log"
 	if _, ok := t.due(text, 1); ok {
 		t.logger.Error(text, zap.Error(err))
@@ -96,7 +97,7 @@ func (t *telemetry) lost(reason string, n int, why error) {
 	if n == 0 {
 		return
 	}
-	t.dropped(reason, n)
+	t.Dropped(reason, n)
 	text := "The endpoint refused samples for good; they are dropped"
 	if reason == dropUnwritten {
 		text = "The endpoint accepted samples, but says that it has not written all of them"

@@ -14,21 +14,17 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/metadata"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/translate"
+	"github.com/invar-otel/invar/internal/healthstatus"
 )
 
-// Why samples are dropped, the values of the attribute reason.
+// Why samples are dropped, besides the reasons of the queue: values of the
+// attribute reason.
 const (
-	dropDuplicate   = "duplicate"      // another value for the time of the series' newest
-	dropOutOfOrder  = "out_of_order"   // older than the series' newest, see door
 	dropHistogram   = "histograms_off" // send_native_histograms: false
 	dropInvalid     = "invalid_histogram"
-	dropUnwritten   = "not_written"     // the endpoint accepted the request, but says it wrote less
-	dropNotLogged   = "wal_unavailable" // the log cannot be written and the endpoint is behind
-	dropDamaged     = "damaged"         // its series' definition was damaged
-	dropMaxSize     = "max_size"        // unsent, and the log was full
-	dropMaxAge      = "max_age"         // unsent for too long
-	dropNoSeries    = "invalid_labels"  // see checkLabels
-	dropRefusedBase = "refused_"        // by the endpoint, with the HTTP status
+	dropUnwritten   = "not_written"    // the endpoint accepted the request, but says it wrote less
+	dropNoSeries    = "invalid_labels" // see checkLabels
+	dropRefusedBase = "refused_"       // by the endpoint, with the HTTP status
 
 	dropInvalidExemplar = "invalid" // of exemplars: see isValidExemplar
 )
@@ -37,6 +33,7 @@ const (
 // those exporterhelper uses.
 type telemetry struct {
 	logger *zap.Logger
+	status *healthstatus.Reporter
 	meter  metric.Meter
 	self   metric.MeasurementOption // the attribute exporter
 	id     attribute.KeyValue
@@ -77,10 +74,10 @@ type observed struct {
 	shards        int
 }
 
-func newTelemetry(set component.TelemetrySettings, id component.ID) (*telemetry, error) {
+func newTelemetry(set component.TelemetrySettings, id component.ID, status *healthstatus.Reporter) (*telemetry, error) {
 	m := set.MeterProvider.Meter(metadata.ScopeName)
 	kv := attribute.String("exporter", id.String())
-	t := &telemetry{logger: set.Logger, meter: m, id: kv, self: metric.WithAttributeSet(attribute.NewSet(kv)), said: make(map[string]*said)}
+	t := &telemetry{logger: set.Logger, status: status, meter: m, id: kv, self: metric.WithAttributeSet(attribute.NewSet(kv)), said: make(map[string]*said)}
 	var errs []error
 	counter := func(name, unit, text string) metric.Int64Counter {
 		c, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(text))
@@ -152,23 +149,40 @@ func (t *telemetry) add(c metric.Int64Counter, n int) {
 	}
 }
 
-func (t *telemetry) dropped(reason string, n int) {
+// Dropped implements queue.Observer.
+func (t *telemetry) Dropped(reason string, n int) {
 	if n > 0 {
 		t.droppedSamples.Add(context.Background(), int64(n), t.self, metric.WithAttributes(attribute.String("reason", reason)))
 	}
 }
 
-func (t *telemetry) droppedExemplars(reason string, n int) {
+// DroppedExemplars implements queue.Observer.
+func (t *telemetry) DroppedExemplars(reason string, n int) {
 	if n > 0 {
 		t.droppedExemplarCount.Add(context.Background(), int64(n), t.self, metric.WithAttributes(attribute.String("reason", reason)))
 	}
 }
 
-func (t *telemetry) replayed(n int)  { t.add(t.replayedSamples, n) }
-func (t *telemetry) damaged(n int)   { t.add(t.damagedRecords, n) }
-func (t *telemetry) notLogged(n int) { t.add(t.notLoggedSamples, n) }
 func (t *telemetry) retried()        { t.add(t.retries, 1) }
 func (t *telemetry) dividedRequest() { t.add(t.divided, 1) }
+
+// Replayed implements queue.Observer.
+func (t *telemetry) Replayed(samples int) { t.add(t.replayedSamples, samples) }
+
+// Damaged implements queue.Observer.
+func (t *telemetry) Damaged(records int) { t.add(t.damagedRecords, records) }
+
+// NotLogged implements queue.Observer.
+func (t *telemetry) NotLogged(samples int) { t.add(t.notLoggedSamples, samples) }
+
+// LogHealth implements queue.Observer.
+func (t *telemetry) LogHealth(err error) {
+	if err != nil {
+		t.status.Failing(reasonLog, err)
+	} else {
+		t.status.Healthy(reasonLog)
+	}
+}
 
 // untranslated counts a batch of which a part was lost. Samples that the
 // appender refused are in droppedSamples.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/translate"
 )
 
@@ -73,7 +74,7 @@ func (e *walExporter) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) er
 		_ = a.Rollback() // cannot fail
 		return err
 	}
-	got := len(a.batch.samples)
+	got := len(a.batch.Samples)
 	if err := a.Commit(); err != nil {
 		return err
 	}
@@ -88,7 +89,12 @@ func (e *walExporter) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) er
 }
 
 // BeginMetric implements translate.Appender.
-func (a *appender) BeginMetric(scraped bool) { a.ordered = scraped }
+func (a *appender) BeginMetric(scraped bool) {
+	a.order = queue.AnyOrder
+	if scraped {
+		a.order = queue.WithinWindow
+	}
+}
 
 // reportLosses counts what was dropped and logs each reason, once a minute.
 func (e *walExporter) reportLosses(losses translate.Losses) {

@@ -115,7 +115,6 @@ func BenchmarkConsumeMetrics(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			e, stop := benchPath(b, testConfig(b, "http://localhost"))
 			defer stop()
-			e.writer.live = true
 			md, set := benchMetrics(scraped)
 			at := pcommon.NewTimestampFromTime(time.Now().Add(-time.Hour))
 			b.ReportAllocs()

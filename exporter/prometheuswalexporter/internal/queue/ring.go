@@ -1,7 +1,6 @@
-package prometheuswalexporter
+package queue
 
-// ring is a queue in a slice that grows by doubling and is used again from the
-// front.
+// ring is a queue in a slice that grows by doubling and is reused from the front.
 type ring[T any] struct {
 	buf  []T
 	head int
