@@ -3,43 +3,93 @@ package prometheuswalexporter
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
+	"github.com/invar-otel/invar/internal/push"
 )
 
 const (
-	// maxDivisions bounds the requests that are spent on finding what is wrong
-	// with one. What is left when they are used up is dropped.
+	// maxDivisions bounds the requests that are spent on one refused request.
+	// What is left then is dropped.
 	maxDivisions = 1000
-	// fewDivisions is the bound as long as the endpoint takes none of the parts,
-	// if it has not of a request before either, on which as many were spent.
+	// fewDivisions is the bound until the endpoint accepts a part, if the last
+	// long division found nothing that it accepts.
 	fewDivisions = 100
 )
 
-// division finds the samples of a refused request that are at fault, drops
-// them, and sends the others. An endpoint may have refused all for one, as
-// Prometheus does in 1.0. What an endpoint of 2.0 says that it has written in
-// part is not divided.
-//
-// Samples of a series stay in order: they are divided only when no other series
-// is left beside them, and then sent one part after the other.
-type division struct {
-	d     *delivery
-	ctx   context.Context //nolint:containedctx // it is the call's own
-	r     *queue.Request
-	why   remotewrite.Outcome // the last refusal
-	spent int                 // requests
-	left  int                 // requests that may be spent
-	more  int                 // that are added when the endpoint takes a part
-	taken bool                // the endpoint took a part
+// part is a part of a refused request, sorted by series.
+type part []remotewrite.Item
+
+// isOneSeries reports whether all samples are of one series.
+func (p part) isOneSeries() bool { return p[0].Slot == p[len(p)-1].Slot }
+
+// halve divides a part of at least two samples in the middle, or as near to it
+// as two series meet.
+func (p part) halve() (first, second part) {
+	middle := len(p) / 2
+	if !p.isOneSeries() {
+		for by := 0; ; by++ {
+			if at := middle - by; at > 0 && p[at-1].Slot != p[at].Slot {
+				middle = at
+				break
+			}
+			if at := middle + by; at < len(p) && p[at-1].Slot != p[at].Slot {
+				middle = at
+				break
+			}
+		}
+	}
+	return p[:middle:middle], p[middle:]
 }
 
-// divide deals with items that the endpoint refused together. It reports false
-// if the exporter shuts down before.
+// divisible is a request that the endpoint refused, perhaps for one sample, as
+// Prometheus does in 1.0. What an endpoint of 2.0 says it has written in part is
+// not divided.
+//
+// Samples of a series stay in order: a series is divided only when it is alone
+// in a part, and its parts are sent one after the other.
+type divisible struct {
+	d *delivery
+	r *queue.Request
+}
+
+var _ push.Divisible[part, remotewrite.Outcome] = divisible{}
+
+// errInterrupted ends a division when the exporter shuts down.
+var errInterrupted = errors.New("the exporter shuts down")
+
+// Send implements push.Divisible.
+func (v divisible) Send(ctx context.Context, p part) (*remotewrite.Outcome, error) {
+	v.d.tel.dividedRequest()
+	out, result := v.d.send(ctx, v.r, [2][]remotewrite.Item{p, nil})
+	switch {
+	case result == queue.Interrupted:
+		return nil, errInterrupted
+	case out.Verdict == remotewrite.Refused:
+		return &out, nil
+	}
+	return nil, nil
+}
+
+// Split implements push.Divisible.
+func (v divisible) Split(p part, why remotewrite.Outcome) (parts []part, inOrder bool) {
+	if len(p) == 1 {
+		v.Drop(p, why)
+		return nil, false
+	}
+	first, second := p.halve()
+	return []part{first, second}, p.isOneSeries()
+}
+
+// Drop implements push.Divisible.
+func (v divisible) Drop(p part, why remotewrite.Outcome) { v.d.refused(p, why) }
+
+// divide deals with a request that the endpoint refused as a whole.
 func (d *delivery) divide(ctx context.Context, r *queue.Request, why remotewrite.Outcome) queue.Result {
 	usual, suspects := inspect(r.Items, time.Now().Add(queue.MaxAhead).UnixMilli())
 	if len(usual)+len(suspects) == 1 {
@@ -47,38 +97,40 @@ func (d *delivery) divide(ctx context.Context, r *queue.Request, why remotewrite
 		return queue.Settled
 	}
 	// What has refused everything so far may not be an endpoint for remote write
-	// at all, or a 2.0 one that means it: parts of what it refused are to look
-	// like no retries.
+	// at all, or a 2.0 one that means it: the parts must not look like retries.
 	if !d.proven.Load() && !sleep(ctx, r.Draining, d.cfg.Retry.MaxInterval) {
 		return queue.Interrupted
 	}
-	v := &division{d: d, ctx: ctx, r: r, why: why, left: maxDivisions}
+	budget := push.Budget{Requests: maxDivisions}
 	if d.fruitless.Load() {
-		v.left, v.more = fewDivisions, maxDivisions-fewDivisions
+		budget = push.Budget{Requests: fewDivisions, Reserve: maxDivisions - fewDivisions}
 	}
-	var ok bool
+	division := push.NewDivision(divisible{d, r}, budget)
+	var err error
 	switch {
 	case len(suspects) == 0:
-		ok = v.halve(usual)
+		err = division.Divide(ctx, usual, why)
 	case len(usual) == 0:
-		ok = v.halve(suspects)
+		err = division.Divide(ctx, suspects, why)
 	default:
-		ok = v.search(usual) && v.search(suspects)
+		if err = division.Send(ctx, usual); err == nil {
+			err = division.Send(ctx, suspects)
+		}
 	}
-	if v.taken {
+	if division.Accepted() {
 		d.fruitless.Store(false)
-	} else if v.spent >= fewDivisions {
+	} else if division.Sent() >= fewDivisions {
 		d.fruitless.Store(true)
 	}
-	if !ok {
+	if err != nil {
 		return queue.Interrupted
 	}
 	return queue.Settled
 }
 
 // inspect sorts the items by series and takes out those that are most likely
-// refused: later than latest, or older than one before it of the same series.
-func inspect(items [2][]remotewrite.Item, latest int64) (usual, suspects []remotewrite.Item) {
+// refused: later than latest, or older than one before them of the same series.
+func inspect(items [2][]remotewrite.Item, latest int64) (usual, suspects part) {
 	all := slices.Concat(items[0], items[1])
 	slices.SortStableFunc(all, func(a, b remotewrite.Item) int { return cmp.Compare(a.Slot, b.Slot) })
 	usual = all[:0]
@@ -95,84 +147,4 @@ func inspect(items [2][]remotewrite.Item, latest int64) (usual, suspects []remot
 		usual = append(usual, it)
 	}
 	return usual, suspects
-}
-
-// search sends parts, dividing those that are refused. Parts that are not of one
-// series have no series in common. The largest come first: what is good leaves
-// in few requests.
-func (v *division) search(parts ...[]remotewrite.Item) bool {
-	for len(parts) > 0 {
-		part := parts[0]
-		parts = parts[1:]
-		if v.left <= 0 {
-			v.d.refused(part, v.why)
-			continue
-		}
-		refused, ok := v.send(part)
-		switch {
-		case !ok:
-			return false
-		case !refused:
-		case len(part) == 1:
-			v.d.refused(part, v.why)
-		case isOneSeries(part):
-			if !v.halve(part) {
-				return false
-			}
-		default:
-			first, second := cut(part)
-			parts = append(parts, first, second)
-		}
-	}
-	return true
-}
-
-// halve searches the halves of a part that was refused.
-func (v *division) halve(part []remotewrite.Item) bool {
-	if len(part) == 1 {
-		v.d.refused(part, v.why)
-		return true
-	}
-	first, second := cut(part)
-	if isOneSeries(part) {
-		return v.search(first) && v.search(second)
-	}
-	return v.search(first, second)
-}
-
-func (v *division) send(part []remotewrite.Item) (refused, ok bool) {
-	v.spent++
-	v.left--
-	v.d.tel.dividedRequest()
-	out, result := v.d.send(v.ctx, v.r, [2][]remotewrite.Item{part, nil})
-	if result == queue.Interrupted {
-		return false, false
-	}
-	if out.Verdict == remotewrite.Refused {
-		v.why = out
-		return true, true
-	}
-	v.left, v.more, v.taken = v.left+v.more, 0, true
-	return false, true
-}
-
-func isOneSeries(part []remotewrite.Item) bool { return part[0].Slot == part[len(part)-1].Slot }
-
-// cut divides a part of at least two in the middle, or as near to it as two
-// series meet.
-func cut(part []remotewrite.Item) (first, second []remotewrite.Item) {
-	middle := len(part) / 2
-	if !isOneSeries(part) {
-		for by := 0; ; by++ {
-			if at := middle - by; at > 0 && part[at-1].Slot != part[at].Slot {
-				middle = at
-				break
-			}
-			if at := middle + by; at < len(part) && part[at-1].Slot != part[at].Slot {
-				middle = at
-				break
-			}
-		}
-	}
-	return part[:middle:middle], part[middle:]
 }
