@@ -27,6 +27,9 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 )
 
+// prefix is that of the exporter's own metrics.
+const prefix = "otelcol_exporter_prometheus_wal_"
+
 // watched is an exporter whose counters and log are looked at.
 type watched struct {
 	*walExporter

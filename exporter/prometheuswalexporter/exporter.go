@@ -123,7 +123,7 @@ func (e *walExporter) Start(ctx context.Context, host component.Host) error {
 	metadata, cancel := context.WithCancel(context.Background())
 	e.metadata.Go(func() { e.delivery.runMetadata(metadata) })
 	e.queue, e.stopMetadata = q, cancel
-	if err := e.tel.observeWith(e.observe); err != nil {
+	if err := e.tel.observe(q, e.cfg.Queue.Shards, e.table.Len, e.now); err != nil {
 		return errors.Join(fmt.Errorf("make own metrics: %w", err), e.Shutdown(ctx))
 	}
 	return nil
@@ -152,15 +152,16 @@ func (e *walExporter) queueSettings(deliver queue.Deliver) queue.Settings {
 
 // Shutdown implements component.Component.
 func (e *walExporter) Shutdown(ctx context.Context) error {
+	defer e.tel.close()
 	if e.stopMetadata == nil {
-		return e.tel.close()
+		return nil
 	}
 	err := e.queue.Close(ctx)
 	e.stopMetadata()
 	e.metadata.Wait()
 	e.stopMetadata = nil
 	e.delivery.client.CloseIdle()
-	return errors.Join(err, e.tel.close())
+	return err
 }
 
 // resolve finds or makes the series for labels as they come in.
@@ -205,18 +206,4 @@ func (e *walExporter) checkLabels(ls labels.Labels) error {
 		e.tel.Dropped(dropNoSeries, 1)
 	}
 	return err
-}
-
-// observe returns the values of the gauges. It is called between Start and the
-// end of Shutdown.
-func (e *walExporter) observe() observed {
-	s := e.queue.Stats()
-	v := observed{
-		series: e.table.Len(), shards: e.cfg.Queue.Shards, queueSize: s.Waiting, queueCapacity: s.Capacity,
-		walBytes: s.Log.Bytes, walSegments: s.Log.Segments,
-	}
-	if !s.Oldest.IsZero() {
-		v.oldestUnsent = max(0, e.now().Sub(s.Oldest))
-	}
-	return v
 }

@@ -221,7 +221,7 @@ func TestCatchesUp(t *testing.T) {
 			sink.setAnswer(nil) // and go on while it catches up
 		}
 	}
-	require.LessOrEqual(t, e.observe().queueSize, 3*(200+queue.MaxRecordSamples))
+	require.LessOrEqual(t, e.queue.Stats().Waiting, 3*(200+queue.MaxRecordSamples))
 	sink.waitFor(t, series*rounds)
 	for name, s := range sink.series() {
 		require.Len(t, s.samples, rounds, name)
