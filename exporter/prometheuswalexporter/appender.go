@@ -22,8 +22,9 @@ import (
 	"github.com/invar-otel/invar/internal/wal/walrecord"
 )
 
-// appender is one transaction: it collects samples by slot and commits them at
-// once. It keeps nothing of what Append is given but what goes on the wire.
+// appender is one transaction: it collects samples by slot and commits them
+// together. It keeps nothing that Append is given: labels are in the series
+// table, the rest is encoded.
 type appender struct {
 	e     *walExporter
 	clock uint32
@@ -39,7 +40,7 @@ type appender struct {
 	family     uint32
 }
 
-// batches are kept for transactions of up to maxPooled samples.
+// batches are reused, unless they hold more than maxPooled samples.
 var batches = sync.Pool{New: func() any { return new(queue.Batch) }}
 
 const maxPooled = 64 << 10
@@ -55,10 +56,9 @@ func (e *walExporter) newAppender() *appender {
 	return &appender{e: e, clock: e.table.Clock(e.now()), batch: batches.Get().(*queue.Batch)}
 }
 
-// Append implements storage.AppenderV2. It returns no error for a sample that
-// Prometheus' appenders would refuse: one that is late, repeated, or an invalid
-// histogram. Such a one is dropped, counted and logged, and costs its neighbours
-// nothing.
+// Append implements storage.AppenderV2. A sample that Prometheus' appenders would
+// refuse, because it is late, repeated or an invalid histogram, is no error: it
+// is dropped, counted and logged, and the rest of the scrape goes on.
 func (a *appender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
 	slot, ok := a.e.table.Use(series.Ref(ref), a.clock)
 	if !ok {
@@ -110,12 +110,12 @@ func (a *appender) familyOf(opts *storage.AOptions) uint32 {
 	}
 	a.family = a.e.table.InternFamily(f, a.clock)
 	a.meta = opts.Metadata
-	a.familyName = a.e.table.FamilyName(a.family) // the one given is good during Append only
+	a.familyName = a.e.table.FamilyName(a.family) // the given one is valid during Append only
 	return a.family
 }
 
-// extra encodes what few samples have. ok is false for a native histogram that
-// is not to be sent.
+// extra returns the start time and the encoded histogram of a sample. ok is false
+// for a native histogram that is not to be sent, or is invalid.
 func (a *appender) extra(slot series.Slot, st, t int64, h *histogram.Histogram, fh *histogram.FloatHistogram) (_ *queue.Extra, ok bool, err error) {
 	x := &queue.Extra{Extra: remotewrite.Extra{Start: st}}
 	if h == nil && fh == nil {
@@ -161,7 +161,8 @@ func isStaleSample(v float64, h *histogram.Histogram, fh *histogram.FloatHistogr
 	return value.IsStaleNaN(v)
 }
 
-// addExemplars takes those that Prometheus' appenders would, in order of time.
+// addExemplars adds the exemplars that Prometheus' appenders accept, in order of
+// time.
 func (a *appender) addExemplars(x *queue.Extra, exemplars []exemplar.Exemplar) {
 	if !slices.IsSortedFunc(exemplars, exemplar.Compare) {
 		exemplars = slices.SortedFunc(slices.Values(exemplars), exemplar.Compare)

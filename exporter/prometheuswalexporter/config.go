@@ -43,9 +43,9 @@ type Config struct {
 	SendExemplars        bool `mapstructure:"send_exemplars"`
 	SendNativeHistograms bool `mapstructure:"send_native_histograms"`
 
-	// OutOfOrderTimeWindow is for how long before the newest sample of a series
-	// older ones of the native lane are taken, as storage::tsdb has it in
-	// Prometheus. What comes as OTLP is the endpoint's to judge.
+	// OutOfOrderTimeWindow is how much older than the newest sample of its series
+	// a sample of the native lane may be, like storage::tsdb in Prometheus. Late
+	// samples of OTLP are for the endpoint to judge.
 	OutOfOrderTimeWindow time.Duration `mapstructure:"out_of_order_time_window"`
 
 	WAL         WALConfig         `mapstructure:"wal"`
@@ -61,9 +61,9 @@ type WALConfig struct {
 	// Directory belongs to this exporter alone. Empty means
 	// data/prometheus_wal/<name of the exporter>, below the working directory.
 	Directory string `mapstructure:"directory"`
-	// MaxSize is the size from which on the oldest unsent samples are dropped.
+	// MaxSize is the size above which the oldest unsent samples are dropped.
 	MaxSize bytesize.Size `mapstructure:"max_size"`
-	// MaxAge is the age from which on unsent samples are dropped.
+	// MaxAge is the age above which unsent samples are dropped.
 	MaxAge time.Duration `mapstructure:"max_age"`
 	// SegmentSize is the size of the files the log consists of.
 	SegmentSize bytesize.Size `mapstructure:"segment_size"`
@@ -88,7 +88,7 @@ type QueueConfig struct {
 	Shards int `mapstructure:"shards"`
 	// MaxSamplesPerSend is the most samples in a request.
 	MaxSamplesPerSend int `mapstructure:"max_samples_per_send"`
-	// BatchSendDeadline is for how long a sample may wait for others.
+	// BatchSendDeadline is how long a sample may wait for others.
 	BatchSendDeadline time.Duration `mapstructure:"batch_send_deadline"`
 
 	// prevent unkeyed literal initialization
@@ -96,8 +96,8 @@ type QueueConfig struct {
 }
 
 // TranslationConfig is how OTLP metrics become Prometheus series. It does not
-// concern the native lane; nor scraped metrics, but for TranslateScraped, and
-// for what is promoted and target_info, which are about their resources.
+// apply to the native lane. Of scraped metrics in the pdata lane it concerns only
+// the resource: promoted attributes and target_info.
 type TranslationConfig struct {
 	Strategy                          otlptranslator.TranslationStrategyOption `mapstructure:"strategy"`
 	Namespace                         string                                   `mapstructure:"namespace"`
@@ -109,8 +109,8 @@ type TranslationConfig struct {
 	PromoteScopeMetadata              bool                                     `mapstructure:"promote_scope_metadata"`
 	ConvertHistogramsToNHCB           bool                                     `mapstructure:"convert_histograms_to_nhcb"`
 	AllowDeltaTemporality             bool                                     `mapstructure:"allow_delta_temporality"`
-	// TranslateScraped makes no difference between scraped metrics, which
-	// otherwise keep the names they have, and others.
+	// TranslateScraped translates scraped metrics like all others. Without it
+	// they keep their names.
 	TranslateScraped bool `mapstructure:"translate_scraped"`
 
 	// prevent unkeyed literal initialization
@@ -195,9 +195,9 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// validateExternalLabels takes what Prometheus does, names with two underscores
-// included: Mimir's HA tracker looks for __replica__. But a metric's name cannot
-// be added, since every series has one.
+// validateExternalLabels accepts what Prometheus does, including names that begin
+// with two underscores: Mimir's HA tracker looks for __replica__. The name of a
+// metric cannot be added, because every series has one.
 func (c *Config) validateExternalLabels() error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.ExternalLabels)) {

@@ -19,9 +19,9 @@ import (
 // delivery sends requests for all shards of an exporter.
 //
 //	2xx                       acknowledged
-//	400, 409, 413, 422 …      divided, until what the endpoint refuses is alone
-//	401, 403, 404, 405, 3xx … repeated slowly: somebody has to mend the set-up
-//	429, 5xx, no answer       repeated
+//	400, 409, 413, 422 …      divided until the refused samples are alone
+//	401, 403, 404, 405, 3xx … retried slowly: somebody has to fix the set-up
+//	429, 5xx, no answer       retried
 type delivery struct {
 	cfg      *Config
 	table    *series.Table
@@ -29,10 +29,10 @@ type delivery struct {
 	tel      *telemetry
 	status   *healthstatus.Reporter
 	logger   *zap.Logger
-	builders chan *remotewrite.Builder // as many as can work at a time
+	builders chan *remotewrite.Builder // one for each CPU
 	*negotiation
 
-	fruitless atomic.Bool // the last long division found nothing that the endpoint takes
+	fruitless atomic.Bool // the last long division found nothing that the endpoint accepts
 }
 
 // deliver implements queue.Deliver.
@@ -44,9 +44,10 @@ func (d *delivery) deliver(ctx context.Context, r *queue.Request) queue.Result {
 	return result
 }
 
-// send repeats one request until the endpoint has accepted or refused it. It
-// accounts for an accepted one; one of 2.0 that was written in part is accepted,
-// as the others will never be. The outcome is set if the request is settled.
+// send retries one request until the endpoint has accepted or refused it, and
+// counts it if it was accepted. A 2.0 request that was written in part counts as
+// accepted: the endpoint will never write the rest. The outcome is valid if the
+// request is settled.
 func (d *delivery) send(ctx context.Context, r *queue.Request, items [2][]remotewrite.Item) (remotewrite.Outcome, queue.Result) {
 	pause := newPauses(&d.cfg.Retry)
 	var body []byte
@@ -100,8 +101,8 @@ func (d *delivery) post(ctx context.Context, m remotewrite.Message, body []byte,
 	return out
 }
 
-// tryV1 sends as 1.0 what an endpoint refused as 2.0 that has not shown yet
-// whether it knows that. It returns the outcome that counts.
+// tryV1 sends as 1.0 what the endpoint refused as 2.0, while it is unknown
+// whether the endpoint speaks 2.0. It returns the outcome that counts.
 func (d *delivery) tryV1(ctx context.Context, r *queue.Request, items [2][]remotewrite.Item, refused remotewrite.Outcome) (remotewrite.Outcome, remotewrite.Counts) {
 	body, counts := d.build(r, remotewrite.V1, items)
 	out := d.post(ctx, remotewrite.V1, body, 0)
@@ -112,7 +113,7 @@ func (d *delivery) tryV1(ctx context.Context, r *queue.Request, items [2][]remot
 		d.fallBack(refused.Status)
 	case remotewrite.Refused:
 		if refused.Verdict != remotewrite.Refused {
-			d.fallBack(refused.Status) // now it speaks of the data
+			d.fallBack(refused.Status) // the new refusal is about the data
 		}
 	}
 	return out, counts
@@ -128,8 +129,8 @@ func (d *delivery) build(r *queue.Request, m remotewrite.Message, items [2][]rem
 	return r.Body, counts
 }
 
-// accepted accounts for a request that is dealt with. The endpoint may say that
-// it wrote less.
+// accepted counts an accepted request. A 2.0 endpoint may state that it wrote
+// less.
 func (d *delivery) accepted(out remotewrite.Outcome, sent remotewrite.Counts) {
 	d.recovered()
 	if out.Written == nil {
@@ -147,9 +148,9 @@ func (d *delivery) accepted(out remotewrite.Outcome, sent remotewrite.Counts) {
 	d.tel.lost(reason, lost.Points(), out.Err)
 }
 
-// refused drops what the endpoint will never take.
+// refused drops samples that the endpoint will never accept.
 func (d *delivery) refused(items []remotewrite.Item, out remotewrite.Outcome) {
-	d.recovered() // it is there, and what follows is tried
+	d.recovered() // the endpoint is up and judges the data
 	d.tel.failedPoints(remotewrite.Counts{Samples: len(items)})
 	err := out.Err
 	if len(items) == 1 {
@@ -160,7 +161,7 @@ func (d *delivery) refused(items []remotewrite.Item, out remotewrite.Outcome) {
 	d.tel.lost(dropRefusedBase+strconv.Itoa(out.Status), len(items), err)
 }
 
-// failing tells that samples wait, and what to do if a person has to.
+// failing reports that samples wait, and what to do if somebody has to act.
 func (d *delivery) failing(out *remotewrite.Outcome) {
 	if out.Verdict == remotewrite.Retry {
 		if d.status.Failing(reasonEndpoint, out.Err) {
@@ -174,7 +175,7 @@ func (d *delivery) failing(out *remotewrite.Outcome) {
 	}
 }
 
-// recovered notes that the endpoint answers as it should.
+// recovered takes back what failing reported.
 func (d *delivery) recovered() {
 	wasAway, wasWrong := d.status.Healthy(reasonEndpoint), d.status.Healthy(reasonSetup)
 	if wasAway || wasWrong {
@@ -182,7 +183,7 @@ func (d *delivery) recovered() {
 	}
 }
 
-// advice says what may be wrong when an endpoint answers with the status.
+// advice returns what may be wrong if an endpoint answers with the status.
 func advice(status int) string {
 	switch status {
 	case http.StatusUnauthorized:

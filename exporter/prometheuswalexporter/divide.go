@@ -96,8 +96,8 @@ func (d *delivery) divide(ctx context.Context, r *queue.Request, why remotewrite
 		d.refused(append(usual, suspects...), why)
 		return queue.Settled
 	}
-	// What has refused everything so far may not be an endpoint for remote write
-	// at all, or a 2.0 one that means it: the parts must not look like retries.
+	// An endpoint that has refused everything so far may not speak remote write
+	// at all, so the parts wait like a retry.
 	if !d.proven.Load() && !sleep(ctx, r.Draining, d.cfg.Retry.MaxInterval) {
 		return queue.Interrupted
 	}

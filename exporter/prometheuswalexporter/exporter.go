@@ -25,8 +25,7 @@ import (
 	"github.com/invar-otel/invar/internal/promlane"
 )
 
-// walExporter is the exporter: it owns the parts and their goroutines. See
-// doc.go for how they fit.
+// walExporter is the exporter. See doc.go for how its parts fit together.
 type walExporter struct {
 	cfg        *Config
 	set        exporter.Settings
@@ -39,16 +38,17 @@ type walExporter struct {
 	queue      *queue.Queue // nil before Start
 	relabel    []*relabel.Config
 	external   []labels.Label // sorted
-	relabels   bool           // there is something that can change or drop a series
+	relabels   bool           // whether there are relabel configs
 	translator *translate.Translator
-	// logSampled is for what a bad client could repeat without end.
+	// logSampled logs each message once a minute: a bad client could repeat the
+	// cause without end.
 	logSampled *zap.Logger
 
 	stopMetadata func()
 	metadata     sync.WaitGroup
 }
 
-// What can be wrong, each by itself.
+// What can be wrong. Each is reported and taken back independently.
 const (
 	reasonEndpoint    healthstatus.Reason = "endpoint"
 	reasonSetup       healthstatus.Reason = "setup"
@@ -97,9 +97,9 @@ func (*walExporter) Capabilities() consumer.Capabilities {
 // AcceptsNativeSamples implements promlane.NativeSink.
 func (*walExporter) AcceptsNativeSamples() {}
 
-// Start implements component.Component. It fails only for what a person has to
-// mend: a wrong client configuration, or a directory that another exporter
-// uses. A directory that cannot be used now is tried again later.
+// Start implements component.Component. It fails only if somebody has to act:
+// the client configuration is wrong, or another exporter uses the directory. A
+// directory that cannot be used for another reason is tried again later.
 func (e *walExporter) Start(ctx context.Context, host component.Host) error {
 	client, err := e.cfg.ToClient(ctx, host.GetExtensions(), e.set.TelemetrySettings)
 	if err != nil {
@@ -164,7 +164,8 @@ func (e *walExporter) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// resolve finds or makes the series for labels as they come in.
+// resolve returns the series for the labels of a sample, after external labels
+// and relabelling. It creates the series if need be.
 func (e *walExporter) resolve(ls labels.Labels, clock uint32) series.Ref {
 	out := ls
 	if len(e.external) > 0 || e.relabels {
@@ -185,12 +186,13 @@ func (e *walExporter) resolve(ls labels.Labels, clock uint32) series.Ref {
 	return e.table.Intern(out, false, clock)
 }
 
-// maxLabels is what a series can have at most.
+// maxLabels is the most labels a series can have.
 const maxLabels = 1 << 15
 
 var errEmptyLabels = errors.New("a series needs labels")
 
-// checkLabels refuses what cannot be a series. Scraped series always can.
+// checkLabels returns an error if the labels cannot be those of a series, and
+// counts the sample as dropped. Those of scraped series are always valid.
 func (e *walExporter) checkLabels(ls labels.Labels) error {
 	var err error
 	if ls.IsEmpty() {

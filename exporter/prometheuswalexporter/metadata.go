@@ -10,19 +10,19 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 )
 
-// metadataInterval is how often a 1.0 endpoint is told metadata, as Prometheus
-// does by default.
+// metadataInterval is how often metadata is sent to a 1.0 endpoint, the default
+// of Prometheus.
 const metadataInterval = time.Minute
 
 // metadataBatch is the most families in a request.
 const metadataBatch = 2000
 
-// runMetadata sends metadata while the message is 1.0. It is not retried: the
-// next round brings it again.
+// runMetadata sends metadata regularly while the message is 1.0, until ctx ends.
+// A request that fails is not retried: the next round sends all again.
 func (d *delivery) runMetadata(ctx context.Context) {
 	tick := time.NewTicker(metadataInterval)
 	defer tick.Stop()
-	early := time.NewTimer(10 * time.Second) // the first targets have been scraped
+	early := time.NewTimer(10 * time.Second) // by then the first targets have been scraped
 	defer early.Stop()
 	for {
 		select {
@@ -37,11 +37,11 @@ func (d *delivery) runMetadata(ctx context.Context) {
 	}
 }
 
-// maxMetadataRequests bounds those of a round.
+// maxMetadataRequests bounds the requests of a round.
 const maxMetadataRequests = 200
 
-// sendMetadata tells the endpoint all there is, in parts: what it refuses costs
-// the families of other parts nothing, and is divided.
+// sendMetadata sends the metadata of all families, in several requests. A refused
+// request is divided, so that it costs no other families.
 func (d *delivery) sendMetadata(ctx context.Context) {
 	view := d.table.View()
 	all := view.Families()

@@ -9,21 +9,21 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 )
 
-// negotiation is which message an endpoint is sent: 2.0 until it answers that it
-// does not know it, then 1.0.
+// negotiation decides which message is sent: 2.0 until the endpoint answers that
+// it does not know it, then 1.0. It is safe for concurrent use.
 //
-// An endpoint that predates 2.0 may also take such a request for an empty one of
-// 1.0 and accept it, so the first answer has to carry the headers that 2.0
-// requires; or refuse it as malformed, so what is refused before an answer has
-// shown which it is, is tried as 1.0 too.
+// An endpoint that predates 2.0 may read a 2.0 request as an empty 1.0 one and
+// accept it, so the first answer has to carry the headers that 2.0 requires. Or
+// it may refuse the request as malformed, so a request that is refused before the
+// endpoint has shown that it knows 2.0 is tried as 1.0 too.
 type negotiation struct {
-	fixed     remotewrite.Message // empty: it may change
+	fixed     remotewrite.Message // by configuration; empty if negotiated
 	fellBack  atomic.Bool         // to 1.0
 	confirmed atomic.Bool         // the endpoint knows 2.0
-	// proven is set when an answer has shown that the endpoint is one for
-	// remote write, and not something else that refuses everything.
+	// proven is set when an answer has shown that the endpoint speaks remote
+	// write, and is not something else that refuses everything.
 	proven atomic.Bool
-	saidSo atomic.Bool
+	logged atomic.Bool // that it fell back
 	logger *zap.Logger
 }
 
@@ -46,14 +46,14 @@ func (n *negotiation) message() remotewrite.Message {
 	return remotewrite.V2
 }
 
-// isOpen reports whether no answer has shown yet what the endpoint speaks.
+// isOpen reports whether it is still unknown what the endpoint speaks.
 func (n *negotiation) isOpen() bool {
 	return n.fixed == "" && !n.fellBack.Load() && !n.confirmed.Load()
 }
 
-// learn draws its conclusions from an answer. It reports whether the endpoint
-// did not understand the message and another has to be sent.
-func (n *negotiation) learn(m remotewrite.Message, out *remotewrite.Outcome, sent remotewrite.Counts) (again bool) {
+// learn takes an answer into account. It reports whether the endpoint did not
+// understand the message, and another has to be sent.
+func (n *negotiation) learn(m remotewrite.Message, out *remotewrite.Outcome, sent remotewrite.Counts) (resend bool) {
 	if out.Written != nil {
 		n.confirmed.Store(true)
 		n.proven.Store(true)
@@ -68,15 +68,15 @@ func (n *negotiation) learn(m remotewrite.Message, out *remotewrite.Outcome, sen
 		n.fallBack(out.Status)
 		return true
 	case m == remotewrite.V1 && out.Verdict == remotewrite.Unsupported:
-		n.fellBack.Store(false) // it takes neither now; the next attempt begins anew
+		n.fellBack.Store(false) // it accepts neither now; the next attempt starts over
 	case out.Verdict == remotewrite.Accepted:
 		n.proven.Store(true)
 	}
 	return false
 }
 
-// mayMisunderstand reports whether an answer to 2.0 is one that an endpoint gives
-// which does not know it.
+// mayMisunderstand reports whether an answer to 2.0 may come from an endpoint
+// that does not know 2.0.
 func (n *negotiation) mayMisunderstand(out *remotewrite.Outcome) bool {
 	if !n.isOpen() {
 		return false
@@ -91,7 +91,7 @@ func (n *negotiation) mayMisunderstand(out *remotewrite.Outcome) bool {
 
 func (n *negotiation) fallBack(status int) {
 	n.proven.Store(true)
-	if n.fellBack.CompareAndSwap(false, true) && n.saidSo.CompareAndSwap(false, true) {
+	if n.fellBack.CompareAndSwap(false, true) && n.logged.CompareAndSwap(false, true) {
 		n.logger.Info("The endpoint does not speak remote write 2.0; using 1.0", zap.Int("status", status))
 	}
 }

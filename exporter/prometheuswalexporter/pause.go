@@ -8,13 +8,13 @@ import (
 	"go.opentelemetry.io/collector/config/configretry"
 )
 
-// pauses are those between the attempts of one request. None is shorter than
-// the one before it.
+// pauses are the pauses between the attempts of one request. None is shorter than
+// the one before.
 type pauses struct {
 	cfg   *configretry.BackOffConfig
 	grows *backoff.ExponentialBackOff
 	last  time.Duration
-	slow  time.Duration // of next for what a person has to mend
+	slow  time.Duration // of nextSlow
 }
 
 func newPauses(cfg *configretry.BackOffConfig) *pauses {
@@ -31,11 +31,11 @@ func (p *pauses) next() time.Duration {
 	return p.last
 }
 
-// slowest is how many times the longest pause the slow ones become.
+// slowest bounds the slow pauses, as a multiple of the longest usual one.
 const slowest = 6
 
-// nextSlow returns the next pause where repeating is of use only after somebody
-// has done something.
+// nextSlow returns the next pause if a retry helps only after somebody has fixed
+// the set-up.
 func (p *pauses) nextSlow() time.Duration {
 	this := p.slow
 	p.slow = min(2*p.slow, slowest*p.cfg.MaxInterval)

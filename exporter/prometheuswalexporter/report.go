@@ -27,7 +27,8 @@ func (t *telemetry) invalidHistogram(why error, series func() string) {
 	}
 }
 
-// histogramOff counts and logs a native histogram that is not to be sent.
+// histogramOff counts and logs a native histogram that is not sent because of
+// send_native_histograms.
 func (t *telemetry) histogramOff() {
 	const text = "Dropped native histograms, as send_native_histograms is false"
 	t.Dropped(dropHistogram, 1)
@@ -61,7 +62,7 @@ func (t *telemetry) DeleteFailed(err error) {
 	}
 }
 
-// lost counts and logs samples that the endpoint will not have.
+// lost counts and logs samples that the endpoint refused or did not write.
 func (t *telemetry) lost(reason string, n int, why error) {
 	if n == 0 {
 		return

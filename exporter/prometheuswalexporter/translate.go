@@ -16,8 +16,8 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/translate"
 )
 
-// translation returns the translator's settings, or an error naming the key
-// that cannot be.
+// translation returns the settings of the translator, or an error that names the
+// wrong key.
 func (c *Config) translation() (translate.Settings, error) {
 	t := &c.Translation
 	switch t.Strategy {
@@ -52,21 +52,19 @@ func (c *Config) translation() (translate.Settings, error) {
 	}, nil
 }
 
-// ConsumeMetrics implements consumer.Metrics: the pdata lane. What has no
-// translation is dropped, counted and logged, and costs itself only; the rest
-// is committed before it returns.
+// ConsumeMetrics implements consumer.Metrics: the pdata lane. Data points without
+// a translation are dropped, counted and logged; all others are committed before
+// it returns.
 //
-// A part that was dropped is no error: the sender would take all of it for
-// lost. Upstream's OTLP receiver has no way to say partialSuccess either: its
-// answer is empty unless its consumer returns an error. Only if nothing at all
-// was taken is there one, of InvalidArgument: 400 over HTTP.
+// A partial loss is not an error, because the sender would take the whole request
+// as lost, and upstream's OTLP receiver cannot answer with partialSuccess. Only if
+// nothing was accepted is the error a permanent InvalidArgument: 400 over HTTP.
 //
-// Samples of OTLP may be older than what the series has: there are receivers
-// that take them. Those of one client cost no other one: what a receiver
-// refuses is divided until it is alone. What is too far in the future is
-// refused here, as it is in Prometheus. Scraped samples are to be in order, as
-// in the native lane, and a staleness marker may not come after its series is
-// alive again.
+// Samples of OTLP may be older than the newest of their series, which some
+// receivers accept. If the receiver refuses them, the request is divided, so
+// that they cost no others. Points too far in the future are refused here, as in
+// Prometheus. Scraped samples have to be in order, as in the native lane, and a
+// staleness marker may not follow newer samples of its series.
 func (e *walExporter) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
 	a := e.newAppender()
 	losses, err := e.translator.Translate(ctx, md, a, e.now())
@@ -109,8 +107,7 @@ func (e *walExporter) reportLosses(losses translate.Losses) {
 	}
 }
 
-// explanations say what was wrong, and what to do about it if there is
-// something.
+// explanations say what was wrong, and what to do about it.
 var explanations = map[translate.Reason]string{
 	translate.DeltaTemporality: "metrics of delta temporality cannot be Prometheus series; " +
 		"put a deltatocumulative processor before this exporter, or set translation::allow_delta_temporality",

@@ -36,7 +36,8 @@ func (r *ring[T]) grow(n int) {
 	r.buf, r.head = buf, 0
 }
 
-// front returns the first n in two parts, the second empty unless they wrap.
+// front returns the first n in two parts. The second is empty unless they wrap
+// around.
 func (r *ring[T]) front(n int) [2][]T {
 	if n == 0 {
 		return [2][]T{}
@@ -47,8 +48,8 @@ func (r *ring[T]) front(n int) [2][]T {
 	return [2][]T{r.buf[r.head:], r.buf[:r.head+n-len(r.buf)]}
 }
 
-// drop removes the first n. An emptied ring starts over, so that a queue that
-// is always short touches little memory.
+// drop removes the first n. An empty ring starts over, so a queue that stays
+// short touches little memory.
 func (r *ring[T]) drop(n int) {
 	r.n -= n
 	r.head = (r.head + n) % len(r.buf)

@@ -48,15 +48,16 @@ func newShard(set *Settings, acked seglog.Position, room, draining chan struct{}
 	return s
 }
 
-// hasRoom reports whether push is welcome.
+// hasRoom reports whether there are less samples than the capacity. push does not
+// check it: a record is pushed as a whole.
 func (s *shard) hasRoom() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.items.len() < s.set.capacity()
 }
 
-// push appends the samples of one record, whose end is pos. extras belong to
-// the items that have them, in order.
+// push appends the samples of one record, which ends at pos. Item.Extra is an
+// index in extras plus 1, or 0. Both slices belong to the caller afterwards.
 func (s *shard) push(items []remotewrite.Item, extras []remotewrite.Extra, pos seglog.Position, base int64) {
 	if len(items) == 0 {
 		return
@@ -180,8 +181,8 @@ func (s *shard) length() int {
 	return s.items.len()
 }
 
-// startFlush makes the shard send what it has and end. Nothing is pushed
-// afterwards.
+// startFlush makes the shard send what it has, and run return. Nothing may be
+// pushed afterwards.
 func (s *shard) startFlush() {
 	s.mu.Lock()
 	s.flushing = true

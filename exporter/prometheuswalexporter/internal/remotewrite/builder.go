@@ -11,15 +11,15 @@ import (
 	"github.com/invar-otel/invar/internal/wal/walrecord"
 )
 
-// Builder builds request bodies. It remembers, for the request at hand, which
-// symbol and pair has which reference, in tables as long as the series
-// table's: looking one up is an array access. It is for one goroutine; a few
-// are shared by all senders, since they are as large as the table has labels.
+// Builder builds request bodies. For the request at hand it holds the references
+// of symbols and pairs, in tables as long as those of the series table: a lookup
+// is an array access. It is for one goroutine at a time. All senders share a few
+// builders, because the tables grow with the number of labels.
 type Builder struct {
-	request uint32 // number of the request, to tell this one's entries from older
+	request uint32 // number of the request; entries of others are stale
 	symbols []localRef
 	pairs   []localPair
-	strings map[string]uint32 // of exemplars: strings that are not in the table
+	strings map[string]uint32 // of exemplars, not in the series table
 
 	table  []byte // the symbols field, encoded
 	nextID uint32
@@ -106,7 +106,7 @@ const (
 
 func (b *Builder) beginV2(view series.View) {
 	b.request++
-	if b.request == 0 { // after 2^32 requests the numbers start over
+	if b.request == 0 { // overflow after 2^32 requests
 		clear(b.symbols)
 		clear(b.pairs)
 		b.request = 1

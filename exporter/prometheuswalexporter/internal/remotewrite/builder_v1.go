@@ -64,8 +64,8 @@ func (b *Builder) exemplarV1(one []byte, x *walrecord.Exemplar) []byte {
 	return append(binary.AppendUvarint(append(one, v1SeriesExemplar), uint64(len(m))), m...)
 }
 
-// MetadataV1 returns a compressed request that tells a 1.0 endpoint the metadata
-// of families. In 2.0 metadata travels with the series.
+// MetadataV1 returns a compressed 1.0 request with the metadata of families. In
+// 2.0 the metadata is part of the series.
 func (b *Builder) MetadataV1(families []series.Family) []byte {
 	b.body = b.body[:0]
 	for _, f := range families {

@@ -14,20 +14,21 @@ import (
 type Verdict int
 
 const (
-	// Accepted means that the endpoint has it.
+	// Accepted means that the endpoint has the data.
 	Accepted Verdict = iota
-	// Retry means that it may accept the same request later.
+	// Retry means that the endpoint may accept the same request later.
 	Retry
-	// Refused means that it will never accept this request, for what is in it.
+	// Refused means that the endpoint will never accept this request, because of
+	// the data in it.
 	Refused
-	// Unsupported means that it does not speak this message.
+	// Unsupported means that the endpoint does not know this message.
 	Unsupported
-	// Misconfigured means that something else than the data is wrong, the
-	// address or the credentials: it may be put right at either end.
+	// Misconfigured means that something other than the data is wrong, like the
+	// address or the credentials. It may be fixed at either end.
 	Misconfigured
 )
 
-// Outcome is the judgement of one attempt.
+// Outcome is the result of one attempt.
 type Outcome struct {
 	Verdict Verdict
 	Status  int           // 0 if there was no answer
@@ -36,16 +37,16 @@ type Outcome struct {
 	Written *Written      // what a 2.0 endpoint says it wrote, nil if it says nothing
 }
 
-// Written is what an endpoint says it wrote of a 2.0 request. A kind it does not
-// speak of is NotStated.
+// Written is what an endpoint says it wrote of a 2.0 request. A kind that it does
+// not mention is NotStated.
 type Written Counts
 
-// NotStated is a count that the endpoint does not give.
+// NotStated is a count that the endpoint does not state.
 const NotStated = -1
 
-// Of returns how much of what was sent has been written. What an endpoint does
-// not state it wrote all or nothing of, depending on whether it accepted the
-// request.
+// Of returns how much of what was sent has been written. Of a kind that is not
+// stated, all has been written if the request was accepted, and nothing
+// otherwise.
 func (w *Written) Of(sent Counts, accepted bool) Counts {
 	count := func(stated, sent int) int {
 		switch {
@@ -80,7 +81,7 @@ func NewClient(c *http.Client, endpoint, userAgent string) *Client {
 // CloseIdle closes connections not in use.
 func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
 
-// Send posts one body. attempt counts the tries before this one.
+// Send posts one body. attempt is the number of attempts before this one.
 func (c *Client) Send(ctx context.Context, m Message, body []byte, attempt int) Outcome {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, bytes.NewReader(body))
 	if err != nil {

@@ -1,7 +1,7 @@
 package series
 
-// arena stores lists of uint32 without a header or pointer for each. Lists of
-// one length reuse each other's places.
+// arena stores lists of uint32 without a header or pointer for each. A released
+// list is reused by lists of the same length.
 type arena struct {
 	blocks [][]uint32
 	fill   int // used length of the last block
@@ -11,7 +11,7 @@ type arena struct {
 // arenaRef is a place in the arena: block number and offset.
 type arenaRef uint32
 
-// A list is at most 65,535 long, so that it fits a block.
+// A list has at most 65,535 elements, which fit a block.
 const (
 	blockBits = 16
 	blockSize = 1 << blockBits

@@ -14,15 +14,15 @@ type familyEntry struct {
 	typ              uint8
 	name, help, unit uint32
 	mark             Mark
-	made             uint64        // families made before it
-	asked            atomic.Uint32 // clock of the last InternFamily
+	serial           uint64        // number of families created before it
+	usedAt           atomic.Uint32 // clock of the last InternFamily
 }
 
 // familyTable interns families. Number 0 is none.
 type familyTable struct {
 	entries []*familyEntry
 	free    []uint32
-	made    uint64
+	created uint64 // number of families ever created
 	byValue map[Family]uint32
 }
 
@@ -30,13 +30,13 @@ func newFamilies() *familyTable {
 	return &familyTable{entries: make([]*familyEntry, 1), byValue: make(map[Family]uint32)}
 }
 
-// InternFamily returns the number of a family, for Entry.Family. A number that
-// reaches no entry is good until a Sweep of a later clock.
+// InternFamily returns the number of a family, for Entry.Family, and creates it if
+// need be. A number that no entry holds is valid until a Sweep with a later clock.
 func (t *Table) InternFamily(f Family, clock uint32) uint32 {
 	t.mu.RLock()
 	n, ok := t.fams.byValue[f]
 	if ok {
-		t.fams.entries[n].asked.Store(clock)
+		t.fams.entries[n].usedAt.Store(clock)
 	}
 	t.mu.RUnlock()
 	if ok {
@@ -47,9 +47,9 @@ func (t *Table) InternFamily(f Family, clock uint32) uint32 {
 	if n, ok := t.fams.byValue[f]; ok {
 		return n
 	}
-	e := &familyEntry{typ: f.Type, made: t.fams.made}
-	t.fams.made++
-	e.asked.Store(clock)
+	e := &familyEntry{typ: f.Type, serial: t.fams.created}
+	t.fams.created++
+	e.usedAt.Store(clock)
 	for _, s := range []struct {
 		to   *uint32
 		from *string
@@ -69,7 +69,8 @@ func (t *Table) InternFamily(f Family, clock uint32) uint32 {
 	return n
 }
 
-// sweepFamilies frees the families no series has and nobody asked for lately.
+// sweepFamilies frees the families that no series has and that were last interned
+// before the given clock.
 func (t *Table) sweepFamilies(before uint32) {
 	used := make([]bool, len(t.fams.entries))
 	for slot := Slot(1); slot <= t.high; slot++ {
@@ -79,7 +80,7 @@ func (t *Table) sweepFamilies(before uint32) {
 	}
 	for f, n := range t.fams.byValue {
 		e := t.fams.entries[n]
-		if used[n] || e.asked.Load() >= before {
+		if used[n] || e.usedAt.Load() >= before {
 			continue
 		}
 		for _, s := range []uint32{e.name, e.help, e.unit} {
@@ -91,7 +92,7 @@ func (t *Table) sweepFamilies(before uint32) {
 	}
 }
 
-// FamilyName returns the name of a family, as a string one may keep.
+// FamilyName returns the name of a family. The string may be kept.
 func (t *Table) FamilyName(n uint32) string {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

@@ -1,7 +1,7 @@
 package series
 
-// index finds slots by hash: open addressing with linear probing, four bytes a
-// place. The hashes themselves are in the entries.
+// index finds slots by hash. It uses open addressing with linear probing, and
+// four bytes for each place; the hashes are in the entries.
 type index struct {
 	places  []Slot // length is a power of two
 	used    int    // including tombstones
@@ -15,7 +15,7 @@ func (x *index) init(size int) { *x = index{places: make([]Slot, size)} }
 // probe begins a search.
 func (x *index) probe(hash uint64) uint64 { return hash }
 
-// next returns the next slot that may have the hash, 0 when there is none.
+// next returns the next slot that may have the hash, or 0 if there is none.
 func (x *index) next(p *uint64) Slot {
 	mask := uint64(len(x.places) - 1)
 	for {
@@ -27,7 +27,8 @@ func (x *index) next(p *uint64) Slot {
 	}
 }
 
-// insert adds a slot that is not there. hashOf is asked when places move.
+// insert adds a slot that is not in the index. It calls hashOf for the others
+// when the index grows.
 func (x *index) insert(hash uint64, slot Slot, hashOf func(Slot) uint64) {
 	if (x.used+1)*4 > len(x.places)*3 {
 		size := len(x.places)

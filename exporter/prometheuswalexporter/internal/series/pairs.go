@@ -2,7 +2,7 @@ package series
 
 import "strings"
 
-// pairEntry is a label: its symbols, and how many series have it.
+// pairEntry is a label: its symbols, and the number of series that have it.
 type pairEntry struct {
 	name, value uint32
 	uses        uint32
@@ -15,8 +15,8 @@ type symbolEntry struct {
 	mark Mark
 }
 
-// pairTable interns label pairs and the strings in them. Numbers are used
-// again after their last release.
+// pairTable interns label pairs and the strings in them. Numbers are reused after
+// the last release.
 type pairTable struct {
 	pairs     []pairEntry
 	freePairs []uint32
@@ -75,7 +75,7 @@ func (t *pairTable) symbol(s string) uint32 {
 	if n, ok := t.bySymbol[s]; ok {
 		return n
 	}
-	s = strings.Clone(s) // it may be part of a scrape's whole label string
+	s = strings.Clone(s) // it may be a part of a longer label string
 	var n uint32
 	if k := len(t.freeSymbols); k > 0 {
 		n, t.freeSymbols = t.freeSymbols[k-1], t.freeSymbols[:k-1]

@@ -15,29 +15,29 @@ const (
 )
 
 // Entry is a series. The exported fields belong to the log writer and are
-// guarded by its lock.
+// guarded by its mutex.
 type Entry struct {
 	state  atomic.Uint64 // generation<<32 | last use in seconds since the table's start
 	hash   uint64
 	LastT  int64 // time of the newest sample, in ms; NoSample before the first
 	Mark   Mark
-	Family uint32 // see Families; 0 is none
+	Family uint32 // see InternFamily; 0 is none
 	pairs  arenaRef
-	LastV  uint32 // checksum of the value at LastT, to tell a repeated sample
+	LastV  uint32 // checksum of the value at LastT, to recognise a repeated sample
 	count  uint16
 	flags  uint8
 }
 
-// NoSample is Entry.LastT before the first sample: before every time there is,
-// of which 0 is one.
+// NoSample is Entry.LastT before the first sample. It is before all valid times,
+// which include 0.
 const NoSample = math.MinInt64
 
-// Generation tells the series from those that had the slot before it.
+// Generation distinguishes the series from those that had the slot before.
 func (e *Entry) Generation() uint32 { return uint32(e.state.Load() >> 32) }
 
 const (
 	flagUsed    = 1 << iota
-	flagDropped // write_relabel_configs drops it: known, never sent
+	flagDropped // write_relabel_configs drops it: recognised, but never sent
 )
 
 type chunk [chunkSize]Entry
@@ -48,7 +48,7 @@ type Table struct {
 	chunks atomic.Pointer[[]*chunk] // grows by copying the slice of pointers
 	start  time.Time
 
-	mu    sync.RWMutex // guards what follows, and creating and freeing entries
+	mu    sync.RWMutex // guards the fields below, and creating and freeing entries
 	free  []Slot
 	high  Slot // highest slot ever used
 	index index
@@ -59,8 +59,8 @@ type Table struct {
 	buf   []uint32 // of create
 }
 
-// NewTable returns an empty table. now is a time not later than any that its
-// methods will be given.
+// NewTable returns an empty table. now must not be later than the times that its
+// methods are given.
 func NewTable(now time.Time) *Table {
 	t := &Table{start: now.Add(-time.Second), pairs: newPairTable(), fams: newFamilies()}
 	t.chunks.Store(&[]*chunk{})
@@ -68,7 +68,7 @@ func NewTable(now time.Time) *Table {
 	return t
 }
 
-// Clock converts a time to the stamp that uses are marked with.
+// Clock converts a time to the stamp of a use.
 func (t *Table) Clock(now time.Time) uint32 {
 	return uint32(max(0, now.Sub(t.start)/time.Second))
 }
@@ -78,8 +78,8 @@ func (t *Table) Entry(s Slot) *Entry {
 	return &(*t.chunks.Load())[s>>chunkBits][s&(chunkSize-1)]
 }
 
-// Use stamps the series of a ref as used now and returns its slot. It reports
-// false if the series is gone. It takes no lock.
+// Use stamps the series of a ref and returns its slot. It returns false if the
+// series is gone. It takes no lock.
 func (t *Table) Use(ref Ref, clock uint32) (Slot, bool) {
 	slot := ref.Slot()
 	chunks := *t.chunks.Load()
@@ -98,20 +98,18 @@ func (t *Table) Use(ref Ref, clock uint32) (Slot, bool) {
 	}
 }
 
-// Keep stamps a slot as used now, whichever generation it is.
+// Keep stamps a slot, whatever its generation.
 func (t *Table) Keep(s Slot, clock uint32) {
 	e := t.Entry(s)
 	e.state.Store(e.state.Load()&^(1<<32-1) | uint64(max(1, clock)))
 }
 
-// Dropped reports whether the series is one that relabelling drops.
+// Dropped reports whether relabelling drops the series.
 func (t *Table) Dropped(s Slot) bool { return t.Entry(s).flags&flagDropped != 0 }
 
-// Intern returns the series with these labels, making it if need be. dropped
-// says that it is known only to be recognised and never sent: such series and
-// the others are two name spaces.
-//
-// ls may be reused by the caller: what is kept is copied.
+// Intern returns the series with these labels, and creates it if need be. A
+// dropped series is stored only to be recognised, and is never sent; dropped
+// series and the others are separate name spaces. Intern keeps nothing of ls.
 func (t *Table) Intern(ls labels.Labels, dropped bool, clock uint32) Ref {
 	hash := ls.Hash()
 	if dropped {
@@ -126,12 +124,13 @@ func (t *Table) Intern(ls labels.Labels, dropped bool, clock uint32) Ref {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if ref := t.lookup(hash, ls, dropped, clock); ref != 0 {
-		return ref // somebody made it between the locks
+		return ref // created between the locks
 	}
 	return t.create(hash, ls, dropped, clock)
 }
 
-// lookup finds a series and stamps it; no Sweep can come between.
+// lookup finds a series and stamps it. The caller holds mu, so no Sweep comes in
+// between.
 func (t *Table) lookup(hash uint64, ls labels.Labels, dropped bool, clock uint32) Ref {
 	slot := t.find(hash, ls, dropped)
 	if slot == 0 {
@@ -201,16 +200,16 @@ func (t *Table) create(hash uint64, ls labels.Labels, dropped bool, clock uint32
 
 func (t *Table) hashOf(s Slot) uint64 { return t.Entry(s).hash }
 
-// Len is the number of series.
+// Len returns the number of series.
 func (t *Table) Len() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.live
 }
 
-// Sweep frees the series last used before clock and returns how many. The
-// caller holds the log writer's lock and sees to it, with Keep, that no slot it
-// frees is in a queue.
+// Sweep frees the series that were last used before the given clock, and returns
+// their number. The caller holds the mutex of the log writer, and has stamped the
+// slots that are in a queue with Keep.
 func (t *Table) Sweep(before uint32) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -221,8 +220,8 @@ func (t *Table) Sweep(before uint32) int {
 		if e.flags&flagUsed == 0 || uint32(state) >= before {
 			continue
 		}
-		// A use that came meanwhile wins. The next generation begins with
-		// stamp 0: no ref to it exists.
+		// A concurrent use wins. The next generation begins with stamp 0, because
+		// no ref to it exists.
 		if !e.state.CompareAndSwap(state, (state>>32+1)<<32) {
 			continue
 		}

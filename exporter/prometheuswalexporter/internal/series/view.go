@@ -7,11 +7,11 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// View reads the table. While it is open, no series is made or freed; it is
-// for bounded work such as building a request.
+// View reads the table. While it is open, no series is created or freed, so it is
+// for short work such as building a request.
 type View struct{ t *Table }
 
-// View opens a view. Close it soon.
+// View opens a view, which the caller closes soon.
 func (t *Table) View() View {
 	t.mu.RLock()
 	return View{t}
@@ -26,7 +26,7 @@ func (v View) Pairs(s Slot) []uint32 {
 	return v.t.arena.get(e.pairs, e.count)
 }
 
-// Name returns the labels of a series as a person reads them.
+// Name returns the labels of a series in PromQL's notation.
 func (v View) Name(s Slot) string {
 	var b labels.ScratchBuilder
 	for _, p := range v.Pairs(s) {
@@ -48,13 +48,13 @@ func (v View) Pair(p uint32) (name, value uint32) {
 // Symbol returns a symbol's string.
 func (v View) Symbol(n uint32) string { return v.t.pairs.symbols[n].s }
 
-// FindSymbol returns the number of a string, if a series has it.
+// FindSymbol returns the number of a string, or false if no series has it.
 func (v View) FindSymbol(s string) (n uint32, ok bool) {
 	n, ok = v.t.pairs.bySymbol[s]
 	return n, ok
 }
 
-// Sizes are the lengths of tables indexed by pair and by symbol number.
+// Sizes returns the lengths of tables indexed by the numbers of pairs and symbols.
 func (v View) Sizes() (pairs, symbols int) {
 	return len(v.t.pairs.pairs), len(v.t.pairs.symbols)
 }
@@ -66,7 +66,8 @@ func (v View) Family(n uint32) (typ uint8, name, help, unit uint32) {
 }
 
 // Families returns the newest family of each name, sorted by name: the one that
-// was asked for last, or was made last of those. It leaves out what has no name.
+// was interned last, or created last if several were. Families without a name are
+// left out.
 func (v View) Families() []Family {
 	newest := make(map[uint32]*familyEntry) // by symbol of the name
 	for f, n := range v.t.fams.byValue {
@@ -84,17 +85,19 @@ func (v View) Families() []Family {
 }
 
 func (e *familyEntry) isNewer(other *familyEntry) bool {
-	if a, b := e.asked.Load(), other.asked.Load(); a != b {
+	if a, b := e.usedAt.Load(), other.usedAt.Load(); a != b {
 		return a > b
 	}
-	return e.made > other.made
+	return e.serial > other.serial
 }
 
-// PairMark is a pair's mark, for the log writer under its lock.
+// PairMark returns the mark of a pair, for the log writer with its mutex locked.
 func (v View) PairMark(p uint32) *Mark { return &v.t.pairs.pairs[p].mark }
 
-// SymbolMark is a symbol's mark, for the log writer under its lock.
+// SymbolMark returns the mark of a symbol, for the log writer with its mutex
+// locked.
 func (v View) SymbolMark(n uint32) *Mark { return &v.t.pairs.symbols[n].mark }
 
-// FamilyMark is a family's mark, for the log writer under its lock.
+// FamilyMark returns the mark of a family, for the log writer with its mutex
+// locked.
 func (v View) FamilyMark(n uint32) *Mark { return &v.t.fams.entries[n].mark }

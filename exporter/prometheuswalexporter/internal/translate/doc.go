@@ -1,4 +1,4 @@
-// Package translate makes Prometheus samples of OTLP metrics.
+// Package translate translates OTLP metrics to Prometheus samples.
 //
 //	pmetric.Metrics
 //	  │  resource   job, instance, promoted attributes ─▶ labels.go
@@ -6,15 +6,15 @@
 //	  │    metric   name, unit, type                   ─▶ names.go
 //	  │     point   attributes ─▶ labels.go, values ─▶ points.go, exponential.go
 //	  ▼
-//	Appender, one call a sample          Losses, what had no translation
+//	Appender, a call for each sample     Losses, what has no translation
 //
 // The rules are those of the OpenTelemetry specification for compatibility with
 // Prometheus, as Prometheus' own translator for /api/v1/otlp implements them.
-// That one stops a metric at the first point it cannot translate, so that one
-// bad client costs what is beside it, and it knows no way back for metrics that
-// were scraped. Here, whatever cannot be translated costs itself only and is in
-// the Losses. FuzzAgainstPrometheus holds the two together.
+// That translator stops a metric at the first point it cannot translate, so a bad
+// client loses data of others, and it cannot restore metrics that were scraped.
+// Here, what cannot be translated is reported in the Losses, and all else is
+// translated. FuzzAgainstPrometheus compares the two.
 //
-// Scraped metrics, as promlane.IsScraped tells them, get their series back: the
-// names, labels and metadata that the target exposed. See scraped.go.
+// Scraped metrics, see promlane.IsScraped, become the series that the target
+// exposed, with their names, labels and metadata. See scraped.go.
 package translate

@@ -17,12 +17,11 @@ const (
 	spanID  = "span_id"
 )
 
-// exemplarsOf translates the exemplars of a point at a time. They are good
-// until the next call.
+// exemplarsOf translates the exemplars of a point, whose time is at. They are
+// valid until the next call.
 //
-// One with the time of its point has none of its own: that is how a scraper
-// writes it, and how it is told from a new one at the next scrape. So is one
-// without time.
+// An exemplar with the time of its point, or without a time, gets HasTs false: a
+// scraper writes it so, and the next scrape then recognises it as the same.
 func (w *worker) exemplarsOf(all pmetric.ExemplarSlice, at int64) []exemplar.Exemplar {
 	if all.Len() == 0 {
 		return nil
@@ -45,7 +44,7 @@ func (w *worker) exemplarsOf(all pmetric.ExemplarSlice, at int64) []exemplar.Exe
 		e.Labels = w.exemplarLabels(from)
 		w.exemplars = append(w.exemplars, e)
 	}
-	return inTime(w.exemplars)
+	return sortByTime(w.exemplars)
 }
 
 func (w *worker) exemplarLabels(from pmetric.Exemplar) labels.Labels {
@@ -75,7 +74,7 @@ func (w *worker) exemplarLabels(from pmetric.Exemplar) labels.Labels {
 	}
 	for name, v := range attributes.All() {
 		if name == traceID && !trace.IsEmpty() || name == spanID && !span.IsEmpty() {
-			continue // it is there already
+			continue // set above
 		}
 		value, err := text(v)
 		if name == "" {
@@ -91,7 +90,8 @@ func (w *worker) exemplarLabels(from pmetric.Exemplar) labels.Labels {
 	return b.Labels()
 }
 
-// fits reports whether an exemplar stays within what receivers take.
+// fits reports whether the labels of an exemplar are within the limit of
+// receivers.
 func fits(attributes pcommon.Map, runes int) bool {
 	for name, v := range attributes.All() {
 		value, err := text(v)
@@ -103,7 +103,7 @@ func fits(attributes pcommon.Map, runes int) bool {
 	return true
 }
 
-// sortByValue is for splitExemplars. NaN is in no bucket but the last.
+// sortByValue sorts exemplars for splitExemplars. NaN belongs to the last bucket.
 func sortByValue(all []exemplar.Exemplar) {
 	slices.SortStableFunc(all, func(a, b exemplar.Exemplar) int {
 		switch {
@@ -116,18 +116,18 @@ func sortByValue(all []exemplar.Exemplar) {
 	})
 }
 
-// splitExemplars takes those out that belong to the bucket below a bound. all
-// are sorted by value.
+// splitExemplars separates the exemplars up to a bound from the others. all are
+// sorted by value; within is sorted by time.
 func splitExemplars(all []exemplar.Exemplar, bound float64) (within, rest []exemplar.Exemplar) {
 	n := 0
 	for n < len(all) && all[n].Value <= bound {
 		n++
 	}
-	return inTime(all[:n:n]), all[n:]
+	return sortByTime(all[:n:n]), all[n:]
 }
 
-// inTime sorts exemplars as an appender wants them.
-func inTime(all []exemplar.Exemplar) []exemplar.Exemplar {
+// sortByTime sorts exemplars in the order that appenders expect.
+func sortByTime(all []exemplar.Exemplar) []exemplar.Exemplar {
 	slices.SortStableFunc(all, exemplar.Compare)
 	return all
 }

@@ -12,7 +12,7 @@ import (
 
 type nativeHistogram = histogram.Histogram
 
-// defaultZeroThreshold is for senders that leave it open: 0 is not set.
+// defaultZeroThreshold is used if the sender sets none.
 const defaultZeroThreshold = 1e-128
 
 // exponential writes an exponential histogram as a native one.
@@ -53,7 +53,7 @@ func appendNative[P dataPoint](w *worker, dp P, exemplars pmetric.ExemplarSlice,
 	w.end(&p)
 }
 
-// resetHint is never that there was no reset: a receiver would not look.
+// resetHint never returns NotCounterReset: a receiver would not check for resets.
 func (w *worker) resetHint() histogram.CounterResetHint {
 	if w.metric.delta || w.metric.gaugeHistogram() {
 		return histogram.GaugeType
@@ -135,7 +135,7 @@ func (w *worker) fromExplicit(dp pmetric.HistogramDataPoint) (*histogram.Histogr
 	return h, h.Validate()
 }
 
-// counts is what spans reads.
+// counts are the counts of dense buckets.
 type counts interface {
 	Len() int
 	At(i int) uint64
@@ -161,13 +161,13 @@ var (
 	errCount = errors.New("a bucket counts more than can be written")
 )
 
-// maxGap is how many empty buckets are written rather than skipped by a new
-// span: as client_golang does.
+// maxGap is the number of empty buckets up to which they are written rather than
+// skipped with a new span, as in client_golang.
 const maxGap = 2
 
-// spans lays dense buckets out as spans and differences. The bucket at place i
-// gets the number (offset+i)>>merge + shift: Prometheus numbers a bucket of an
-// exponential histogram by its upper bound, OTLP by its lower.
+// spans converts dense buckets to spans and differences. The bucket at index i
+// gets the number (offset+i)>>merge + shift: Prometheus numbers the buckets of an
+// exponential histogram by the upper bound, OTLP by the lower.
 func (w *worker) spans(c counts, offset int64, merge uint64, shift int64) (spans []histogram.Span, deltas []int64, err error) {
 	w.deltas = w.deltas[:0]
 	var last, lastCount int64 // of the last bucket written

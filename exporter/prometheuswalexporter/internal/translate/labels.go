@@ -39,13 +39,14 @@ type commonLabel struct {
 	precedence
 }
 
-// precedence is what becomes of an attribute of the point with the same name.
+// precedence decides between a common label and an attribute of the point with
+// the same name.
 type precedence uint8
 
 const (
-	wins       precedence = iota // over any
-	losesToAny                   // also to an empty one
-	loses                        // unless that is empty
+	wins       precedence = iota // over any attribute
+	losesToAny                   // to any attribute, even an empty one
+	loses                        // to an attribute that is not empty
 )
 
 func (c *commonLabels) reset() {
@@ -53,13 +54,12 @@ func (c *commonLabels) reset() {
 	c.list, c.ready = c.list[:0], false
 }
 
-// maxCommon bounds the labels that each point of a scope gets from its resource
-// and its scope: a request with many of those and many points would ask for
-// their product.
+// maxCommon bounds the labels that each point gets from its resource and scope.
+// Without it, a small request could ask for the product of many labels and many
+// points.
 const maxCommon = 1024
 
-// set adds a label, or replaces the value it has. It reports false if there are
-// too many.
+// set adds a label or replaces its value. It returns false if there are too many.
 func (c *commonLabels) set(name, value string, p precedence) bool {
 	if value == "" {
 		return true
@@ -71,7 +71,8 @@ func (c *commonLabels) set(name, value string, p precedence) bool {
 	return true
 }
 
-// sort ends the setting: of labels with one name the last one counts.
+// sort sorts the labels after they are set. Of labels with the same name, the last
+// one is kept.
 func (c *commonLabels) sort() {
 	slices.SortStableFunc(c.list, func(a, b commonLabel) int { return strings.Compare(a.Name, b.Name) })
 	kept := c.list[:0]
@@ -83,7 +84,7 @@ func (c *commonLabels) sort() {
 	c.list, c.ready = kept, true
 }
 
-// beginResource forgets what the last resource had.
+// beginResource starts a resource.
 func (w *worker) beginResource(attributes pcommon.Map) {
 	w.attributes = attributes
 	for i := range w.resource {
@@ -91,7 +92,7 @@ func (w *worker) beginResource(attributes pcommon.Map) {
 	}
 }
 
-// prepareCommon makes the labels that all points of a scope share.
+// prepareCommon sets the labels that all points of a scope share.
 func (w *worker) prepareCommon(kind int, sm pmetric.ScopeMetrics) {
 	c, resource := &w.common[kind], &w.resource[kind]
 	if !resource.ready {
@@ -108,12 +109,12 @@ func (w *worker) prepareCommon(kind int, sm pmetric.ScopeMetrics) {
 	c.sort()
 }
 
-// resourceLabels makes those of the resource.
+// resourceLabels sets the labels of the resource.
 func (w *worker) resourceLabels(kind int) {
 	c := &w.resource[kind]
 	over := wins
 	if kind == ofScrape {
-		over = losesToAny // the series may have had neither
+		over = losesToAny // the series may have been exposed without them
 	}
 	if w.set.PromoteAll || len(w.promoted) > 0 {
 		for name, v := range w.attributes.All() {
@@ -140,7 +141,7 @@ func (w *worker) resourceLabels(kind int) {
 
 var errTooMany = errors.New("there are more than 1024 labels of the resource and the scope")
 
-// setCommon makes a label of an attribute.
+// setCommon turns an attribute into a label.
 func (w *worker) setCommon(c *commonLabels, name string, v pcommon.Value, nameOf func(string) (string, error), p precedence) error {
 	if name == "" {
 		return errUnnamed
@@ -159,8 +160,8 @@ func (w *worker) setCommon(c *commonLabels, name string, v pcommon.Value, nameOf
 	return nil
 }
 
-// identity returns job and instance. A scraped job is what it was, though a
-// processor may have put a namespace beside it.
+// identity returns job and instance. A scraped job stays as it is, even if a
+// processor has added a namespace to the resource.
 func (w *worker) identity(kind int) (job, instance string) {
 	get := func(name string) (string, bool) {
 		v, ok := w.attributes.Get(name)
@@ -178,7 +179,8 @@ func (w *worker) identity(kind int) (job, instance string) {
 	return job, instance
 }
 
-// scopeLabels tells scopes apart: two may have metrics of one name.
+// scopeLabels sets labels that distinguish scopes: two may have metrics of the
+// same name.
 func (w *worker) scopeLabels(c *commonLabels, sm pmetric.ScopeMetrics, nameOf func(string) (string, error)) {
 	scope := sm.Scope()
 	for name, v := range scope.Attributes().All() {
@@ -197,9 +199,9 @@ func (w *worker) scopeLabels(c *commonLabels, sm pmetric.ScopeMetrics, nameOf fu
 	}
 }
 
-// setLabels makes the labels of a point, all but the name and the boundary, for
-// which there is room: boundary is the name of that label, or empty. It reports
-// false if an attribute cannot be a label; then the point is lost.
+// setLabels sets the labels of a point, and leaves room for the name and the
+// boundary label, whose name is boundary, or empty if there is none. It returns
+// false if an attribute cannot be a label; the point is then lost.
 func (w *worker) setLabels(attributes pcommon.Map, boundary string) bool {
 	if !w.setAttributes(attributes, boundary) {
 		return false
@@ -212,12 +214,12 @@ func (w *worker) setLabels(attributes pcommon.Map, boundary string) bool {
 	w.nameAt = w.makeRoom(model.MetricNameLabel)
 	w.bound = -1
 	if boundary != "" {
-		w.bound = w.makeRoom(boundary) // behind __name__: that keeps its place
+		w.bound = w.makeRoom(boundary) // after __name__, whose index stays
 	}
 	return true
 }
 
-// setAttributes sets the labels that are attributes, sorted.
+// setAttributes sets the labels of the point's attributes, sorted.
 func (w *worker) setAttributes(attributes pcommon.Map, boundary string) bool {
 	w.pairs = w.pairs[:0]
 	for name, v := range attributes.All() {
@@ -267,7 +269,7 @@ func sortPairs(pairs []labels.Label) {
 	}
 }
 
-// join sorts the pairs again and makes one of those with the same name.
+// join sorts the pairs again and merges those with the same name.
 func (w *worker) join() {
 	sortPairs(w.pairs)
 	kept := w.pairs[:0]
@@ -296,8 +298,8 @@ func joinValues(pairs []labels.Label) string {
 	return b.String()
 }
 
-// moveAside renames an attribute that is called like the boundary's label, as
-// Prometheus does with what a target exposes.
+// moveAside renames an attribute that has the name of the boundary label, as
+// Prometheus does with the labels that a target exposes.
 func (w *worker) moveAside(boundary string) {
 	i, found := w.find(boundary)
 	if !found {
@@ -316,7 +318,7 @@ func (w *worker) find(name string) (int, bool) {
 	return slices.BinarySearchFunc(w.pairs, name, func(p labels.Label, name string) int { return strings.Compare(p.Name, name) })
 }
 
-// mergeCommon merges the labels of the resource and the scope in.
+// mergeCommon merges the labels of the resource and the scope into the pairs.
 func (w *worker) mergeCommon(common []commonLabel) {
 	if len(common) == 0 {
 		return
@@ -340,7 +342,7 @@ func (w *worker) mergeCommon(common []commonLabel) {
 	w.pairs, w.spare = merged, w.pairs
 }
 
-// makeRoom returns the place of a label whose value is set for each sample.
+// makeRoom returns the index of a label whose value is set for each sample.
 func (w *worker) makeRoom(name string) int {
 	i, found := w.find(name)
 	if !found {
@@ -349,8 +351,8 @@ func (w *worker) makeRoom(name string) int {
 	return i
 }
 
-// append appends a sample of the point at hand. boundary is the value of its
-// boundary label, which the series lacks if it is empty.
+// append appends a sample of the point. boundary is the value of the boundary
+// label; if it is empty, the series has no such label.
 func (w *worker) append(p *point, name, boundary string, v float64) {
 	w.appendSample(p, name, boundary, v, nil)
 }
@@ -364,10 +366,10 @@ func (w *worker) appendSample(p *point, name, boundary string, v float64, h *nat
 	opts := w.metric.opts
 	opts.Exemplars = p.exemplars
 	opts.RejectOutOfOrder = p.stale // the series may be alive again
-	p.taken = w.send(p.start, p.at, v, h, opts) || p.taken
+	p.accepted = w.send(p.start, p.at, v, h, opts) || p.accepted
 }
 
-// build makes w.labels of the pairs that have a value.
+// build sets w.labels to the pairs that have a value.
 func (w *worker) build() {
 	w.builder.Reset()
 	for i := range w.pairs {
@@ -378,7 +380,7 @@ func (w *worker) build() {
 	w.builder.Overwrite(&w.labels)
 }
 
-// send appends a sample of w.labels. It reports whether the sample was taken.
+// send appends a sample of w.labels. It reports whether the sample was accepted.
 func (w *worker) send(st, t int64, v float64, h *nativeHistogram, opts storage.AOptions) bool {
 	_, err := w.app.Append(0, w.labels, st, t, v, h, nil, opts)
 	if err != nil {

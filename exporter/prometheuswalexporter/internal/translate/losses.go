@@ -18,11 +18,11 @@ const (
 	InvalidHistogram       Reason = "invalid_histogram" // counts, bounds or buckets that contradict each other
 	UnsupportedScale       Reason = "unsupported_scale" // coarser than any native histogram
 	TooLarge               Reason = "too_large"         // see maxWork
-	// Refused is a sample that the Appender did not take, and counts.
+	// Refused is a sample that the Appender refused, and counts itself.
 	Refused Reason = "refused"
 )
 
-// What is dropped of a data point, or beside one, that is kept.
+// What is dropped beside data points that are kept.
 const (
 	ExemplarWithoutValue     Reason = "exemplar_without_value"
 	ExemplarTooLong          Reason = "exemplar_too_long" // only its trace and span are kept
@@ -35,14 +35,14 @@ const (
 type Loss struct {
 	Reason Reason
 	Items  int    // data points, exemplars or attributes
-	Metric string // the first one's, cut if it is long; empty for a resource or a scope
+	Metric string // name of the first, shortened; empty for a resource or a scope
 	Detail string // of the first, or empty
 }
 
-// Losses are what was dropped, by reason, in the order of the first of each.
+// Losses are what was dropped, one for each reason, in order of occurrence.
 type Losses []Loss
 
-// Points is the number of data points that were dropped.
+// Points returns the number of data points that were dropped.
 func (l Losses) Points() int {
 	n := 0
 	for i := range l {
@@ -68,8 +68,8 @@ func (l Losses) Has(r Reason) bool {
 // maxText is how much of a name or an error from outside is kept, in bytes.
 const maxText = 200
 
-// lose counts n items of the metric at hand as dropped. detail is kept for the
-// first.
+// lose counts n items of the current metric as dropped. The detail of the first
+// call for a reason is kept.
 func (w *worker) lose(r Reason, n int, detail string) {
 	if n == 0 {
 		return
@@ -80,11 +80,12 @@ func (w *worker) lose(r Reason, n int, detail string) {
 			return
 		}
 	}
-	w.losses = append(w.losses, Loss{Reason: r, Items: n, Metric: cut(w.metric.name), Detail: cut(detail)})
+	w.losses = append(w.losses, Loss{Reason: r, Items: n, Metric: shorten(w.metric.name), Detail: shorten(detail)})
 }
 
-// cut returns valid text of at most maxText bytes and an ellipsis.
-func cut(s string) string {
+// shorten returns valid UTF-8 of at most maxText bytes, and an ellipsis if it was
+// longer.
+func shorten(s string) string {
 	if len(s) <= maxText {
 		return valid(s)
 	}

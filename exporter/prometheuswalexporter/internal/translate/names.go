@@ -18,7 +18,7 @@ const (
 	createdSuffix = "_created"
 )
 
-// familyKey is what a name is translated from. A scraped one is only looked at.
+// familyKey is what a name is translated from. Scraped names are not translated.
 type familyKey struct {
 	name, unit string
 	typ        otlptranslator.MetricType
@@ -35,9 +35,8 @@ func newFamily(name, unit string) *family {
 	return &family{name: name, bucket: name + bucketSuffix, sum: name + sumSuffix, count: name + countSuffix, unit: unit}
 }
 
-// Names are kept for the next request: there are few, and a translation costs
-// more than a look. What a client can make of this is bounded: maxCached names
-// of maxCachedName bytes at most.
+// Names are cached: there are few, and a translation costs more than a lookup. A
+// client cannot fill the cache beyond maxCached names of maxCachedName bytes.
 const (
 	maxCached     = 4096
 	maxCachedName = 256
@@ -73,7 +72,7 @@ func (w *worker) remember(key familyKey, f *family) *family {
 	return f
 }
 
-// namingTypeOf is the type of a metric as far as its name depends on it.
+// namingTypeOf returns the type of a metric as far as its name depends on it.
 func namingTypeOf(m pmetric.Metric) otlptranslator.MetricType {
 	switch m.Type() {
 	case pmetric.MetricTypeGauge:
@@ -93,7 +92,7 @@ func namingTypeOf(m pmetric.Metric) otlptranslator.MetricType {
 	return otlptranslator.MetricTypeUnknown
 }
 
-// labelName translates the name of an attribute that is no label already.
+// labelName translates the name of an attribute.
 func (w *worker) labelName(attribute string) (string, error) {
 	if name, ok := w.labelNames[attribute]; ok {
 		return name, nil

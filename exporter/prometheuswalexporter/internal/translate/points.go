@@ -16,7 +16,7 @@ import (
 type point struct {
 	start, at int64 // ms; start is 0 if it is not known
 	stale     bool
-	taken     bool              // a sample of it
+	accepted  bool              // one of its samples was
 	created   pcommon.Timestamp // of the _created series, or 0
 	exemplars []exemplar.Exemplar
 }
@@ -59,12 +59,12 @@ type dataPoint interface {
 	Flags() pmetric.DataPointFlags
 }
 
-// maxWork bounds the labels times the samples of a point: a few kilobytes of
-// attributes and of buckets would ask for their product.
+// maxWork bounds the labels times the samples of a point. Without it, a few
+// kilobytes of attributes and buckets could ask for their product.
 const maxWork = 1 << 21
 
-// beginPoint prepares for the samples of a point. boundary is the label of its
-// parts, or empty. It reports false if the point has no translation.
+// beginPoint prepares for the samples of a point. boundary is the name of the
+// boundary label, or empty. It returns false if the point has no translation.
 func beginPoint[P dataPoint](w *worker, dp P, boundary string, samples int) (point, bool) {
 	p := point{at: millis(dp.Timestamp()), stale: dp.Flags().NoRecordedValue()}
 	switch {
@@ -72,7 +72,7 @@ func beginPoint[P dataPoint](w *worker, dp P, boundary string, samples int) (poi
 		w.lose(TooLarge, 1, "")
 		return p, false
 	case w.metric.scraped:
-		// A target may well expose the beginning of time, or what was before.
+		// A target may expose times of 1970 or before.
 		if p.at > w.latest {
 			w.lose(InFuture, 1, "")
 			return p, false
@@ -90,15 +90,15 @@ func beginPoint[P dataPoint](w *worker, dp P, boundary string, samples int) (poi
 	if w.metric.created {
 		p.created = dp.StartTimestamp()
 	} else if st := millis(dp.StartTimestamp()); st <= p.at {
-		p.start = st // else it is wrong
+		p.start = st // a later start is wrong
 	}
 	return p, true
 }
 
-// end notes when a point was that was taken. The end of what a target exposed
-// tells nothing of the target.
+// end notes the time of a point that was accepted. Staleness markers of scraped
+// series do not count: the target is gone.
 func (w *worker) end(p *point) {
-	if !p.taken || p.stale && w.metric.scraped {
+	if !p.accepted || p.stale && w.metric.scraped {
 		return
 	}
 	w.from, w.to = min(w.from, p.at), max(w.to, p.at)
@@ -149,8 +149,8 @@ func (p *point) or(v float64) float64 {
 	return v
 }
 
-// boundary writes the value of le or quantile: scraped ones as Prometheus
-// writes those it scrapes, others as it writes those of OTLP.
+// boundary formats the value of le or quantile, as Prometheus does for scraped
+// metrics and for those of OTLP.
 func (w *worker) boundary(v float64) string {
 	if w.metric.scraped {
 		return labels.FormatOpenMetricsFloat(v)
@@ -172,7 +172,7 @@ func (w *worker) histogram(dp pmetric.HistogramDataPoint) {
 	if !ok {
 		return
 	}
-	// A staleness marker has no sum, but ends the series of those before.
+	// A staleness marker has no sum, but also ends the series of sums.
 	if dp.HasSum() || p.stale {
 		w.append(&p, w.metric.sum, "", p.or(dp.Sum()))
 	}
@@ -190,15 +190,16 @@ func (w *worker) histogram(dp pmetric.HistogramDataPoint) {
 		p.exemplars, exemplars = splitExemplars(exemplars, bound)
 		w.append(&p, w.metric.bucket, w.boundary(bound), p.or(float64(below)))
 	}
-	p.exemplars = inTime(exemplars)
+	p.exemplars = sortByTime(exemplars)
 	w.append(&p, w.metric.bucket, "+Inf", p.or(float64(dp.Count())))
 	p.exemplars = nil
 	w.appendCreated(&p)
 	w.end(&p)
 }
 
-// boundsOf returns how many buckets of a histogram have a bound, without the
-// last one if that is +Inf. Bounds that do not rise would be one series twice.
+// boundsOf returns the number of bounds of a histogram, without the last one if
+// it is +Inf. It returns an error if they do not rise, since equal bounds would
+// be one series.
 func boundsOf(dp pmetric.HistogramDataPoint) (int, error) {
 	bounds, counts := dp.ExplicitBounds(), dp.BucketCounts()
 	n := bounds.Len()
@@ -222,6 +223,6 @@ func boundsOf(dp pmetric.HistogramDataPoint) (int, error) {
 	return n, nil
 }
 
-// millis converts a time of OTLP. What was before 1970 is there as a negative
-// number.
+// millis converts a time of OTLP. Times before 1970 are encoded as negative
+// numbers.
 func millis(ts pcommon.Timestamp) int64 { return int64(ts) / 1e6 }

@@ -14,9 +14,9 @@ import (
 	"github.com/invar-otel/invar/internal/promlane"
 )
 
-// Scraped metrics keep the names and labels that the target exposed: they are
-// Prometheus' already, also where the translation would choose others. What
-// pdata says in another way is said as the target did:
+// Scraped metrics keep the names and labels that the target exposed, even where
+// the translation would choose others. What pdata expresses differently is
+// converted back:
 //
 //	resource   service.name, service.instance.id   job, instance
 //	scope      other than the receiver             otel_scope_* labels
@@ -27,8 +27,8 @@ import (
 //	point      attribute job or instance           that label, none if it is empty
 //	           without a recorded value            a staleness marker for each series
 
-// beginScraped prepares for the points of a scraped metric. It reports false if
-// it has no name.
+// beginScraped prepares for the points of a scraped metric. It returns false if
+// the metric has no name.
 func (w *worker) beginScraped() bool {
 	m := &w.metric
 	if m.name == "" {
@@ -50,7 +50,7 @@ func (w *worker) beginScraped() bool {
 		}
 	}
 	if m.delta {
-		typ = model.MetricTypeUnknown // a processor changed what it was
+		typ = model.MetricTypeUnknown // a processor changed the temporality
 	}
 	key := familyKey{name: m.name, unit: m.Unit(), scraped: true}
 	if typ == model.MetricTypeInfo && !strings.HasSuffix(m.name, infoSuffix) {
@@ -69,7 +69,7 @@ func (w *worker) beginScraped() bool {
 	return true
 }
 
-// scrapedUnit returns the word of Prometheus for a unit of OpenTelemetry.
+// scrapedUnit returns Prometheus' name of a unit of OpenTelemetry.
 func scrapedUnit(unit string) string {
 	if unit == "1" {
 		return "ratio"
@@ -78,13 +78,13 @@ func scrapedUnit(unit string) string {
 	return namer.Build(valid(unit))
 }
 
-// gaugeHistogram reports whether the metric was exposed as one. There is no
-// such type in pdata.
+// gaugeHistogram reports whether the metric was exposed as a gauge histogram,
+// which pdata does not have.
 func (m *metric) gaugeHistogram() bool {
 	return m.scraped && m.opts.Metadata.Type == model.MetricTypeGaugeHistogram
 }
 
-// nameOf is the name of the series of a point that has one.
+// nameOf returns the name of the series of a number.
 func (m *metric) nameOf(attributes pcommon.Map) string {
 	if m.gaugeHistogram() && m.Type() == pmetric.MetricTypeGauge {
 		if _, ok := attributes.Get(model.BucketLabel); ok {
@@ -94,8 +94,8 @@ func (m *metric) nameOf(attributes pcommon.Map) string {
 	return m.family.name
 }
 
-// appendCreated appends the sample of a _created series. It belongs to no
-// family: only the samples that it tells of do.
+// appendCreated appends the sample of a _created series, if there is one. Such a
+// series belongs to no family.
 func (w *worker) appendCreated(p *point) {
 	if p.created == 0 {
 		return
@@ -109,9 +109,9 @@ func (w *worker) appendCreated(p *point) {
 	w.send(0, p.at, p.or(float64(whole)+float64(fraction)/1e9), nil, storage.AOptions{RejectOutOfOrder: p.stale})
 }
 
-// receiverAttributes are those that a scraping receiver itself gives to the
-// resource. What else is there is of a target_info series that the target
-// exposed, or of a processor.
+// receiverAttributes are the resource attributes that a scraping receiver sets
+// itself. Others come from a target_info series of the target, or from a
+// processor.
 var receiverAttributes = map[string]bool{
 	serviceName:            true,
 	serviceNamespace:       true,
@@ -135,8 +135,8 @@ var receiverAttributes = map[string]bool{
 	"http.scheme":   true,
 }
 
-// scrapedInfoName keeps the name of a label that a target exposed; the names of
-// attributes are translated.
+// scrapedInfoName returns the name of a label of target_info. Valid label names are
+// kept, since a target may have exposed them; others are translated.
 func (w *worker) scrapedInfoName(attribute string) (string, error) {
 	if isLabelName(attribute) {
 		return attribute, nil

@@ -11,22 +11,22 @@ import (
 
 const (
 	targetInfoName = "target_info"
-	// targetInfoInterval is half of PromQL's lookback: a batch that spans more
-	// time needs more than one sample to be joined with.
+	// targetInfoInterval is half of PromQL's lookback: joins with a batch that
+	// spans more time need several samples of target_info.
 	targetInfoInterval = 150_000 // ms
-	// maxTargetInfo bounds how many those are, for a resource and request: an
-	// hour's, and two more. Two points decades apart would ask for millions.
+	// maxTargetInfo bounds these samples for a resource and request, to about an
+	// hour. Two points decades apart would need millions.
 	maxTargetInfo = 24
 )
 
-// targetInfo is the series that tells of a resource.
+// targetInfo is the series that describes a resource.
 type targetInfo struct {
 	labels labels.Labels
 	times  []int64 // ms
 }
 
-// describeResource notes the series of the resource at hand for the times of
-// its points.
+// describeResource notes the target_info series of the current resource, for the
+// times of its points.
 func (w *worker) describeResource() {
 	if !w.set.TargetInfo || w.to < w.from {
 		return
@@ -51,8 +51,8 @@ func (w *worker) describeResource() {
 	t.times = append(t.times, w.to)
 }
 
-// infoOf returns the series with these labels, or begins it. Two resources may
-// have the same one.
+// infoOf returns the series with these labels, and creates it if need be. Two
+// resources may share one.
 func (w *worker) infoOf(ls labels.Labels) *targetInfo {
 	hash := ls.Hash()
 	if i, ok := w.infoIDs[hash]; ok && labels.Equal(w.info[i].labels, ls) {
@@ -66,8 +66,8 @@ func (w *worker) infoOf(ls labels.Labels) *targetInfo {
 	return &w.info[len(w.info)-1]
 }
 
-// setInfoLabels sets the labels of the series. It reports false if there is
-// nothing to tell, or nobody to tell it of.
+// setInfoLabels sets the labels of the series. It returns false if the resource
+// has no attribute to describe it, or neither job nor instance.
 func (w *worker) setInfoLabels() bool {
 	kind, nameOf := ofOTLP, w.labelName
 	if w.scraped {
@@ -75,7 +75,7 @@ func (w *worker) setInfoLabels() bool {
 	}
 	job, instance := w.identity(kind)
 	w.pairs = w.pairs[:0]
-	told := false
+	hasDescription := false
 	for name, v := range w.attributes.All() {
 		identifying := name == serviceName || name == serviceNamespace || name == serviceInstance
 		if w.scraped && receiverAttributes[name] || identifying && !w.set.KeepIdentifying || name == model.MetricNameLabel {
@@ -86,10 +86,10 @@ func (w *worker) setInfoLabels() bool {
 			w.loseInfo(err)
 			continue
 		}
-		told = told || !identifying
+		hasDescription = hasDescription || !identifying
 		w.pairs = append(w.pairs, labels.Label{Name: name, Value: value})
 	}
-	if !told {
+	if !hasDescription {
 		return false
 	}
 	sortPairs(w.pairs)
@@ -122,7 +122,7 @@ func (w *worker) setInfoLabels() bool {
 	return true
 }
 
-// loseInfo counts an attribute as dropped, unless it has been.
+// loseInfo counts an attribute as dropped, unless resourceLabels has counted it.
 func (w *worker) loseInfo(err error) {
 	if !w.set.PromoteAll {
 		w.lose(InvalidResourceAttribute, 1, err.Error())
@@ -141,8 +141,8 @@ func (w *worker) infoName() string {
 	return targetInfoName
 }
 
-// appendTargetInfo appends the samples of all resources, each series in order
-// of time, though the resources of a request are in none.
+// appendTargetInfo appends the target_info samples of all resources. Each series
+// is in order of time, although the resources of a request need not be.
 func (w *worker) appendTargetInfo() {
 	w.metric = metric{}
 	w.app.BeginMetric(false)
@@ -154,7 +154,7 @@ func (w *worker) appendTargetInfo() {
 			_, err := w.app.Append(0, t.labels, 0, at, 1, nil, nil, storage.AOptions{
 				MetricFamilyName: name,
 				Metadata:         metadata.Metadata{Type: model.MetricTypeGauge, Help: "Target metadata"},
-				RejectOutOfOrder: true, // another request may have brought a later one
+				RejectOutOfOrder: true, // another request may have sent a later one
 			})
 			if err != nil {
 				w.lose(Refused, 1, err.Error())

@@ -16,7 +16,7 @@ var (
 	errUnnamed = errors.New("an attribute has no name")
 )
 
-// text is the value of an attribute as a label has it.
+// text returns the value of an attribute as the value of a label.
 func text(v pcommon.Value) (string, error) {
 	switch v.Type() {
 	case pcommon.ValueTypeStr:
@@ -28,15 +28,15 @@ func text(v pcommon.Value) (string, error) {
 		if s := v.AsString(); s != "" {
 			return valid(s), nil
 		}
-		// JSON has no NaN and no Inf. Without a value, series that differ in
-		// what is beside those would become one.
+		// JSON has no NaN and no Inf, so AsString returns nothing. Without this,
+		// attributes that differ in other parts would become the same label.
 		return valid(fmt.Sprint(v.AsRaw())), nil
 	}
 	return valid(v.AsString()), nil
 }
 
-// valid returns s with what is not UTF-8 replaced. A receiver refuses a whole
-// request for it.
+// valid returns s with invalid UTF-8 replaced. Receivers refuse the whole request
+// otherwise.
 func valid(s string) string {
 	if utf8.ValidString(s) {
 		return s

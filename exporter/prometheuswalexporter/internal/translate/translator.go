@@ -20,14 +20,14 @@ import (
 	"github.com/invar-otel/invar/internal/promlane"
 )
 
-// Settings choose among the translations.
+// Settings choose how metrics are translated.
 type Settings struct {
 	Namespace string
 	Strategy  otlptranslator.TranslationStrategyOption
 	// TargetInfo writes a target_info series for each resource.
 	TargetInfo bool
-	// PromoteAll makes labels of all resource attributes but those in Ignore;
-	// otherwise those in Promote become labels.
+	// PromoteAll turns all resource attributes except those in Ignore into labels.
+	// Otherwise those in Promote become labels.
 	PromoteAll bool
 	Promote    []string
 	Ignore     []string
@@ -36,29 +36,29 @@ type Settings struct {
 	KeepIdentifying bool
 	// PromoteScope writes otel_scope_* labels.
 	PromoteScope bool
-	// HistogramsToNHCB makes native histograms of those with explicit bounds.
+	// HistogramsToNHCB writes histograms with explicit bounds as native ones.
 	HistogramsToNHCB bool
 	// AllowDelta passes metrics of delta temporality on as they are.
 	AllowDelta bool
-	// TranslateScraped treats scraped metrics as all others.
+	// TranslateScraped treats scraped metrics like all others.
 	TranslateScraped bool
 }
 
-// Appender takes samples. The labels and exemplars that Append is given are good
-// during the call only. An error costs the sample and is in the Losses.
-// RejectOutOfOrder is set for staleness markers and for target_info.
+// Appender receives the samples. Labels and exemplars are valid during the call of
+// Append only. If Append returns an error, the sample is lost and reported in the
+// Losses. RejectOutOfOrder is set for staleness markers and for target_info.
 type Appender interface {
-	// BeginMetric says whether the samples that follow were scraped. Those
-	// should be in order of time, as a scraper appends them.
+	// BeginMetric is called before the samples of a metric. Scraped ones are
+	// expected in order of time.
 	BeginMetric(scraped bool)
 	Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error)
 }
 
-// MaxAhead is how far in the future a point may be, as in Prometheus. What is
-// later would make its series refuse all points of a right clock.
+// MaxAhead is how far in the future a point may be, as in Prometheus. A later one
+// would make its series refuse all points with the right time.
 const MaxAhead = 10 * time.Minute
 
-// Translator translates. It is safe for concurrent use.
+// Translator translates OTLP metrics. It is safe for concurrent use.
 type Translator struct {
 	set         Settings
 	metricNamer otlptranslator.MetricNamer
@@ -90,8 +90,8 @@ func New(set Settings) *Translator {
 	return t
 }
 
-// Translate appends the samples of md, which it does not change, in the order of
-// the metrics, and returns what has no translation. It gives up only when ctx
+// Translate appends the samples of md in the order of the metrics, and returns
+// what has no translation. It does not change md. It returns an error only if ctx
 // is done.
 func (t *Translator) Translate(ctx context.Context, md pmetric.Metrics, app Appender, now time.Time) (Losses, error) {
 	w := t.workers.Get().(*worker)
@@ -105,10 +105,10 @@ func (t *Translator) Translate(ctx context.Context, md pmetric.Metrics, app Appe
 	return losses, err
 }
 
-// maxKept is the size of what a worker may keep for the next request.
+// maxKept bounds the buffers that a worker keeps for the next request.
 const maxKept = 1024
 
-// worker is one translation under way, and the memory it needs.
+// worker is one translation, with its buffers.
 type worker struct {
 	*Translator
 	app    Appender
@@ -119,19 +119,19 @@ type worker struct {
 	attributes pcommon.Map
 	resource   [2]commonLabels // for metrics of OTLP, and for scraped ones
 	common     [2]commonLabels // with those of the scope
-	from, to   int64           // ms, of what was appended of the resource; to < from is nothing
-	scraped    bool            // some of it was scraped
+	from, to   int64           // ms, of the samples of the resource; to < from if there are none
+	scraped    bool            // one of them was scraped
 	info       []targetInfo
-	infoIDs    map[uint64]int // places in info, by the hash of the labels
+	infoIDs    map[uint64]int // indexes in info, by the hash of the labels
 
 	// Of the metric at hand.
 	metric metric
 
 	// Of the point at hand.
 	pairs   []labels.Label // sorted, with room for the name and the boundary
-	spare   []labels.Label // the memory of the next pairs
+	spare   []labels.Label // buffer for the next pairs
 	nameAt  int
-	bound   int // where the boundary label is, or -1
+	bound   int // index of the boundary label, or -1
 	builder labels.ScratchBuilder
 	labels  labels.Labels
 
@@ -146,7 +146,7 @@ type worker struct {
 // metric is what the points of a metric have in common.
 type metric struct {
 	pmetric.Metric
-	name string // as it came
+	name string // untranslated
 	*family
 	scraped bool
 	created bool // the start timestamps were _created series
@@ -206,8 +206,8 @@ func (w *worker) translate(ctx context.Context, md pmetric.Metrics) error {
 	return nil
 }
 
-// begin prepares for the points of a metric. It reports false if none of them
-// has a translation.
+// begin prepares for the points of a metric. It returns false if none of them has
+// a translation.
 func (w *worker) begin(m pmetric.Metric, scraped bool) bool {
 	w.metric = metric{Metric: m, name: m.Name(), scraped: scraped}
 	w.app.BeginMetric(scraped)
@@ -240,7 +240,7 @@ func (w *worker) begin(m pmetric.Metric, scraped bool) bool {
 	return true
 }
 
-// typeOf is the type of a metric in Prometheus. There is none for deltas.
+// typeOf returns the Prometheus type of a metric. Deltas have none.
 func (w *worker) typeOf(m pmetric.Metric) model.MetricType {
 	switch m.Type() {
 	case pmetric.MetricTypeGauge:
