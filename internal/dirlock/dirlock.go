@@ -1,4 +1,5 @@
-// Package dirlock makes sure that a directory has one user at a time.
+// Package dirlock locks directories, so that each has one user at a time on this
+// machine.
 package dirlock
 
 import (
@@ -12,9 +13,11 @@ import (
 	"github.com/invar-otel/invar/internal/bounded/regularfile"
 )
 
-// LockedError says who holds a directory.
+// LockedError is returned if another user has locked a directory.
 type LockedError struct {
-	Dir, Owner, Holder string
+	Dir    string
+	Owner  string // who wants it
+	Holder string // who has it
 }
 
 func (e *LockedError) Error() string {
@@ -24,34 +27,35 @@ func (e *LockedError) Error() string {
 const (
 	lockName = "lock"
 
-	// Holder takes the lock for a moment to see whether it is free, so Lock
-	// tries more than once.
-	lookTries = 5
-	lookPause = 10 * time.Millisecond
+	// Holder takes the lock for a moment to find out whether it is free, so Lock
+	// retries.
+	lockRetries = 5
+	lockPause   = 10 * time.Millisecond
 )
 
-// Lock takes the directory for owner, a name for people, until the file
-// returned is closed or the process ends. It returns a *LockedError if another
-// has it, in this process or elsewhere on this machine.
+// Lock locks the directory, which it creates if need be, until the returned file is
+// closed or the process ends. owner is a name to show to people. Lock returns a
+// *LockedError if the directory is locked, by this process or by another one on
+// this machine.
 func Lock(dir, owner string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the directory: %w", err)
+		return nil, fmt.Errorf("create the directory: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the directory: %w", err)
 	}
 	err = lockFile(f)
-	for range lookTries {
-		if !errors.Is(err, errHeld) {
+	for range lockRetries {
+		if !errors.Is(err, errLocked) {
 			break
 		}
-		time.Sleep(lookPause) // it may only be a Holder that looks
+		time.Sleep(lockPause) // it may be a call of Holder
 		err = lockFile(f)
 	}
 	if err != nil {
 		defer f.Close()
-		if !errors.Is(err, errHeld) {
+		if !errors.Is(err, errLocked) {
 			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 		}
 		return nil, &LockedError{Dir: dir, Owner: owner, Holder: holderName(f)}
@@ -60,35 +64,36 @@ func Lock(dir, owner string) (*os.File, error) {
 	if err == nil {
 		_, err = fmt.Fprintf(f, "%s (process %d)\n", owner, os.Getpid())
 	}
-	if err != nil && !isNoSpace(err) { // the name is only for people
+	if err != nil && !isNoSpace(err) { // the lock works without the name
 		return nil, errors.Join(fmt.Errorf("write %s: %w", f.Name(), err), f.Close())
 	}
 	return f, nil
 }
 
-// Holder returns the name of who has locked the directory, empty if nobody has.
+// Holder returns the name of the user that has locked the directory, or an empty
+// string if nobody has.
 func Holder(dir string) (string, error) {
 	f, err := regularfile.Open(filepath.Join(dir, lockName))
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("look at the lock: %w", err)
+		return "", fmt.Errorf("inspect the lock: %w", err)
 	}
 	defer f.Close() // which unlocks it
 	switch err := lockFileShared(f); {
-	case errors.Is(err, errHeld):
+	case errors.Is(err, errLocked):
 		return holderName(f), nil
 	case err != nil:
-		return "", fmt.Errorf("look at the lock %s: %w", f.Name(), err)
+		return "", fmt.Errorf("inspect the lock %s: %w", f.Name(), err)
 	}
 	return "", nil
 }
 
-// holderName is what the holder wrote into its lock.
+// holderName returns the name in a lock file.
 func holderName(f *os.File) string {
 	b := make([]byte, 256)
-	n, _ := f.ReadAt(b, 0) // without a name it is still locked
+	n, _ := f.ReadAt(b, 0) // a lock without a name is still a lock
 	if name := strings.TrimSpace(string(b[:n])); name != "" {
 		return name
 	}

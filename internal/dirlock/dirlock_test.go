@@ -17,8 +17,8 @@ func TestLock(t *testing.T) {
 	f, err := Lock(dir, "exporter a")
 	require.NoError(t, err)
 	_, err = Lock(dir, "exporter b")
-	var held *LockedError
-	require.ErrorAs(t, err, &held)
+	var locked *LockedError
+	require.ErrorAs(t, err, &locked)
 	require.ErrorContains(t, err, "exporter b wants the directory")
 	require.ErrorContains(t, err, fmt.Sprintf("exporter a (process %d)", os.Getpid()))
 	require.NoError(t, f.Close())

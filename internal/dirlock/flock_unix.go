@@ -8,8 +8,9 @@ import (
 	"syscall"
 )
 
-// errHeld is what the following return if another file description has the lock.
-var errHeld = syscall.EWOULDBLOCK
+// errLocked is returned by lockFile and lockFileShared if another file description
+// has the lock.
+var errLocked = syscall.EWOULDBLOCK
 
 func lockFile(f *os.File) error {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

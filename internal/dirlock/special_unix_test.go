@@ -12,7 +12,7 @@ import (
 	"github.com/invar-otel/invar/internal/bounded/regularfile"
 )
 
-// A pipe in the place of the lock file blocks nobody.
+// Holder does not block on a pipe in the place of the lock file.
 func TestPipe(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, lockName), 0o600))

@@ -6,9 +6,9 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 )
 
-// NewConverterFactory returns the factory of a converter that writes what Plan
-// decides into the configuration of the receivers, where print-config shows it
-// and the receiver finds it.
+// NewConverterFactory returns the factory of a converter that writes the decisions
+// of Plan into the configuration of the receivers. There print-config shows them
+// and the receivers read them.
 func NewConverterFactory() confmap.ConverterFactory {
 	return confmap.NewConverterFactory(func(confmap.ConverterSettings) confmap.Converter { return converter{} })
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/prometheus/prometheus/storage"
 )
 
-// Fanout appends to all sinks. They are independent: what one refuses, the
-// others still get. The references it returns are the first sink's.
+// Fanout returns an appendable that appends to all sinks. They are independent: a
+// sample that one refuses still reaches the others. References are those of the
+// first sink.
 func Fanout(sinks []NativeSink) storage.AppendableV2 {
 	if len(sinks) == 1 {
 		return sinks[0]
@@ -19,13 +20,13 @@ func Fanout(sinks []NativeSink) storage.AppendableV2 {
 	return &fanout{sinks: sinks, refs: make(map[storage.SeriesRef][]storage.SeriesRef)}
 }
 
-// fanout remembers, for the first sink's reference, those of the others.
+// fanout maps the references of the first sink to those of the others.
 type fanout struct {
 	sinks []NativeSink
 
 	mu   sync.RWMutex
 	refs map[storage.SeriesRef][]storage.SeriesRef
-	max  int // size at which the map is emptied, so that series long gone leave it
+	max  int // size at which the map is emptied, to forget series that are gone
 }
 
 const minRefs = 1 << 16
@@ -48,8 +49,8 @@ func (f *fanout) remember(ref storage.SeriesRef, others []storage.SeriesRef) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.refs) >= max(f.max, minRefs) {
-		// All that are in use come back with their next sample. If that makes
-		// the map as large again, it is the right size.
+		// Those in use are added again with their next sample. If the map gets as
+		// large again, the new maximum fits it.
 		f.max = 2 * len(f.refs)
 		clear(f.refs)
 	}
@@ -61,8 +62,8 @@ type fanoutAppender struct {
 	appenders []storage.AppenderV2
 }
 
-// Append implements storage.AppenderV2. It returns the first error; a sink's
-// error keeps only its own sample out.
+// Append implements storage.AppenderV2. It returns the first error of a sink; the
+// others get the sample nevertheless.
 func (a *fanoutAppender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
 	var known []storage.SeriesRef
 	if ref != 0 {
@@ -73,7 +74,7 @@ func (a *fanoutAppender) Append(ref storage.SeriesRef, ls labels.Labels, st, t i
 	}
 	first, err := a.appenders[0].Append(ref, ls, st, t, v, h, fh, opts)
 	if errors.Is(err, ErrUnknownRef) {
-		return 0, err // before the others have it twice
+		return 0, err // the caller appends again: the others must not get it twice
 	}
 	changed := known == nil || first != ref
 	var others []storage.SeriesRef

@@ -8,10 +8,10 @@ import (
 	"go.opentelemetry.io/collector/component"
 )
 
-// Lane is how a receiver's samples travel.
+// Lane is how the samples of a receiver reach the exporters.
 type Lane string
 
-// The lanes, and the wish to have the right one chosen.
+// The lanes. Auto lets Plan choose one.
 const (
 	Auto   Lane = "auto"
 	Native Lane = "native"
@@ -33,10 +33,10 @@ type Decision struct {
 }
 
 // Plan decides the lane of every receiver that knows lanes, from an effective
-// configuration. A receiver is native if every pipeline it is in has no
-// processor and only exporters that take native samples: all or nothing, so
-// that nothing is sent twice. A receiver that insists on native where that
-// cannot be is an error that says what stands in the way.
+// configuration. A receiver is native if none of its pipelines has a processor and
+// all of their exporters accept native samples. There is nothing in between, so
+// nothing is sent twice. Plan returns an error that names the obstacle if a
+// receiver is configured as native but cannot be.
 func Plan(conf map[string]any) ([]Decision, error) {
 	receivers := section(conf, "receivers")
 	pipelines := section(section(conf, "service"), "pipelines")
@@ -47,7 +47,7 @@ func Plan(conf map[string]any) ([]Decision, error) {
 		}
 		wish, set := section(receivers, id)["lane"]
 		if set && wish != string(Auto) && wish != string(Native) && wish != string(Pdata) {
-			continue // the receiver's own validation names it
+			continue // the validation of the receiver reports it
 		}
 		d, err := decide(id, wish, pipelines)
 		if err != nil {
@@ -99,7 +99,7 @@ func decide(id string, wish any, pipelines map[string]any) (Decision, error) {
 	return d, nil
 }
 
-// typeOf is the type in a component's name.
+// typeOf returns the type of a component from its ID.
 func typeOf(id string) string {
 	t, _, _ := strings.Cut(id, "/")
 	return strings.TrimSpace(t)
@@ -119,7 +119,7 @@ func sortedKeys(m map[string]any) []string {
 	return keys
 }
 
-// names reads a list of component names as the collector does, spaces aside.
+// names returns a list of component IDs in the collector's notation.
 func names(m map[string]any, key string) []string {
 	list, _ := m[key].([]any)
 	out := make([]string, 0, len(list))

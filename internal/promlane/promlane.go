@@ -1,11 +1,11 @@
-// Package promlane is the contract of the native lane: how scraped samples
+// Package promlane is the contract of the native lane, in which scraped samples
 // reach an exporter without becoming pdata.
 //
 //	scrape.Manager ──▶ Fanout ──▶ exporter (storage.AppendableV2)
 //	                      └─────▶ another one
 //
-// Which receivers use it is decided from the configuration, by Plan; what
-// carries the samples is found at start, by Sinks.
+// Plan decides from the configuration which receivers use it. Sinks finds the
+// exporters when a receiver starts.
 package promlane
 
 import (
@@ -17,30 +17,29 @@ import (
 	"go.opentelemetry.io/collector/pipeline"
 )
 
-// ErrUnknownRef is what Append returns when it is given a reference that is not
-// good any more and no labels to go by. Append again with them.
+// ErrUnknownRef is returned by Append for a reference that is not valid any more,
+// if no labels are given. The caller appends the sample again with labels.
 var ErrUnknownRef = errors.New("unknown series reference")
 
-// NativeSink is an exporter that takes samples as Prometheus' scraper appends
-// them. AppenderV2 is called once a scrape, from many goroutines; each
-// appender is used by one. It may be called between Start and Shutdown.
+// NativeSink is an exporter that accepts samples as Prometheus' scraper appends
+// them. AppenderV2 is called once for each scrape, between Start and Shutdown, and
+// from many goroutines; each appender is used by one of them.
 //
-// Beyond what storage.AppenderV2 asks, Append takes a reference without labels,
-// so that a scraper need not keep them; see ErrUnknownRef.
+// In addition to the contract of storage.AppenderV2, Append accepts a reference
+// without labels, so a scraper need not keep the labels. See ErrUnknownRef.
 type NativeSink interface {
 	storage.AppendableV2
-	// AcceptsNativeSamples marks the intention; it does nothing.
+	// AcceptsNativeSamples does nothing. It marks the exporter as a NativeSink.
 	AcceptsNativeSamples()
 }
 
-// exporterHost is the part of the collector's host that knows the exporters.
-// Upstream marks the method deprecated without a successor; this is the only
-// place that uses it.
+// exporterHost is the part of the collector's host that knows the exporters. The
+// method is deprecated upstream without a successor; it is used only here.
 type exporterHost interface {
 	GetExporters() map[pipeline.Signal]map[component.ID]component.Component
 }
 
-// Sinks returns the exporters with these ids, in that order.
+// Sinks returns the exporters with the given IDs, in that order.
 func Sinks(host component.Host, ids []component.ID) ([]NativeSink, error) {
 	h, ok := host.(exporterHost)
 	if !ok {

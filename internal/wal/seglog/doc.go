@@ -1,6 +1,6 @@
 // Package seglog is an append-only log of opaque records in a directory of
-// segment files, made to be replayed after a crash and to lose no more than
-// what was damaged.
+// segment files. It can be read after a crash, and loses only the records that
+// are damaged.
 //
 //	one writer                    any number of readers
 //	Log.Append ──▶ 00000007.seg   Reader: 5 → 6 → 7, follows the writer
@@ -12,16 +12,16 @@
 //	header  "INVARSEG" | version u32 | segment u64 | crc32c u32 of what precedes
 //	frame   marker u32 | length u32 | crc32c u32 of length and payload | payload
 //
-// All integers are little-endian. After a damaged frame the reader looks for
-// the next marker whose frame verifies, so damage costs the records it
-// touches. A frame that ends beyond the end of a segment is a torn tail: the
-// writer was killed, or the disk was full and the write could not be undone.
-// A segment is never reopened for writing; each Open starts a new one.
+// All integers are little-endian. After a damaged frame the reader looks for the
+// next marker whose frame verifies, so only the damaged records are lost. A frame
+// that ends beyond the end of a segment is a torn tail: the writer was killed, or
+// the disk was full and the write could not be undone. A segment is never reopened
+// for writing; each Open starts a new one.
 //
-// Append returns when the data is with the operating system, so it survives
-// the death of the process. It survives the death of the machine once synced,
-// at most Settings.FsyncInterval later if the caller calls Sync as often. Append
-// does not wait for a Sync under way, nor for the sync of a segment that ended.
+// Append returns when the operating system has the data, so the data survives the
+// death of the process. It survives a power cut once it is synced, at most
+// Settings.FsyncInterval later if the caller calls Sync that often. Append does
+// not wait for a running Sync, nor for the sync of a segment that ended.
 package seglog
 
 import (
@@ -37,8 +37,8 @@ const (
 	version     = 1
 	frameMarker = 0x9E1CA5F3
 
-	// MaxRecord is the largest payload in bytes. It bounds what a reader
-	// believes of a damaged length.
+	// MaxRecord is the largest payload in bytes. A reader takes larger lengths for
+	// damage.
 	MaxRecord = 64 << 20
 )
 
@@ -50,8 +50,8 @@ var (
 	ErrRecordTooLarge = errors.New("record is larger than a segment log can hold")
 )
 
-// Position is a place in the log: the end of a record or the start of the
-// next. Positions of one log are ordered. The zero Position is before all.
+// Position is a place in the log: the end of a record, or the start of the next.
+// Positions of one log are ordered. The zero Position is before all others.
 type Position struct {
 	Segment uint64
 	Offset  int64 // bytes from the start of the segment's file

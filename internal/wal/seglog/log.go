@@ -16,12 +16,12 @@ import (
 
 const extension = ".seg"
 
-// Settings say where a log is and how large it may become.
+// Settings are what a Log needs.
 type Settings struct {
 	Dir           string
-	SegmentSize   int64         // bytes after which a new segment begins
-	FsyncInterval time.Duration // 0 syncs on every Append
-	Now           func() time.Time
+	SegmentSize   int64            // bytes after which a new segment begins
+	FsyncInterval time.Duration    // 0 syncs on every Append
+	Now           func() time.Time // nil is time.Now
 }
 
 // Segment describes a segment's file.
@@ -31,15 +31,15 @@ type Segment struct {
 	Written time.Time // the last write
 }
 
-// Log appends records to a directory. One process has one Log per directory,
-// see Lock. All methods are safe for concurrent use; Append is serialised.
+// Log appends records to a directory. There may be one Log for a directory at a
+// time, see package dirlock. All methods are safe for concurrent use.
 type Log struct {
 	set Settings
 
-	// write and fsync are those of os.File, but in tests of what can fail.
+	// write and fsync are methods of os.File; tests replace them.
 	write func(*os.File, []byte) (int, error)
 	fsync func(*os.File) error
-	// syncing is held by the one Sync under way, which holds mu only to look.
+	// syncing is held during a Sync, which must not hold mu while the disk works.
 	syncing sync.Mutex
 
 	mu       sync.Mutex
@@ -53,18 +53,18 @@ type Log struct {
 	closed   bool
 }
 
-// maxEnded bounds the segments that wait for Sync. With more, beginning another
-// waits for the disk.
+// maxEnded bounds the segments that wait for Sync. If there are more, beginning
+// another one waits for the disk.
 const maxEnded = 4
 
-// Open lists the segments in the directory, which it makes if need be. It
-// writes nothing else: the first Append begins a segment.
+// Open lists the segments in the directory, which it creates if need be. It writes
+// nothing else: the first Append begins a segment.
 func Open(set Settings) (*Log, error) {
 	if set.Now == nil {
 		set.Now = time.Now
 	}
 	if err := os.MkdirAll(set.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the log's directory: %w", err)
+		return nil, fmt.Errorf("create the log's directory: %w", err)
 	}
 	segments, err := List(set.Dir)
 	if err != nil {
@@ -77,9 +77,9 @@ func Open(set Settings) (*Log, error) {
 	return l, nil
 }
 
-// SkipTo makes the next record be appended after p. A caller that remembers a
-// position of this directory calls it before the first Append, so that numbers
-// of deleted segments are not used again.
+// SkipTo appends the next record after p. A caller that remembers a position of
+// the directory calls it before the first Append; otherwise the numbers of deleted
+// segments could be used again.
 func (l *Log) SkipTo(p Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,11 +104,11 @@ func List(dir string) ([]Segment, error) {
 		}
 		n, err := strconv.ParseUint(name, 10, 64)
 		if err != nil || n == 0 {
-			continue // not ours
+			continue // not a segment
 		}
 		info, err := e.Info()
 		if errors.Is(err, os.ErrNotExist) {
-			continue // trimmed meanwhile
+			continue // just trimmed
 		}
 		if err != nil {
 			return nil, fmt.Errorf("list segments: %w", err)
@@ -128,10 +128,10 @@ func segmentPath(dir string, n uint64) string {
 	return filepath.Join(dir, fmt.Sprintf("%08d%s", n, extension))
 }
 
-// Prepare returns the number of the segment that the next Append writes to,
-// beginning a new one if the current is full. A caller whose records depend on
-// earlier records of the same segment encodes after Prepare and lets no other
-// Append come between.
+// Prepare returns the number of the segment that the next Append writes to, and
+// begins a new one if the current one is full. A caller whose records depend on
+// earlier records of the same segment encodes them after Prepare, and allows no
+// other Append in between.
 func (l *Log) Prepare() (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -150,7 +150,7 @@ func (l *Log) prepare() (uint64, error) {
 	}
 	f, err := l.create(l.next)
 	if errors.Is(err, os.ErrExist) {
-		l.next++ // a leftover of a start that failed; its number is not reused
+		l.next++ // left over from a start that failed; the number is not reused
 		return 0, fmt.Errorf("begin segment: %w", err)
 	}
 	if err != nil {
@@ -166,7 +166,7 @@ func (l *Log) prepare() (uint64, error) {
 	return l.next - 1, nil
 }
 
-// create makes a segment's file, and the directory if somebody deleted it.
+// create creates the file of a segment, and the directory if somebody deleted it.
 func (l *Log) create(n uint64) (*os.File, error) {
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	f, err := os.OpenFile(segmentPath(l.set.Dir, n), flags, 0o600)
@@ -176,8 +176,8 @@ func (l *Log) create(n uint64) (*os.File, error) {
 	return f, err
 }
 
-// endSegment leaves the current segment to the next Sync, so that whoever
-// appends does not wait for the disk.
+// endSegment ends the current segment, if there is one. The next Sync syncs and
+// closes it, so Append does not wait for the disk.
 func (l *Log) endSegment() error {
 	if l.file == nil {
 		return nil
@@ -201,7 +201,7 @@ func (l *Log) takeEnded() []*os.File {
 	return ended
 }
 
-// closeEnded syncs and closes segments that are complete.
+// closeEnded syncs and closes complete segments.
 func (l *Log) closeEnded(ended []*os.File) error {
 	var errs []error
 	for _, f := range ended {
@@ -212,9 +212,9 @@ func (l *Log) closeEnded(ended []*os.File) error {
 	return errors.Join(errs...)
 }
 
-// Append writes one record and returns the position after it. When it returns
-// an error nothing was appended; the segment may have ended, so that the next
-// Prepare gives another number.
+// Append writes one record and returns the position after it. If it returns an
+// error, nothing was appended, and the segment may have ended: the next Prepare
+// may return another number.
 func (l *Log) Append(payload []byte) (Position, error) {
 	if len(payload) > MaxRecord {
 		return Position{}, ErrRecordTooLarge
@@ -234,7 +234,7 @@ func (l *Log) Append(payload []byte) (Position, error) {
 	}
 	l.offset += int64(len(l.frame))
 	if cap(l.frame) > 4<<20 {
-		l.frame = nil // one huge record is no reason to keep its buffer
+		l.frame = nil // do not keep the buffer of a huge record
 	}
 	last := &l.segments[len(l.segments)-1]
 	last.Bytes, last.Written = l.offset, l.set.Now()
@@ -247,10 +247,10 @@ func (l *Log) Append(payload []byte) (Position, error) {
 	return Position{Segment: segment, Offset: l.offset}, nil
 }
 
-// undo removes what a failed Append left behind, which a reader would take for
-// a torn tail, and ends the segment, so that Trim can delete it once it is not
-// needed any more. A segment without a record goes on: if each failure began
-// another, they would take what room is left on a full disk.
+// undo removes what a failed Append left behind, which a reader would take for a
+// torn tail, and ends the segment, which Trim can then delete once it is not
+// needed. A segment without records is kept in use: beginning a new one after each
+// failure would fill the rest of a full disk.
 func (l *Log) undo(cause error) error {
 	last := &l.segments[len(l.segments)-1]
 	last.Bytes = l.offset
@@ -264,8 +264,8 @@ func (l *Log) undo(cause error) error {
 	return errors.Join(append(errs, err, l.leave())...)
 }
 
-// Sync makes what was appended before it survive the death of the machine.
-// Append does not wait for it.
+// Sync makes the records appended before it survive a power cut. Append does not
+// wait for it.
 func (l *Log) Sync() error {
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
@@ -281,7 +281,7 @@ func (l *Log) Sync() error {
 	if file == nil {
 		return err
 	}
-	// Where the segment has been closed meanwhile, it was synced before.
+	// A segment that has just been closed was synced before.
 	if serr := l.fsync(file); serr != nil && !errors.Is(serr, os.ErrClosed) {
 		l.mu.Lock()
 		l.dirty = l.dirty || l.file == file
@@ -291,7 +291,7 @@ func (l *Log) Sync() error {
 	return err
 }
 
-// sync is for an Append that is to survive the death of the machine.
+// sync syncs the current segment, for an Append that has to survive a power cut.
 func (l *Log) sync() error {
 	if err := l.fsync(l.file); err != nil {
 		return fmt.Errorf("sync segment %d: %w", l.next-1, err)
@@ -300,7 +300,7 @@ func (l *Log) sync() error {
 	return nil
 }
 
-// Close syncs and ends the log.
+// Close syncs and closes the log.
 func (l *Log) Close() error {
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
@@ -310,7 +310,7 @@ func (l *Log) Close() error {
 	return errors.Join(l.endSegment(), l.closeEnded(l.takeEnded()))
 }
 
-// End is the position after the last record.
+// End returns the position after the last record.
 func (l *Log) End() Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -320,7 +320,7 @@ func (l *Log) End() Position {
 	return Position{}
 }
 
-// Stats describe what is on disk.
+// Stats describe the segments on disk.
 type Stats struct {
 	Segments int
 	Bytes    int64
@@ -328,7 +328,7 @@ type Stats struct {
 	Oldest   time.Time // last write to the oldest segment
 }
 
-// Stats returns the log's size.
+// Stats returns the size of the log.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -342,8 +342,8 @@ func (l *Log) Stats() Stats {
 	return s
 }
 
-// Trim deletes segments, oldest first, as long as drop says so for the oldest.
-// It never deletes the segment being written.
+// Trim deletes segments, oldest first, until drop returns false for the oldest one.
+// It never deletes the segment being written. drop is called without a lock.
 func (l *Log) Trim(drop func(oldest Segment, s Stats) bool) error {
 	for {
 		s := l.Stats()
@@ -372,8 +372,8 @@ func (l *Log) Trim(drop func(oldest Segment, s Stats) bool) error {
 	}
 }
 
-// closeDeleted closes a deleted segment that has not been synced yet: as long
-// as it is open, the disk has no more room.
+// closeDeleted closes a deleted segment that has not been synced yet: the disk gets
+// no room back while the file is open.
 func (l *Log) closeDeleted(number uint64) error {
 	path := segmentPath(l.set.Dir, number)
 	i := slices.IndexFunc(l.ended, func(f *os.File) bool { return f.Name() == path })
@@ -385,8 +385,8 @@ func (l *Log) closeDeleted(number uint64) error {
 	return f.Close()
 }
 
-// remove deletes a file, also from a full disk whose file system needs room to
-// do so: such a one can still cut the file.
+// remove deletes a file. On a full disk, some file systems have no room to delete
+// a file, but can truncate it first.
 func remove(path string) error {
 	err := os.Remove(path)
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {

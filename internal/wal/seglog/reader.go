@@ -13,46 +13,45 @@ import (
 
 const readChunk = 256 << 10
 
-// Damage describes bytes a reader had to skip.
+// Damage describes bytes that a reader skipped.
 type Damage struct {
 	At     Position
-	Bytes  int64  // how many were skipped
-	Reason string // what was wrong with the first of them
-	// Torn says that a segment ends in the middle of a record: its writer was
-	// killed before Append returned, so that nobody was told it is there.
+	Bytes  int64  // number of bytes skipped
+	Reason string // what is wrong with the first of them
+	// Torn says that a segment ends in the middle of a record. Its writer was
+	// killed before Append returned, so no committed data is lost.
 	Torn bool
 }
 
-// The reasons for which a frame at the end of a segment is torn.
+// Reasons of Damage that is Torn.
 const (
 	tornHeader = "torn frame header"
 	tornRecord = "torn record"
 )
 
-// Reader reads a log's records in order, from a position on, also while they
-// are being appended. It is for one goroutine.
+// Reader reads the records of a log in order, even while records are appended. It
+// is for one goroutine.
 //
-// It knows the end of the log by Limit: bytes beyond are not looked at, since
-// a writer may be in the middle of them.
+// The limit that Next is given is the end of the log. Bytes beyond it are not
+// read, because they may be in the middle of being written.
 type Reader struct {
 	dir string
 
-	// OnDamage, if set, is called for each stretch of bytes skipped. The
-	// reader goes on by itself.
+	// OnDamage, if set, is called for each run of bytes that was skipped.
 	OnDamage func(Damage)
-	// OnMissing, if set, is called when segments are absent between the ones
-	// read: from (inclusive) to (exclusive).
+	// OnMissing, if set, is called if segments are missing: those from from up
+	// to, but not including, to.
 	OnMissing func(from, to uint64)
 
 	file *os.File
 	size int64    // of file, -1 while it may still grow
-	pos  Position // where buf begins in the log
-	buf  []byte   // read ahead: file bytes from pos.Offset on
-	free []byte   // the buffer behind buf
+	pos  Position // of the start of buf
+	buf  []byte   // read ahead
+	free []byte   // memory of buf
 }
 
-// NewReader reads dir from the start of a segment on. The segment need not
-// exist; reading then begins with the next one that does.
+// NewReader returns a Reader that begins at the start of a segment. If the segment
+// does not exist, it begins with the next one that does.
 func NewReader(dir string, segment uint64) *Reader {
 	return &Reader{dir: dir, pos: Position{Segment: segment}}
 }
@@ -67,13 +66,13 @@ func (r *Reader) Close() error {
 	return f.Close()
 }
 
-// Position is where the next record begins.
+// Position returns where the next record begins.
 func (r *Reader) Position() Position { return r.pos }
 
-// Next returns the next record's payload and the position after it. The
-// payload is valid until the following call. It returns io.EOF at limit: call
-// again when the log has grown. limit must be a position Log.End returned, or
-// Everything for a log nobody writes to.
+// Next returns the payload of the next record and the position after it. The
+// payload is valid until the next call. At limit Next returns io.EOF, and may be
+// called again when the log has grown. limit is a position that Log.End returned,
+// or Everything if nothing writes to the log.
 func (r *Reader) Next(limit Position) ([]byte, Position, error) {
 	for {
 		if !r.pos.Less(limit) {
@@ -111,8 +110,8 @@ func (r *Reader) Next(limit Position) ([]byte, Position, error) {
 // Everything is the limit for a log that has no writer.
 var Everything = Position{Segment: 1<<64 - 1}
 
-// open opens the segment at pos or the first one after it that exists and is
-// before limit. It reports false if there is none yet.
+// open opens the segment at pos, or the first one after it that exists. It returns
+// false if there is none up to limit.
 func (r *Reader) open(limit Position) (bool, error) {
 	f, err := regularfile.Open(segmentPath(r.dir, r.pos.Segment))
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, regularfile.ErrNotRegular) {
@@ -134,8 +133,8 @@ func (r *Reader) open(limit Position) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	// With a damaged header the frames may still be whole, each verifies by
-	// itself; frame finds the first of them.
+	// Even if the header is damaged, the frames may be valid: frame looks for the
+	// first one.
 	if checkHeader(head, r.pos.Segment) == nil {
 		r.advance(headerSize)
 	}
@@ -156,8 +155,8 @@ func (r *Reader) following() (uint64, error) {
 	return 0, nil
 }
 
-// frame returns the payload and whole size of the frame at pos, after skipping
-// damage, or io.EOF at the end of the segment or the limit.
+// frame skips damage and returns the payload and the whole size of the next frame,
+// or io.EOF at the end of the segment or at the limit.
 func (r *Reader) frame(limit Position) ([]byte, int, error) {
 	var skipped int64
 	var start Position
@@ -194,7 +193,7 @@ func (r *Reader) frame(limit Position) ([]byte, int, error) {
 	}
 }
 
-// verify checks the frame that begins with head. why is empty for a good one.
+// verify checks the frame that begins with head. why is empty if it is valid.
 func (r *Reader) verify(head []byte, limit Position) (payload []byte, size int, why string, err error) {
 	if len(head) == 0 {
 		return nil, 0, "", io.EOF
@@ -223,8 +222,8 @@ func (r *Reader) verify(head []byte, limit Position) (payload []byte, size int, 
 	return all[frameSize:], len(all), "", nil
 }
 
-// seekMarker moves at least one byte on, to the next frame marker. It reports
-// how far it went and whether there is one before the limit.
+// seekMarker moves to the next frame marker, by at least one byte. It returns the
+// number of bytes, and whether there is a marker before the limit.
 func (r *Reader) seekMarker(limit Position) (int64, bool, error) {
 	var marker [4]byte
 	binary.LittleEndian.PutUint32(marker[:], frameMarker)
@@ -274,12 +273,12 @@ func (r *Reader) peek(n int, limit Position) ([]byte, error) {
 	return r.buf[:min(n, len(r.buf))], nil
 }
 
-// rest is how many bytes of the segment may be looked at from pos on.
+// rest returns the number of bytes of the segment that may be read from pos on.
 func (r *Reader) rest(limit Position) (int64, error) {
 	if r.pos.Segment == limit.Segment {
 		return limit.Offset - r.pos.Offset, nil
 	}
-	if r.size < 0 { // the writer has gone on to another
+	if r.size < 0 { // complete: the writer has begun another
 		info, err := r.file.Stat()
 		if err != nil {
 			return 0, fmt.Errorf("read segment %d: %w", r.pos.Segment, err)

@@ -16,19 +16,19 @@ import (
 	"github.com/invar-otel/invar/internal/wal/walrecord"
 )
 
-// Options choose what is looked at.
+// Options select what is reported.
 type Options struct {
-	// Match selects the series that match all matchers of one of the lists.
-	// Without any list all series are selected.
+	// Match selects the series that match all matchers of at least one of the
+	// lists. If it is empty, all series are selected.
 	Match      [][]*labels.Matcher
 	ListSeries bool
 }
 
-// ErrNoLog says that a directory holds no log.
+// ErrNoLog is returned for a directory that holds no log.
 var ErrNoLog = errors.New("no prometheus_wal log")
 
-// Inspect reads the whole log in dir. Damage is part of the report; an error
-// means that the directory or a file cannot be read at all.
+// Inspect reads the whole log in dir. Damage is part of the report. It returns an
+// error if the directory or a file cannot be read.
 func Inspect(dir string, opts Options) (*Report, error) {
 	segments, err := seglog.List(dir)
 	if err != nil {
@@ -50,7 +50,7 @@ func Inspect(dir string, opts Options) (*Report, error) {
 	}
 	in := &inspector{report: r, opts: opts, position: pos, series: make(map[uint64]*seriesStat)}
 	for i, s := range segments {
-		from := pos.Segment // what is before the position may be deleted
+		from := pos.Segment // earlier segments may be deleted
 		if i > 0 {
 			from = segments[i-1].Number + 1
 		}
@@ -76,7 +76,7 @@ type inspector struct {
 
 	segment *Segment
 	numbers []*seriesStat // of the segment, by number; nil is unknown
-	unsent  bool          // the record at hand
+	unsent  bool          // whether the current record is
 }
 
 type seriesStat struct {
@@ -123,7 +123,7 @@ func (in *inspector) read(dir string, s seglog.Segment, last bool) error {
 		}
 	}
 	in.segment.finish()
-	if reader.Position().Offset > 0 || s.Bytes == 0 { // else it was deleted meanwhile
+	if reader.Position().Offset > 0 || s.Bytes == 0 { // otherwise it has just been deleted
 		in.report.Segments = append(in.report.Segments, *in.segment)
 	}
 	return nil

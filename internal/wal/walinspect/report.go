@@ -1,6 +1,6 @@
-// Package walinspect reads a prometheus_wal directory and says what is in it:
-// segments, series, samples, what is unsent, and what is damaged. It changes
-// nothing, and an exporter may be using the directory meanwhile.
+// Package walinspect reads a prometheus_wal directory and reports what is in it:
+// segments, series, samples, which of them are unsent, and damage. It changes
+// nothing, and may be used while an exporter writes to the directory.
 package walinspect
 
 import (
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Report is what a directory holds.
+// Report describes a directory.
 type Report struct {
 	Directory  string    `json:"directory"`
 	UsedBy     string    `json:"used_by,omitempty"`     // the exporter that has it open
@@ -32,11 +32,11 @@ type Position struct {
 	Offset  int64  `json:"offset"` // bytes from the start of the segment
 }
 
-// Content is what a segment or the whole log holds of the selected series.
+// Content describes what a segment or the whole log holds of the selected series.
 type Content struct {
 	Bytes      int64 `json:"bytes"`
 	Records    int   `json:"records"`
-	Series     int   `json:"series"` // different ones
+	Series     int   `json:"series"` // distinct
 	Samples    int   `json:"samples"`
 	Histograms int   `json:"histograms"` // among the samples
 	Exemplars  int   `json:"exemplars"`
@@ -59,8 +59,8 @@ func (c *Content) add(o *Content) {
 	}
 }
 
-// Range is from the oldest to the newest timestamp of some samples, in ms
-// since the epoch. It is zero in the report of no samples.
+// Range is the oldest and the newest timestamp of samples, in ms since the epoch.
+// It is zero if there are no samples.
 type Range struct {
 	Oldest int64 `json:"oldest_ms"`
 	Newest int64 `json:"newest_ms"`
@@ -84,8 +84,7 @@ type Segment struct {
 	Content
 }
 
-// Gap is a run of segments that ought to be there: First up to, not including,
-// Next.
+// Gap is a run of missing segments, from First up to, but not including, Next.
 type Gap struct {
 	First uint64 `json:"first"`
 	Next  uint64 `json:"next"`

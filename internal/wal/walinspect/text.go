@@ -51,7 +51,7 @@ func (r *Report) WriteText(w io.Writer) error {
 // align writes rows of cells that end in tabs as columns.
 func align(b, rows *bytes.Buffer, flags uint) {
 	t := tabwriter.NewWriter(b, 0, 8, 2, ' ', flags)
-	_, _ = rows.WriteTo(t) // a bytes.Buffer takes everything
+	_, _ = rows.WriteTo(t) // a bytes.Buffer does not fail
 	_ = t.Flush()
 }
 

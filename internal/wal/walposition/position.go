@@ -18,7 +18,7 @@ const (
 	fileName   = "position"
 	version    = 1
 	slotSize   = 4 + 4 + 8 + 8 + 8 + 4
-	slotStride = 512 // a disk sector, so that one torn write hits one slot
+	slotStride = 512 // a disk sector: a torn write hits one slot
 	fileSize   = slotStride + slotSize
 )
 
@@ -27,20 +27,19 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// File is the position's file, open for writing. It is for one goroutine.
+// File is an open position file. It is for one goroutine at a time.
 type File struct {
 	f       *os.File
 	counter uint64 // of the newest valid slot
-	// Damaged reports that the file holds something, but no valid position.
+	// Damaged is set if the file holds data, but no valid position.
 	Damaged bool
 }
 
-// Open opens or makes the file in dir and returns the newest position in it.
-// Without a valid one the position is zero: the start of the log.
+// Open opens or creates the file in dir and returns the newest position in it. The
+// position is zero, the start of the log, if there is no valid one.
 //
-// It gives the file its full size at once, as far as the disk has room: the
-// log beside it may fill the disk, and what makes room again is that a position
-// is saved, which then only overwrites.
+// Open gives the file its full size if the disk has room: the log may fill the disk
+// later, and Save then has to work without more room.
 func Open(dir string) (*File, seglog.Position, error) {
 	f, err := os.OpenFile(filepath.Join(dir, fileName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -52,14 +51,14 @@ func Open(dir string) (*File, seglog.Position, error) {
 	}
 	pos, counter := decode(b)
 	if size := int64(len(b)); size < fileSize {
-		_, _ = f.WriteAt(make([]byte, fileSize-size), size) // without room, Save tries again
+		_, _ = f.WriteAt(make([]byte, fileSize-size), size) // if there is no room, Save tries again
 	}
 	blank := len(bytes.Trim(b, "\x00")) == 0
 	return &File{f: f, counter: counter, Damaged: counter == 0 && !blank}, pos, nil
 }
 
-// Read returns the newest position in dir's file and changes nothing. It
-// reports false if there is no file or no valid position in it.
+// Read returns the newest position in the file in dir, and changes nothing. It
+// returns false if there is no file, or no valid position in it.
 func Read(dir string) (seglog.Position, bool, error) {
 	f, err := regularfile.Open(filepath.Join(dir, fileName))
 	if errors.Is(err, os.ErrNotExist) {
@@ -74,7 +73,7 @@ func Read(dir string) (seglog.Position, bool, error) {
 	return pos, counter > 0, err
 }
 
-// read returns what there is of the bytes that matter.
+// read returns the slots, or the part of them that the file has.
 func read(f *os.File) ([]byte, error) {
 	b := make([]byte, fileSize)
 	n, err := f.ReadAt(b, 0)
@@ -84,7 +83,8 @@ func read(f *os.File) ([]byte, error) {
 	return b[:n], nil
 }
 
-// decode returns the valid slot with the highest counter; counters begin at 1.
+// decode returns the valid slot with the highest counter. The counter is 0 if there
+// is none.
 func decode(b []byte) (pos seglog.Position, counter uint64) {
 	for at := 0; at+slotSize <= len(b); at += slotStride {
 		s := b[at : at+slotSize]
@@ -111,11 +111,11 @@ func encode(pos seglog.Position, counter uint64) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-// Save writes the position; it survives the death of the process. That of the
-// machine may bring back an older one, which costs sending a tail again.
+// Save writes the position, which survives the death of the process. After a power
+// cut an older one may be read, and some samples are sent again.
 //
-// A Save that fails may spoil the older of the two slots; the next one writes
-// to the same slot again, so that there is always a valid one.
+// A Save that fails may damage the older of the two slots. The next Save writes to
+// the same slot, so one slot is always valid.
 func (p *File) Save(pos seglog.Position) error {
 	next := p.counter + 1
 	if _, err := p.f.WriteAt(encode(pos, next), int64(next%2)*slotStride); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 )
 
-// Handler is given what a record holds, in this order of methods. Byte slices
-// and slices are valid during the call only.
+// Handler receives the contents of a record. The methods are called in this order.
+// Slices are valid during the call only.
 type Handler interface {
 	Symbol(number uint64, s []byte)
 	Pair(number, name, value uint64)
@@ -21,11 +21,11 @@ type Handler interface {
 
 var errShort = errors.New("record ends early")
 
-// Decode reads a record. On an error the handler has been given what came
-// before it.
+// Decode decodes a record. If it returns an error, the handler has received what
+// comes before the error.
 func Decode(record []byte, h Handler) error { return decode(record, h, true) }
 
-// DecodeDefinitions reads a record without its samples.
+// DecodeDefinitions decodes the definitions of a record, without its samples.
 func DecodeDefinitions(record []byte, h Handler) error { return decode(record, h, false) }
 
 func decode(record []byte, h Handler, samples bool) error {
@@ -127,8 +127,7 @@ func decodeSamples(d *cursor, base int64, h Handler) error {
 	return d.err
 }
 
-// cursor reads from b and remembers the first error; after one it returns
-// zeros.
+// cursor reads from b. It keeps the first error, and returns zeros after it.
 type cursor struct {
 	b   []byte
 	err error
@@ -181,7 +180,8 @@ func (c *cursor) float() float64 {
 	return v
 }
 
-// bytes returns a length-prefixed part of the record, never nil.
+// bytes returns a length-prefixed part of the record. It is not nil unless there
+// is an error.
 func (c *cursor) bytes() []byte {
 	n := c.uvarint()
 	if n > uint64(len(c.b)) {

@@ -2,10 +2,11 @@ package walrecord
 
 import "github.com/prometheus/prometheus/model/labels"
 
-// Dictionary collects a segment's definitions and resolves its samples. Embed
-// it in a Handler. Reset it at the start of a segment.
+// Dictionary collects the definitions of a segment and resolves references to
+// them. It implements the methods of Handler for symbols, pairs and families. It
+// is reset at the start of a segment.
 //
-// What cannot be resolved, because the defining record was damaged, is absent.
+// References to definitions in damaged records are unknown.
 type Dictionary struct {
 	builder  labels.ScratchBuilder
 	scratch  []Label
@@ -32,11 +33,11 @@ type Family struct {
 	Name, Help, Unit string
 }
 
-// maxNumber bounds the tables against numbers that no segment can have: each
-// definition takes a byte, and segments are files.
+// maxNumber bounds the tables against damaged numbers: each definition takes at
+// least a byte of the segment.
 const maxNumber = 1 << 30
 
-// Reset forgets everything.
+// Reset forgets all definitions.
 func (d *Dictionary) Reset() {
 	clear(d.symbols)
 	clear(d.pairs)
@@ -44,14 +45,14 @@ func (d *Dictionary) Reset() {
 	d.symbols, d.pairs, d.families, d.known = d.symbols[:0], d.pairs[:0], d.families[:0], d.known[:0]
 }
 
-// Fits reports whether a number can be the next of a table, give or take what
-// a run of lost records leaves out.
+// Fits reports whether a number can be the next one of a table, allowing for the
+// definitions of lost records.
 func Fits[T any](table []T, number uint64) bool {
 	return number < maxNumber && number <= uint64(len(table))+1<<20
 }
 
-// Put sets the entry of a number, leaving zeros where numbers were skipped. It
-// leaves the table as it is if the number does not fit.
+// Put sets the entry of a number, with zeros for the numbers skipped. It returns
+// the table unchanged if the number does not fit.
 func Put[T any](table []T, number uint64, v T) []T {
 	if !Fits(table, number) {
 		return table
@@ -92,7 +93,7 @@ func (d *Dictionary) symbol(number uint64) (string, bool) {
 	return d.symbols[number].s, d.symbols[number].known
 }
 
-// Labels appends a series' labels to dst. It reports false if one is unknown.
+// Labels appends the labels of a series to dst. It returns false if one is unknown.
 func (d *Dictionary) Labels(dst []Label, pairs []uint64) ([]Label, bool) {
 	for _, p := range pairs {
 		if p >= uint64(len(d.pairs)) || !d.pairs[p].known {
@@ -103,8 +104,8 @@ func (d *Dictionary) Labels(dst []Label, pairs []uint64) ([]Label, bool) {
 	return dst, true
 }
 
-// LabelSet returns a series' labels as Prometheus has them, in the order of the
-// pairs, which is sorted by name. It reports false if one is unknown.
+// LabelSet returns the labels of a series in the order of the pairs, which are
+// sorted by name. It returns false if one is unknown.
 func (d *Dictionary) LabelSet(pairs []uint64) (labels.Labels, bool) {
 	ls, ok := d.Labels(d.scratch[:0], pairs)
 	d.scratch = ls
@@ -118,7 +119,8 @@ func (d *Dictionary) LabelSet(pairs []uint64) (labels.Labels, bool) {
 	return d.builder.Labels(), true
 }
 
-// LookupFamily returns a family; false for NoFamily and for an unknown one.
+// LookupFamily returns a family. It returns false for NoFamily and if the family is
+// unknown.
 func (d *Dictionary) LookupFamily(number uint64) (Family, bool) {
 	if number >= uint64(len(d.families)) || !d.known[number] {
 		return Family{}, false

@@ -1,11 +1,11 @@
-// Package walrecord encodes what prometheus_wal writes to its log: samples,
-// and the series they belong to.
+// Package walrecord encodes the records of prometheus_wal's log: samples, and the
+// series they belong to.
 //
-// A record holds definitions and then samples. Definitions are valid from
-// their record to the end of the segment file; what a segment's samples refer
-// to is defined in the same segment, so each segment can be read alone.
-// Numbers are dense and never used twice in a segment, so a lost definition
-// makes samples unknown, never somebody else's:
+// A record holds definitions and then samples. Definitions are valid from their
+// record to the end of the segment file. Samples refer only to definitions of
+// their own segment, so each segment can be read alone. Numbers are dense and
+// never used twice in a segment: if a definition is lost, its samples are unknown,
+// and never belong to another series.
 //
 //	symbol 7 = "instance"          bytes
 //	symbol 8 = "10.0.0.1:9100"
@@ -26,11 +26,11 @@
 //	samples, to the end: tag byte, then what its bits say, see tag*
 package walrecord
 
-// The format byte. Another one is another layout.
+// format is the format byte. It changes with the layout.
 const format = 1
 
-// A sample's tag byte: the kind of its value and which fields are present, in
-// the order of the bits.
+// The tag byte of a sample: the kind of its value, and which fields are present.
+// The fields follow in the order of the bits.
 const (
 	tagKind      = 0b11
 	tagSeries    = 1 << 2 // series follows, as signed difference to the expected: previous + 1
@@ -54,9 +54,9 @@ type Exemplar struct {
 	Labels []Label
 }
 
-// Sample is one value of one series of the segment. T and Start are in ms
-// since the epoch; Start is 0 if unknown. Histogram, if not nil, is the sample
-// instead of V: the protobuf encoding that goes on the wire.
+// Sample is a value of a series of the segment. T and Start are in ms since the
+// epoch; Start is 0 if unknown. Histogram, if not nil, replaces V: it is the
+// protobuf encoding of remote write 2.0.
 type Sample struct {
 	Series    uint64
 	T, Start  int64

@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 )
 
-// Encoder builds records. It keeps its buffers between records and is for one
-// goroutine. Call Begin, then any of the others in any order, then Record.
+// Encoder encodes records. Call Begin, then the other methods in any order, then
+// Record. An Encoder reuses its buffers, and is for one goroutine.
 type Encoder struct {
 	base    int64
 	next    uint64 // the series a sample without tagSeries belongs to
@@ -29,12 +29,12 @@ type section struct {
 
 func (s *section) begin(first uint64) { s.first, s.n, s.buf = first, 0, s.buf[:0] }
 
-// Numbers are the numbers the next definitions of a segment get. They start at
-// zero with every segment.
+// Numbers are the numbers of the next definitions. They start at 0 in every
+// segment.
 type Numbers struct{ Symbols, Pairs, Families, Series uint64 }
 
-// Begin starts a record. base is a time near the samples', in ms; next is
-// where the segment's numbering stands.
+// Begin starts a record. base is a time in ms near those of the samples; next are
+// the numbers of the next definitions of the segment.
 func (e *Encoder) Begin(base int64, next Numbers) {
 	e.base, e.next, e.count = base, 0, 0
 	e.symbols.begin(next.Symbols)
@@ -44,7 +44,7 @@ func (e *Encoder) Begin(base int64, next Numbers) {
 	e.samples = e.samples[:0]
 }
 
-// Numbers is where the numbering stands after what was defined so far.
+// Numbers returns the numbers after the definitions so far.
 func (e *Encoder) Numbers() Numbers {
 	return Numbers{
 		Symbols:  e.symbols.first + e.symbols.n,
@@ -62,15 +62,15 @@ func (e *Encoder) Symbol(s string) uint64 {
 	return e.symbols.first + e.symbols.n - 1
 }
 
-// Pair defines the next label by its symbols.
+// Pair defines the next label by its symbols, and returns its number.
 func (e *Encoder) Pair(name, value uint64) uint64 {
 	e.pairs.buf = binary.AppendUvarint(binary.AppendUvarint(e.pairs.buf, name), value)
 	e.pairs.n++
 	return e.pairs.first + e.pairs.n - 1
 }
 
-// Family defines the next metric family. typ is the MetricType of remote
-// write 2.0.
+// Family defines the next metric family and returns its number. typ is the
+// MetricType of remote write 2.0.
 func (e *Encoder) Family(typ byte, name, help, unit uint64) uint64 {
 	b := e.fams.buf
 	b = append(b, typ)
@@ -82,8 +82,8 @@ func (e *Encoder) Family(typ byte, name, help, unit uint64) uint64 {
 	return e.fams.first + e.fams.n - 1
 }
 
-// BeginSeries defines the next series; its labels follow by labels calls of
-// SeriesPair. family is a number or NoFamily.
+// BeginSeries defines the next series and returns its number. The caller then
+// calls SeriesPair for each of its labels. family is a number or NoFamily.
 func (e *Encoder) BeginSeries(family uint64, labels int) uint64 {
 	e.series.buf = binary.AppendUvarint(e.series.buf, family+1)
 	e.series.buf = binary.AppendUvarint(e.series.buf, uint64(labels))
@@ -94,11 +94,11 @@ func (e *Encoder) BeginSeries(family uint64, labels int) uint64 {
 // NoFamily is the family of a series whose metadata is not known.
 const NoFamily = math.MaxUint64
 
-// SeriesPair is one label of the series begun last.
+// SeriesPair adds a label to the series begun last.
 func (e *Encoder) SeriesPair(pair uint64) { e.series.buf = binary.AppendUvarint(e.series.buf, pair) }
 
-// Value appends a float sample without start timestamp or exemplars: the case
-// nearly every sample is.
+// Value appends a float sample without start timestamp and exemplars, like nearly
+// all samples.
 func (e *Encoder) Value(series uint64, t int64, v float64) { e.append(series, t, 0, v, nil, nil) }
 
 // Sample appends any sample.
@@ -162,10 +162,10 @@ func appendExemplars(b []byte, exemplars []Exemplar, t int64) []byte {
 	return b
 }
 
-// Samples is the number of samples in the record so far.
+// Samples returns the number of samples in the record so far.
 func (e *Encoder) Samples() int { return e.count }
 
-// Size is the size of the record so far in bytes, header aside.
+// Size returns the size of the record so far in bytes, without the header.
 func (e *Encoder) Size() int {
 	return len(e.symbols.buf) + len(e.pairs.buf) + len(e.fams.buf) + len(e.series.buf) + len(e.samples)
 }
