@@ -45,7 +45,7 @@ func TestConvert(t *testing.T) {
 		"receivers": map[string]any{"prometheus_scrape": map[string]any{"lane": "native"}},
 		"service":   pipelines(map[string]any{"receivers": []any{"prometheus_scrape"}, "exporters": []any{"debug"}}),
 	})
-	require.ErrorContains(t, err, "receivers::prometheus_scrape::lane: native cannot be")
+	require.ErrorContains(t, err, "receivers::prometheus_scrape::lane: native is not possible")
 
 	// A configuration without the receiver stays as it is.
 	conf := map[string]any{"receivers": map[string]any{"otlp": nil}}

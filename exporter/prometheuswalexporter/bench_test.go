@@ -15,28 +15,28 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 )
 
-// benchPath is startPath for what takes all.
+// benchPath is startPath without a receive function.
 func benchPath(b *testing.B, cfg *Config) (e *walExporter, stop func()) {
 	b.Helper()
 	return startPath(b, cfg, nil)
 }
 
-// startPath is an exporter from Append to the queue, without requests: what
-// would be sent is given to take, if it is not nil, and acknowledged at once.
-// stop waits until the queue is empty.
-func startPath(b testing.TB, cfg *Config, take func(r *queue.Request, it *remotewrite.Item, name string)) (e *walExporter, stop func()) {
+// startPath starts an exporter whose queue delivers to receive, if it is not nil,
+// instead of an endpoint. Everything is acknowledged at once. stop waits until the
+// queue is empty.
+func startPath(b testing.TB, cfg *Config, receive func(r *queue.Request, it *remotewrite.Item, name string)) (e *walExporter, stop func()) {
 	b.Helper()
 	e, err := newExporter(exportertest.NewNopSettings(ownmetadata.Type), cfg)
 	require.NoError(b, err)
 	e.queue, err = queue.Open(e.queueSettings(func(_ context.Context, r *queue.Request) queue.Result {
-		if take == nil {
+		if receive == nil {
 			return queue.Settled
 		}
 		view := e.table.View()
 		defer view.Close()
 		for _, part := range r.Items {
 			for i := range part {
-				take(r, &part[i], view.Name(part[i].Slot))
+				receive(r, &part[i], view.Name(part[i].Slot))
 			}
 		}
 		return queue.Settled
@@ -52,7 +52,7 @@ func startPath(b testing.TB, cfg *Config, take func(r *queue.Request, it *remote
 
 const benchSeries = 2000
 
-// appendRound commits a sample of each series, by reference where it is known.
+// appendRound commits a sample of each series, by reference if it is known.
 func appendRound(b *testing.B, e *walExporter, refs []storage.SeriesRef, ls []labels.Labels, t int64) {
 	app := e.newAppender()
 	for i := range refs {
@@ -79,8 +79,8 @@ func benchLabels() []labels.Labels {
 	return ls
 }
 
-// BenchmarkAppend is a scrape of known series: append, encode, write to the
-// log, hand to the queues.
+// BenchmarkAppend measures a scrape of known series: append, encode, write to the
+// log and push to the shards.
 func BenchmarkAppend(b *testing.B) {
 	cfg := testConfig(b, "http://localhost")
 	e, stop := benchPath(b, cfg)

@@ -22,8 +22,8 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 )
 
-// waitDealtWith waits until the endpoint has answered for all that was committed.
-func waitDealtWith(t testing.TB, q *queue.Queue) {
+// waitSettled waits until the endpoint has answered for all committed samples.
+func waitSettled(t testing.TB, q *queue.Queue) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		s := q.Stats()
@@ -31,8 +31,8 @@ func waitDealtWith(t testing.TB, q *queue.Queue) {
 	}, time.Minute, time.Millisecond)
 }
 
-// What a person has to mend loses nothing: samples wait, the status says what to
-// do, and is taken back when it has been done.
+// While the set-up is wrong, nothing is lost: samples wait, the status says what to
+// do, and recovers after the set-up is fixed.
 func TestSetupMistakes(t *testing.T) {
 	for status, want := range map[int]string{
 		302: "check endpoint, auth and headers",
@@ -63,7 +63,7 @@ func TestSetupMistakes(t *testing.T) {
 				sink.waitFor(t, 30)
 				host.waitFor(t, componentstatus.StatusRecoverableError, componentstatus.StatusOK)
 
-				// A token that is rotated while all goes well.
+				// A token is rotated during operation.
 				sink.setAnswer(wrong)
 				appendN(t, e, 30, 2000, 1)
 				host.waitFor(t, componentstatus.StatusRecoverableError, componentstatus.StatusOK, componentstatus.StatusRecoverableError)
@@ -74,8 +74,8 @@ func TestSetupMistakes(t *testing.T) {
 	}
 }
 
-// A message the endpoint does not know, and that the user asked for, is a matter
-// of the set-up; one that takes neither may be another endpoint tomorrow.
+// If the endpoint does not know the configured message, the set-up is wrong. If it
+// accepts neither message, it may accept one later.
 func TestUnsupportedMessages(t *testing.T) {
 	for _, m := range []string{string(remotewrite.V1), string(remotewrite.V2), messageAuto} {
 		t.Run(m, func(t *testing.T) {
@@ -98,15 +98,15 @@ func TestUnsupportedMessages(t *testing.T) {
 func isV2(r *http.Request) bool { return r.Header.Get("X-Prometheus-Remote-Write-Version") == "2.0.0" }
 
 func TestNegotiation(t *testing.T) {
-	// What receivers that predate 2.0 answer to it.
+	// Answers of receivers that predate 2.0.
 	for _, status := range []int{400, 406, 415, 422, 501, 505} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()
 			sink := newSink(t)
-			var twos atomic.Int64
+			var v2Requests atomic.Int64
 			sink.setAnswer(func(r *http.Request) int {
 				if isV2(r) {
-					twos.Add(1)
+					v2Requests.Add(1)
 					return status
 				}
 				return 204
@@ -119,10 +119,10 @@ func TestNegotiation(t *testing.T) {
 				sink.waitFor(t, int(i+1)*10)
 			}
 			require.Equal(t, remotewrite.V1, e.delivery.message())
-			require.EqualValues(t, 1, twos.Load())
+			require.EqualValues(t, 1, v2Requests.Load())
 		})
 	}
-	t.Run("an endpoint that takes 2.0 for an empty 1.0", func(t *testing.T) {
+	t.Run("an endpoint that reads 2.0 as an empty 1.0 request", func(t *testing.T) {
 		sink := newSink(t)
 		sink.silent = true
 		e, _ := startExporter(t, testConfig(t, sink.url))
@@ -130,22 +130,22 @@ func TestNegotiation(t *testing.T) {
 		sink.waitFor(t, 10)
 		require.Equal(t, remotewrite.V1, e.delivery.message())
 	})
-	t.Run("2.0 stays", func(t *testing.T) {
+	t.Run("2.0 is kept", func(t *testing.T) {
 		sink := newSink(t)
 		e, _ := startExporter(t, testConfig(t, sink.url))
 		appendN(t, e, 10, 1000, 1)
 		sink.waitFor(t, 10)
-		var ones atomic.Int64
+		var v1Requests atomic.Int64
 		sink.setAnswer(func(r *http.Request) int {
 			if isV2(r) {
 				return http.StatusBadRequest
 			}
-			ones.Add(1)
+			v1Requests.Add(1)
 			return 204
 		})
 		appendN(t, e, 10, 2000, 1)
-		waitDealtWith(t, e.queue)
-		require.Zero(t, ones.Load(), "it has shown that it knows 2.0")
+		waitSettled(t, e.queue)
+		require.Zero(t, v1Requests.Load(), "it has shown that it knows 2.0")
 	})
 	t.Run("an older receiver whose first request has a bad sample", func(t *testing.T) {
 		sink := newSink(t)
@@ -162,7 +162,7 @@ func TestNegotiation(t *testing.T) {
 		sink.waitFor(t, 9)
 		require.Eventually(t, func() bool { return e.byReason("dropped_samples")["refused_400"] == 1 }, time.Minute, time.Millisecond)
 	})
-	t.Run("nothing that takes anything", func(t *testing.T) {
+	t.Run("an endpoint that accepts nothing", func(t *testing.T) {
 		sink := newSink(t)
 		sink.setAnswer(func(*http.Request) int { return http.StatusBadRequest })
 		cfg := testConfig(t, sink.url)
@@ -175,7 +175,7 @@ func TestNegotiation(t *testing.T) {
 	})
 }
 
-// badSeries judges requests like a receiver that takes all of one or nothing.
+// badSeries refuses a request if it has one of the bad series.
 func badSeries(bad map[int]bool) func(all []string) int {
 	names := map[string]bool{}
 	for n := range bad {
@@ -191,8 +191,8 @@ func badSeries(bad map[int]bool) func(all []string) int {
 	}
 }
 
-// A receiver of 1.0 that refuses a request for one sample gets the others,
-// wherever the bad ones are, within a number of requests.
+// If a 1.0 receiver refuses a request for some of its samples, it gets the others,
+// wherever the bad ones are, within a bounded number of requests.
 func TestDivides(t *testing.T) {
 	every := func(k int) map[int]bool {
 		bad := map[int]bool{}
@@ -201,7 +201,7 @@ func TestDivides(t *testing.T) {
 		}
 		return bad
 	}
-	some := func(from, to int) map[int]bool {
+	between := func(from, to int) map[int]bool {
 		bad := map[int]bool{}
 		for i := from; i < to; i++ {
 			bad[i] = true
@@ -214,14 +214,14 @@ func TestDivides(t *testing.T) {
 		requests int
 	}{
 		{"none", nil, 1},
-		{"the first", some(0, 1), 21},
-		{"the last", some(999, 1000), 21},
+		{"the first", between(0, 1), 21},
+		{"the last", between(999, 1000), 21},
 		{"two", map[int]bool{3: true, 700: true}, 41},
-		{"a hundred neighbours", some(450, 550), 230},
-		{"all but the last", some(0, 999), maxDivisions + 1},
+		{"a hundred neighbours", between(450, 550), 230},
+		{"all but the last", between(0, 999), maxDivisions + 1},
 		{"one of a hundred", every(100), 170},
 		{"one of ten", every(10), 900},
-		{"all", some(0, 1000), maxDivisions + 1},
+		{"all", between(0, 1000), maxDivisions + 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -232,7 +232,7 @@ func TestDivides(t *testing.T) {
 			cfg.Queue.Shards = 1
 			e := startWatched(t, cfg)
 			appendN(t, e.walExporter, 1000, 1000, 1)
-			waitDealtWith(t, e.queue)
+			waitSettled(t, e.queue)
 			sink.mu.Lock()
 			requests := sink.requests
 			sink.mu.Unlock()
@@ -246,15 +246,15 @@ func TestDivides(t *testing.T) {
 			if c.name != "all" {
 				return
 			}
-			// As long as nothing is taken, the next requests cost little; what is
-			// good after that arrives.
+			// While nothing is accepted, the next divisions are short. Good samples
+			// after that arrive.
 			for i := range int64(3) {
 				appendN(t, e.walExporter, 1000, 2000+i, 1)
-				waitDealtWith(t, e.queue)
+				waitSettled(t, e.queue)
 			}
 			sink.mu.Lock()
 			more := sink.requests - requests
-			sink.judge = badSeries(some(17, 18))
+			sink.judge = badSeries(between(17, 18))
 			sink.mu.Unlock()
 			require.LessOrEqual(t, more, 3*(fewDivisions+1))
 			appendN(t, e.walExporter, 1000, 5000, 1)
@@ -294,7 +294,7 @@ func TestDividesInOrder(t *testing.T) {
 	}
 }
 
-// A request that is too large is sent in parts.
+// A request that is too large is divided.
 func TestTooLarge(t *testing.T) {
 	sink := newSink(t)
 	sink.judge = func(all []string) int {
@@ -310,8 +310,8 @@ func TestTooLarge(t *testing.T) {
 	sink.waitFor(t, 1000)
 }
 
-// While a request is divided the endpoint may go away; and the exporter may be
-// stopped, and goes on after the next start.
+// The endpoint may go away during a division. An exporter that is stopped during a
+// division continues after the next start.
 func TestDividesThroughFaults(t *testing.T) {
 	sink := newSink(t)
 	sink.judge = badSeries(map[int]bool{40: true})
@@ -350,8 +350,7 @@ func TestDividesThroughFaults(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 }
 
-// What a 2.0 endpoint says it wrote is believed, also if it accepts the rest in
-// silence.
+// The counts that a 2.0 endpoint states are believed, even if it answers 204.
 func TestWrittenIsBelieved(t *testing.T) {
 	for _, c := range []struct {
 		name      string
@@ -391,7 +390,7 @@ func TestWrittenIsBelieved(t *testing.T) {
 				require.NoError(t, err)
 			}
 			require.NoError(t, app.Commit())
-			waitDealtWith(t, e.queue)
+			waitSettled(t, e.queue)
 			require.Equal(t, c.samples, e.byReason("dropped_samples"))
 			require.Equal(t, c.exemplars, e.byReason("dropped_exemplars"))
 			require.EqualValues(t, 1, requests.Load())
@@ -400,7 +399,7 @@ func TestWrittenIsBelieved(t *testing.T) {
 	}
 }
 
-// An endpoint that refuses again and again is not logged again and again.
+// Repeated refusals are logged once.
 func TestRefusalsAreLoggedOnce(t *testing.T) {
 	sink := newSink(t)
 	sink.judge = func([]string) int { return http.StatusBadRequest }
@@ -409,7 +408,7 @@ func TestRefusalsAreLoggedOnce(t *testing.T) {
 	e := startWatched(t, cfg)
 	for i := range int64(20) {
 		appendN(t, e.walExporter, 1, 1000+i, 1)
-		waitDealtWith(t, e.queue)
+		waitSettled(t, e.queue)
 	}
 	require.Equal(t, map[string]int64{"refused_400": 20}, e.byReason("dropped_samples"))
 	require.Equal(t, 1, e.logged("The endpoint refused samples for good"))
@@ -417,7 +416,7 @@ func TestRefusalsAreLoggedOnce(t *testing.T) {
 	require.Contains(t, fmt.Sprint(entry.ContextMap()["error"]), seriesLabels(0).String())
 }
 
-// No pause is shorter than the one before, nor longer than the longest.
+// No pause is shorter than the one before, or longer than max_interval.
 func TestPausesGrow(t *testing.T) {
 	cfg := createDefaultConfig().(*Config).Retry
 	for range 200 {
@@ -441,7 +440,7 @@ func TestPausesGrow(t *testing.T) {
 	}
 }
 
-// A 1.0 endpoint is told the newest metadata of each family, in one order.
+// A 1.0 endpoint receives the newest metadata of each family, sorted by name.
 func TestMetadataIsTheNewest(t *testing.T) {
 	var mu sync.Mutex
 	var bodies []string
@@ -481,7 +480,7 @@ func TestMetadataIsTheNewest(t *testing.T) {
 		}
 		require.Equal(t, strings.Join(want, "\n"), strings.Join(bodies, "\n"))
 	}
-	// A family that the endpoint refuses costs no others.
+	// A refused family does not affect the others.
 	sink.mu.Lock()
 	sink.judgeFamily = func(name string) int {
 		if name == "f07" {
@@ -497,7 +496,7 @@ func TestMetadataIsTheNewest(t *testing.T) {
 	sink.judgeFamily = nil
 	sink.mu.Unlock()
 
-	// What came back is the newest again.
+	// Metadata that is used again is the newest again.
 	e.now = func() time.Time { return time.Now().Add(time.Minute) }
 	tell("old", 20)
 	bodies = nil
@@ -506,8 +505,8 @@ func TestMetadataIsTheNewest(t *testing.T) {
 	require.Len(t, bodies, 20)
 }
 
-// Mimir tells the members of a highly available pair by a label that begins with
-// two underscores.
+// Mimir distinguishes the members of a highly available pair by a label whose name
+// begins with two underscores.
 func TestReplicaLabel(t *testing.T) {
 	for _, m := range []remotewrite.Message{remotewrite.V1, remotewrite.V2} {
 		sink := newSink(t)
@@ -521,7 +520,7 @@ func TestReplicaLabel(t *testing.T) {
 	}
 }
 
-// What is left at the end is said to be kept, or counted.
+// Samples that are unsent at Shutdown are reported.
 func TestUnsentAtShutdown(t *testing.T) {
 	sink := newSink(t)
 	sink.setAnswer(func(*http.Request) int { return http.StatusServiceUnavailable })

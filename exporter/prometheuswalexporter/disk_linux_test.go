@@ -22,7 +22,7 @@ import (
 	"github.com/invar-otel/invar/internal/wal/walposition"
 )
 
-// tmpfs mounts a small disk, which takes the right to mount.
+// tmpfs mounts a small disk. The test is skipped if mounting is not permitted.
 func tmpfs(t *testing.T, size string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -59,7 +59,7 @@ func TestDiskFull(t *testing.T) {
 	appendN(t, e, 100, 1000, 1)
 	sink.waitFor(t, 100)
 
-	// Full: what is committed is sent nevertheless, and the status tells.
+	// The disk is full: samples are sent nevertheless, and the status reports it.
 	filler := fillDisk(t, dir)
 	for i := range 50 {
 		appendN(t, e, 100, int64(2000+i), float64(i)+.1)
@@ -68,8 +68,8 @@ func TestDiskFull(t *testing.T) {
 	errs := host.waitFor(t, componentstatus.StatusRecoverableError)
 	require.ErrorIs(t, errs[0], syscall.ENOSPC)
 
-	// Full and the endpoint away: what the queues cannot hold is refused, not
-	// silently lost.
+	// The endpoint is away as well: samples beyond the capacity of the queues are
+	// refused, not lost silently.
 	sink.setAnswer(func(*http.Request) int { return http.StatusServiceUnavailable })
 	var err error
 	for i := 0; err == nil && i < 100_000; i++ {
@@ -82,7 +82,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	require.ErrorContains(t, err, "the write-ahead log cannot take samples and the endpoint is behind")
 
-	// Room again: it goes on by itself, and the status is good.
+	// There is room again: logging resumes by itself, and the status recovers.
 	require.NoError(t, os.Remove(filler))
 	sink.setAnswer(nil)
 	require.Eventually(t, e.isLive, time.Minute, 5*time.Millisecond)
@@ -99,7 +99,7 @@ func TestDiskFull(t *testing.T) {
 	require.NoError(t, e.queue.Stats().LogErr)
 }
 
-// A directory on a read-only disk: samples are sent; nothing is written.
+// With a directory on a read-only disk, samples are sent and nothing is written.
 func TestReadOnlyDirectory(t *testing.T) {
 	dir := tmpfs(t, "1m")
 	require.NoError(t, syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
@@ -115,8 +115,8 @@ func TestReadOnlyDirectory(t *testing.T) {
 	require.ErrorIs(t, errs[0], syscall.EROFS)
 }
 
-// fillByLog commits distinct samples of n series until the log refuses them,
-// and returns the time after the last round that was taken.
+// fillByLog commits distinct samples of n series until the log refuses them, and
+// returns the time of the first round that was refused.
 func fillByLog(t *testing.T, e *walExporter, n int, from int64) (next int64) {
 	t.Helper()
 	for at := from; ; at++ {
@@ -133,9 +133,9 @@ func fillByLog(t *testing.T, e *walExporter, n int, from int64) (next int64) {
 	}
 }
 
-// A disk that the log itself has filled, while the endpoint was away from the
-// very first start, is freed by what the endpoint acknowledges: however small
-// the disk is beside a segment, whether or not there is room for the position.
+// A disk that the log itself has filled, while the endpoint was away since the
+// first start, is freed when the endpoint acknowledges samples. That works even if
+// the disk is smaller than a segment, or has no room for the position.
 func TestDiskFilledByTheLog(t *testing.T) {
 	for _, c := range []struct {
 		name, size string
@@ -199,7 +199,7 @@ func TestDiskFilledByTheLog(t *testing.T) {
 			requireRounds(next - 1)
 			stop()
 
-			// A restart sends what is new and no more.
+			// A restart sends only new samples.
 			sink.reset()
 			e, _ = startExporter(t, cfg)
 			appendN(t, e, series, next, 2)
@@ -211,7 +211,7 @@ func TestDiskFilledByTheLog(t *testing.T) {
 	}
 }
 
-// Logging resumes by itself after whatever happened to the disk.
+// Logging resumes by itself after a fault of the disk.
 func TestLoggingResumes(t *testing.T) {
 	for _, c := range []struct {
 		name          string
@@ -222,7 +222,7 @@ func TestLoggingResumes(t *testing.T) {
 			"read-only for a while", syscall.EROFS,
 			func(t *testing.T, dir string) {
 				// A bind mount can become read-only while files are open for
-				// writing; these stay good, and new ones cannot be made.
+				// writing. These stay usable, but no files can be created.
 				require.NoError(t, syscall.Mount(dir, dir, "", syscall.MS_BIND, ""))
 				require.NoError(t, syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""))
 			},
@@ -271,7 +271,7 @@ func TestLoggingResumes(t *testing.T) {
 			commit := func() {
 				at++
 				appendN(t, e, series, at, float64(at)+.1)
-				sink.waitFor(t, series*int(at-1000)) // what only a deleted file holds is lost
+				sink.waitFor(t, series*int(at-1000)) // a deleted file loses its samples
 			}
 			commit()
 			c.breaks(t, dir)
@@ -298,8 +298,8 @@ func TestLoggingResumes(t *testing.T) {
 	}
 }
 
-// A position that cannot be saved costs nothing but what the last segments hold
-// of acknowledged samples, also if the process is killed.
+// If the position could not be saved and the process is killed, only acknowledged
+// samples of segments that still exist are sent again.
 func TestKilledWithoutSavedPosition(t *testing.T) {
 	sink := newSink(t)
 	cfg := testConfig(t, sink.url)

@@ -26,7 +26,7 @@ import (
 	"github.com/invar-otel/invar/internal/config/yamltext"
 )
 
-// testConfig sends soon and in small requests.
+// testConfig returns a configuration with short delays.
 func testConfig(t testing.TB, endpoint string) *Config {
 	cfg := createDefaultConfig().(*Config)
 	cfg.Endpoint = endpoint
@@ -37,7 +37,7 @@ func testConfig(t testing.TB, endpoint string) *Config {
 	return cfg
 }
 
-// startExporter runs an exporter until the test ends or stop is called.
+// startExporter starts an exporter. It is stopped by stop or at the end of the test.
 func startExporter(t testing.TB, cfg *Config) (e *walExporter, stop func()) {
 	t.Helper()
 	require.NoError(t, cfg.Validate())
@@ -167,7 +167,7 @@ func TestDeliversRareParts(t *testing.T) {
 	}
 }
 
-// What was not acknowledged when the process ended is sent by the next.
+// Samples that were not acknowledged are sent after a restart.
 func TestReplaysAfterRestart(t *testing.T) {
 	sink := newSink(t)
 	sink.answer = func(*http.Request) int { return http.StatusServiceUnavailable }
@@ -195,7 +195,7 @@ func TestReplaysAfterRestart(t *testing.T) {
 	}
 	stop()
 
-	// Nothing is left: a third run sends only what is new.
+	// Nothing is left: a third run sends only new samples.
 	sink.reset()
 	e, _ = startExporter(t, cfg)
 	appendN(t, e, 1, 6000, 1)
@@ -204,7 +204,7 @@ func TestReplaysAfterRestart(t *testing.T) {
 	require.Len(t, sink.series()[seriesLabels(0).String()].samples, 1)
 }
 
-// An endpoint that lags makes the exporter read from its log; all arrives, in
+// While the endpoint lags, the exporter reads from its log. All samples arrive in
 // order, and the queues stay bounded.
 func TestCatchesUp(t *testing.T) {
 	sink := newSink(t)
@@ -218,7 +218,7 @@ func TestCatchesUp(t *testing.T) {
 	for i := range rounds {
 		appendN(t, e, series, int64(1000+i), float64(i))
 		if i == rounds/2 {
-			sink.setAnswer(nil) // and go on while it catches up
+			sink.setAnswer(nil) // the other rounds follow while it catches up
 		}
 	}
 	require.LessOrEqual(t, e.queue.Stats().Waiting, 3*(200+queue.MaxRecordSamples))
@@ -229,5 +229,5 @@ func TestCatchesUp(t *testing.T) {
 			require.Equal(t, int64(1000+i), s.samples[i].t, name)
 		}
 	}
-	waitDealtWith(t, e.queue)
+	waitSettled(t, e.queue)
 }

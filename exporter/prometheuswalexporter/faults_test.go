@@ -25,7 +25,7 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 )
 
-// statusHost keeps the statuses a component reports.
+// statusHost records the statuses that a component reports.
 type statusHost struct {
 	component.Host
 	mu     sync.Mutex
@@ -66,8 +66,8 @@ func startOn(t testing.TB, host component.Host, cfg *Config) *walExporter {
 	return e
 }
 
-// However the endpoint misbehaves, what was committed arrives once it answers
-// again, each sample once and in order.
+// However the endpoint misbehaves, committed samples arrive when it answers again,
+// each once and in order.
 func TestEndpointFaults(t *testing.T) {
 	unavailable := func(status int, header map[string]string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -101,7 +101,7 @@ func TestEndpointFaults(t *testing.T) {
 			_ = c.Close()
 		}),
 		"no answer": func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body) // only then is a client that left noticed
+			_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not notice that the client left
 			<-r.Context().Done()
 		},
 		"slow reader": func(_ http.ResponseWriter, r *http.Request) {
@@ -145,7 +145,7 @@ func TestEndpointFaults(t *testing.T) {
 	}
 }
 
-// Retry-After is waited for.
+// Retry-After is honoured.
 func TestHonoursRetryAfter(t *testing.T) {
 	sink := newSink(t)
 	var first, second time.Time
@@ -167,7 +167,7 @@ func TestHonoursRetryAfter(t *testing.T) {
 	require.GreaterOrEqual(t, second.Sub(first), time.Second)
 }
 
-// fillLog commits rounds while the endpoint is away, and stops.
+// fillLog commits samples while the endpoint is away, and stops the exporter.
 func fillLog(t testing.TB, cfg *Config, sink *testSink, rounds, series int) {
 	t.Helper()
 	sink.setAnswer(func(*http.Request) int { return http.StatusServiceUnavailable })
@@ -186,8 +186,8 @@ func segments(t testing.TB, dir string) []string {
 	return names
 }
 
-// Flipped bytes cost the records they are in: never a panic, never a start
-// that fails, never a wrong value.
+// Flipped bytes lose the records they are in. They cause no panic, no failed start
+// and no wrong values.
 func TestDamagedLog(t *testing.T) {
 	sink := newSink(t)
 	cfg := testConfig(t, sink.url)
@@ -203,7 +203,7 @@ func TestDamagedLog(t *testing.T) {
 	}
 	seed := rand.Uint64()
 	rng := rand.New(rand.NewPCG(seed, 0))
-	for range 25 { // a thousand flips in all
+	for range 25 { // 1,000 flips in all
 		sink.reset()
 		for _, extra := range segments(t, cfg.WAL.Directory) {
 			require.NoError(t, os.Remove(extra))
@@ -235,8 +235,8 @@ func TestDamagedLog(t *testing.T) {
 				}
 			}
 		}
-		// A record holds a round. A definition that was hit costs the rounds
-		// of its segment, which is why there is no better lower bound.
+		// A record holds a round. A damaged definition loses the rounds of its
+		// segment, so there is no better lower bound.
 		require.LessOrEqual(t, points, rounds*series)
 	}
 }
@@ -252,7 +252,7 @@ func TestMissingSegment(t *testing.T) {
 	require.NoError(t, os.Remove(names[1]))
 	e, _ := startExporter(t, cfg)
 	appendN(t, e, series, 99_000, 99)
-	waitDealtWith(t, e.queue)
+	waitSettled(t, e.queue)
 	for name, s := range sink.series() {
 		require.Equal(t, int64(1000), s.samples[0].t, name)
 		require.Equal(t, int64(99_000), s.samples[len(s.samples)-1].t, name)
@@ -275,8 +275,8 @@ func TestTwoExportersOneDirectory(t *testing.T) {
 	require.NoError(t, e.Shutdown(context.Background()))
 }
 
-// A directory that cannot be used is no reason not to start: samples are sent,
-// and logged as soon as it can be used.
+// The exporter starts even if the directory cannot be used. Samples are sent, and
+// logged as soon as the directory can be used.
 func TestUnusableDirectory(t *testing.T) {
 	sink := newSink(t)
 	cfg := testConfig(t, sink.url)
@@ -300,8 +300,7 @@ func TestUnusableDirectory(t *testing.T) {
 	require.NotEmpty(t, segments(t, cfg.WAL.Directory))
 }
 
-// Unsent samples beyond the limits are dropped, oldest first; the rest is
-// delivered.
+// Unsent samples beyond max_size are dropped, oldest first. The rest is delivered.
 func TestMaxSize(t *testing.T) {
 	sink := newSink(t)
 	cfg := testConfig(t, sink.url)
@@ -315,7 +314,7 @@ func TestMaxSize(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return e.queue.Stats().Log.Bytes <= int64(cfg.WAL.MaxSize) }, time.Minute, 10*time.Millisecond)
 	sink.setAnswer(nil)
-	waitDealtWith(t, e.queue)
+	waitSettled(t, e.queue)
 	for name, s := range sink.series() {
 		require.Equal(t, int64(1000+rounds-1), s.samples[len(s.samples)-1].t, name)
 		require.Less(t, len(s.samples), rounds/2, name)

@@ -25,7 +25,7 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/queue"
 )
 
-// otlp makes metrics of one resource; add fills the metrics.
+// otlp returns metrics of a resource, filled by add.
 func otlp(add func(pmetric.MetricSlice)) pmetric.Metrics {
 	md := pmetric.NewMetrics()
 	rm := md.ResourceMetrics().AppendEmpty()
@@ -76,7 +76,7 @@ func TestConsumesMetrics(t *testing.T) {
 	require.Contains(t, got, `{__name__="target_info", instance="i1", job="shop", k8s_pod_name="p1"}`)
 }
 
-// Delta metrics are refused with a word on what to do, the others accepted.
+// Delta metrics are dropped with a hint on what to do; the others are accepted.
 func TestDeltaIsRefused(t *testing.T) {
 	sink := newSink(t)
 	host := newStatusHost()
@@ -96,7 +96,7 @@ func TestDeltaIsRefused(t *testing.T) {
 	require.NoError(t, err, "no data point was lost")
 }
 
-// If nothing was taken, the sender hears that it is at fault: 400 over HTTP.
+// If nothing is accepted, the sender gets a permanent error: 400 over HTTP.
 func TestUntranslatableIsPermanent(t *testing.T) {
 	sink := newSink(t)
 	e, _ := startExporter(t, testConfig(t, sink.url))
@@ -117,9 +117,9 @@ func TestUntranslatableIsPermanent(t *testing.T) {
 	require.True(t, consumererror.IsPermanent(err), "%v", err)
 }
 
-// What is dropped is counted by reason and said once, with the metric's name; what
-// is beside it arrives.
-func TestLossesAreCountedAndSaid(t *testing.T) {
+// Losses are counted by reason and logged once, with the name of the metric. The
+// other data points arrive.
+func TestLossesAreCountedAndLogged(t *testing.T) {
 	sink := newSink(t)
 	tel := componenttest.NewTelemetry()
 	defer func() { require.NoError(t, tel.Shutdown(context.Background())) }()
@@ -160,22 +160,21 @@ func TestLossesAreCountedAndSaid(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, rounds, m.Data.(metricdata.Sum[int64]).DataPoints[0].Value)
 
-	said := map[string]any{}
+	logged := map[string]any{}
 	for _, entry := range logs.FilterMessageSnippet("has no Prometheus translation").All() {
 		fields := entry.ContextMap()
-		said[fields["metric"].(string)] = fields["reason"]
+		logged[fields["metric"].(string)] = fields["reason"]
 	}
-	require.Len(t, said, 4)
+	require.Len(t, logged, 4)
 	require.Equal(t, 4, logs.FilterMessageSnippet("has no Prometheus translation").Len(), "each once a minute")
-	require.Contains(t, said["a delta"], "deltatocumulative")
-	require.Contains(t, said["ahead"], "look at the clock of its sender")
-	require.Equal(t, "an attribute of the data point cannot be a label: an attribute has no name", said["nameless"])
+	require.Contains(t, logged["a delta"], "deltatocumulative")
+	require.Contains(t, logged["ahead"], "look at the clock of its sender")
+	require.Equal(t, "an attribute of the data point cannot be a label: an attribute has no name", logged["nameless"])
 	require.NoError(t, e.Shutdown(context.Background()))
 }
 
-// Scraped samples of the pdata lane are taken in order, as in the native lane, and
-// no staleness marker is taken late; what else comes late is for the endpoint to
-// judge.
+// In the pdata lane, scraped samples have to be in order, as in the native lane, and
+// staleness markers may not be late. The endpoint judges all other late samples.
 func TestOrderInThePdataLane(t *testing.T) {
 	sink := newSink(t)
 	cfg := testConfig(t, sink.url)
@@ -245,7 +244,7 @@ func TestLifecycleWithoutStart(t *testing.T) {
 	require.NoError(t, e.Shutdown(context.Background()))
 }
 
-// Own metrics may be asked for at any time.
+// Own metrics may be collected at any time.
 func TestOwnMetricsWhileStarting(t *testing.T) {
 	sink := newSink(t)
 	tel := componenttest.NewTelemetry()

@@ -25,8 +25,8 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 )
 
-// receiver is Prometheus' own write handler over a database of its own: what it
-// refuses, and how, is what Prometheus does.
+// receiver is Prometheus' own write handler with a database, so it refuses the
+// samples that Prometheus refuses.
 type receiver struct {
 	url      string
 	db       *tsdb.DB
@@ -34,7 +34,7 @@ type receiver struct {
 	mu       sync.RWMutex // tsdb reads postings while it adds to them
 }
 
-// newReceiver accepts the messages.
+// newReceiver returns a receiver that accepts the messages.
 func newReceiver(t testing.TB, messages ...remotewrite.Message) *receiver {
 	db, err := tsdb.Open(t.TempDir(), slog.New(slog.DiscardHandler), nil, tsdb.DefaultOptions(), nil)
 	require.NoError(t, err)
@@ -52,8 +52,8 @@ func newReceiver(t testing.TB, messages ...remotewrite.Message) *receiver {
 	return r
 }
 
-// writeHandler calls Prometheus' constructor, whose list of messages has types
-// of a module that the exporter does not need.
+// writeHandler calls Prometheus' constructor. The type of its list of messages is
+// in a module that the exporter does not need.
 func writeHandler[L ~[]M, M ~string](
 	construct func(*slog.Logger, prometheus.Registerer, storage.Appendable, L, bool, bool, bool) http.Handler,
 	db *tsdb.DB, messages []remotewrite.Message,
@@ -92,7 +92,7 @@ func count(all map[string][]int64) (n int) {
 	return n
 }
 
-// Samples that Prometheus refuses cost no others, whatever is spoken.
+// Samples that Prometheus refuses do not affect others, with either message.
 func TestPrometheusRefusesSamples(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -131,10 +131,10 @@ func TestPrometheusRefusesSamples(t *testing.T) {
 				}
 				require.NoError(t, app.Commit())
 			}
-			// The very first request has bad ones already.
+			// The first request already has bad samples.
 			commit(now-1000, func(int) int64 { return now - 1000 })
 			require.Eventually(t, func() bool { return count(r.stored(t)) == series }, time.Minute, 10*time.Millisecond)
-			// And then samples that come late, spread among the others.
+			// Later ones have late samples, spread among the others.
 			commit(now, func(i int) int64 {
 				if i%(series/late) == 1 {
 					return now - 60_000
@@ -147,14 +147,14 @@ func TestPrometheusRefusesSamples(t *testing.T) {
 			require.Eventually(t, func() bool { return e.byReason("dropped_samples")["refused_400"] == bad }, time.Minute, 10*time.Millisecond)
 			require.Equal(t, map[string]int64{"refused_400": bad}, e.byReason("dropped_samples"))
 			require.Equal(t, 1, e.logged("The endpoint refused samples for good"))
-			// About two requests for each halving of what a bad sample is in.
+			// About two requests for each halving of a part with a bad sample.
 			require.Less(t, r.requests.Load(), int64(40+2*ahead*2+2*(late+1)*8))
 		})
 	}
 }
 
-// A target that exposes two times of a series, and one whose times go back,
-// cost nobody anything; what is known to be refused is not sent.
+// A target that exposes two times of a series, or times that go back, does not
+// affect others: samples that would be refused are not sent.
 func TestPrometheusAndTimesOfTargets(t *testing.T) {
 	r := newReceiver(t, remotewrite.V1)
 	cfg := testConfig(t, r.url)

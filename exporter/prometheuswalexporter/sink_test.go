@@ -25,7 +25,7 @@ type sample struct {
 	v float64
 }
 
-// received is what a sink got of one series.
+// received is what a sink has received of a series.
 type received struct {
 	samples    []sample
 	histograms []writev2.Histogram
@@ -39,12 +39,13 @@ type received struct {
 type testSink struct {
 	t      testing.TB
 	url    string
-	silent bool // it predates 2.0: no headers in the answer
+	silent bool // predates 2.0: sends no headers in the answer
 
 	mu     sync.Mutex
 	answer func(*http.Request) int // nil accepts
-	// judge and judgeSamples refuse a whole request of 1.0 for its series or
-	// samples if not 0; accepted is called for what was not.
+	// judge and judgeSamples return the status with which a whole 1.0 request is
+	// refused for its series or samples, or 0. accepted is called for the samples
+	// of other requests.
 	judge        func(series []string) int
 	judgeSamples func(series string, t int64) int
 	accepted     func(series string, t int64)
@@ -77,14 +78,14 @@ func (s *testSink) setAnswer(f func(*http.Request) int) {
 	s.answer = f
 }
 
-// series returns a copy of what came so far.
+// series returns a copy of what has been received so far.
 func (s *testSink) series() map[string]*received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := make(map[string]*received, len(s.all))
 	for name, r := range s.all {
 		c := *r
-		all[name] = &c // what it has of slices is only appended to
+		all[name] = &c // its slices are only appended to
 	}
 	return all
 }
@@ -126,13 +127,13 @@ func (s *testSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		if r.Header.Get("Content-Type") == "application/x-protobuf" || s.silent {
 			var code int
-			if code, err = s.takeV1(plain); code != 0 {
+			if code, err = s.receiveV1(plain); code != 0 {
 				http.Error(w, "rolled back", code)
 				return
 			}
 		} else {
 			var samples, histograms, exemplars int
-			samples, histograms, exemplars, err = s.takeV2(plain)
+			samples, histograms, exemplars, err = s.receiveV2(plain)
 			w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(samples))
 			w.Header().Set("X-Prometheus-Remote-Write-Histograms-Written", strconv.Itoa(histograms))
 			w.Header().Set("X-Prometheus-Remote-Write-Exemplars-Written", strconv.Itoa(exemplars))
@@ -146,7 +147,7 @@ func (s *testSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (s *testSink) of(ls labels.Labels) *received {
+func (s *testSink) recordOf(ls labels.Labels) *received {
 	name := ls.String()
 	if s.all[name] == nil {
 		s.all[name] = &received{}
@@ -154,7 +155,7 @@ func (s *testSink) of(ls labels.Labels) *received {
 	return s.all[name]
 }
 
-// refuses judges a whole request of 1.0.
+// refuses returns the status with which a 1.0 request is refused, or 0.
 func (s *testSink) refuses(req *prompb.WriteRequest) int {
 	var b labels.ScratchBuilder
 	var names []string
@@ -182,7 +183,7 @@ func (s *testSink) refuses(req *prompb.WriteRequest) int {
 	return 0
 }
 
-func (s *testSink) takeV1(plain []byte) (refused int, err error) {
+func (s *testSink) receiveV1(plain []byte) (refused int, err error) {
 	var req prompb.WriteRequest
 	if err := req.Unmarshal(plain); err != nil {
 		return 0, err
@@ -192,7 +193,7 @@ func (s *testSink) takeV1(plain []byte) (refused int, err error) {
 	}
 	var b labels.ScratchBuilder
 	for _, ts := range req.Timeseries {
-		r := s.of(ts.ToLabels(&b, nil))
+		r := s.recordOf(ts.ToLabels(&b, nil))
 		for _, p := range ts.Samples {
 			r.samples = append(r.samples, sample{p.Timestamp, p.Value})
 			s.points++
@@ -228,7 +229,7 @@ func (s *testSink) takeV1(plain []byte) (refused int, err error) {
 	return 0, nil
 }
 
-func (s *testSink) takeV2(plain []byte) (samples, histograms, exemplars int, err error) {
+func (s *testSink) receiveV2(plain []byte) (samples, histograms, exemplars int, err error) {
 	var req writev2.Request
 	if err := req.Unmarshal(plain); err != nil {
 		return 0, 0, 0, err
@@ -239,7 +240,7 @@ func (s *testSink) takeV2(plain []byte) (samples, histograms, exemplars int, err
 		if err != nil {
 			return 0, 0, 0, err
 		}
-		r := s.of(ls)
+		r := s.recordOf(ls)
 		if r.metadata, err = ts.ToMetadata(req.Symbols); err != nil {
 			return 0, 0, 0, err
 		}

@@ -37,7 +37,7 @@ func TestRelabelConfigsKeepTheirText(t *testing.T) {
 	require.Equal(t, "1.10", printed.Get("write_relabel_configs").([]any)[0].(map[string]any)["regex"])
 	require.Equal(t, "http://h", cfg.Endpoint)
 
-	// Without the text, one that may be another is refused.
+	// A value whose text is unknown and may differ is refused.
 	cfg.WriteRelabelConfigs = yamltext.Parts(map[string]any{"target_label": "a", "replacement": 1.5})
 	require.ErrorContains(t, cfg.Validate(), "write_relabel_configs: 0::replacement: was read as 1.5, which may not be what is written; quote it")
 }

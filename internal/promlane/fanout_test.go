@@ -17,28 +17,28 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// memory is a sink that numbers series from a start of its own.
-type memory struct {
+// memorySink is a NativeSink that numbers series from first on.
+type memorySink struct {
 	first    storage.SeriesRef
 	refs     map[string]storage.SeriesRef
 	got      map[string][]float64
-	misses   int // appends whose ref was not the series'
+	misses   int // appends without the reference of the series
 	refuse   error
 	commits  int
 	rollback int
 }
 
-func newMemory(first storage.SeriesRef) *memory {
-	return &memory{first: first, refs: map[string]storage.SeriesRef{}, got: map[string][]float64{}}
+func newMemorySink(first storage.SeriesRef) *memorySink {
+	return &memorySink{first: first, refs: map[string]storage.SeriesRef{}, got: map[string][]float64{}}
 }
 
-func (m *memory) AcceptsNativeSamples()                         {}
-func (m *memory) Start(context.Context, component.Host) error   { return nil }
-func (m *memory) Shutdown(context.Context) error                { return nil }
-func (m *memory) AppenderV2(context.Context) storage.AppenderV2 { return m }
-func (m *memory) Commit() error                                 { m.commits++; return m.refuse }
-func (m *memory) Rollback() error                               { m.rollback++; return nil }
-func (m *memory) Append(ref storage.SeriesRef, ls labels.Labels, _, _ int64, v float64, _ *histogram.Histogram, _ *histogram.FloatHistogram, _ storage.AOptions) (storage.SeriesRef, error) {
+func (m *memorySink) AcceptsNativeSamples()                         {}
+func (m *memorySink) Start(context.Context, component.Host) error   { return nil }
+func (m *memorySink) Shutdown(context.Context) error                { return nil }
+func (m *memorySink) AppenderV2(context.Context) storage.AppenderV2 { return m }
+func (m *memorySink) Commit() error                                 { m.commits++; return m.refuse }
+func (m *memorySink) Rollback() error                               { m.rollback++; return nil }
+func (m *memorySink) Append(ref storage.SeriesRef, ls labels.Labels, _, _ int64, v float64, _ *histogram.Histogram, _ *histogram.FloatHistogram, _ storage.AOptions) (storage.SeriesRef, error) {
 	if m.refuse != nil {
 		return 0, m.refuse
 	}
@@ -55,7 +55,7 @@ func (m *memory) Append(ref storage.SeriesRef, ls labels.Labels, _, _ int64, v f
 }
 
 func TestFanout(t *testing.T) {
-	one, two, three := newMemory(100), newMemory(5), newMemory(7000)
+	one, two, three := newMemorySink(100), newMemorySink(5), newMemorySink(7000)
 	f := Fanout([]NativeSink{one, two, three})
 	series := []labels.Labels{labels.FromStrings("a", "1"), labels.FromStrings("a", "2"), labels.FromStrings("a", "3")}
 	refs := make([]storage.SeriesRef, len(series))
@@ -68,7 +68,7 @@ func TestFanout(t *testing.T) {
 		}
 		require.NoError(t, app.Commit())
 	}
-	for _, m := range []*memory{one, two, three} {
+	for _, m := range []*memorySink{one, two, three} {
 		require.Equal(t, len(series), m.misses, "only the first append of a series looks it up")
 		require.Equal(t, []float64{0, 1, 2, 3}, m.got[`{a="2"}`])
 		require.Equal(t, 4, m.commits)
@@ -77,20 +77,20 @@ func TestFanout(t *testing.T) {
 	require.Equal(t, 1, three.rollback)
 }
 
-// What one sink refuses, the others get.
+// A sample that one sink refuses still reaches the others.
 func TestFanoutIsIndependent(t *testing.T) {
-	bad, good := newMemory(1), newMemory(50)
-	bad.refuse = errors.New("full")
-	f := Fanout([]NativeSink{bad, good})
+	full, healthy := newMemorySink(1), newMemorySink(50)
+	full.refuse = errors.New("full")
+	f := Fanout([]NativeSink{full, healthy})
 	app := f.AppenderV2(context.Background())
 	_, err := app.Append(0, labels.FromStrings("a", "1"), 0, 0, 1, nil, nil, storage.AOptions{})
-	require.ErrorIs(t, err, bad.refuse)
-	require.ErrorIs(t, app.Commit(), bad.refuse)
-	require.Equal(t, []float64{1}, good.got[`{a="1"}`])
-	require.Equal(t, 1, good.commits)
+	require.ErrorIs(t, err, full.refuse)
+	require.ErrorIs(t, app.Commit(), full.refuse)
+	require.Equal(t, []float64{1}, healthy.got[`{a="1"}`])
+	require.Equal(t, 1, healthy.commits)
 }
 
-// References of series that are gone do not stay for ever.
+// References of series that are gone are forgotten.
 func TestFanoutForgets(t *testing.T) {
 	f := &fanout{refs: map[storage.SeriesRef][]storage.SeriesRef{}}
 	for i := range storage.SeriesRef(minRefs) {
@@ -103,7 +103,7 @@ func TestFanoutForgets(t *testing.T) {
 }
 
 func TestFanoutOfOneIsTheSink(t *testing.T) {
-	m := newMemory(1)
+	m := newMemorySink(1)
 	require.Same(t, m, Fanout([]NativeSink{m}))
 }
 
@@ -117,7 +117,7 @@ func (h host) GetExporters() map[pipeline.Signal]map[component.ID]component.Comp
 }
 
 func TestSinks(t *testing.T) {
-	m := newMemory(1)
+	m := newMemorySink(1)
 	sink, other := component.MustNewID("prometheus_wal"), component.MustNewID("debug")
 	h := host{componenttest.NewNopHost(), map[component.ID]component.Component{sink: m, other: struct{ component.Component }{}}}
 	got, err := Sinks(h, []component.ID{sink})

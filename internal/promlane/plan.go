@@ -45,11 +45,11 @@ func Plan(conf map[string]any) ([]Decision, error) {
 		if !slices.Contains(receiverTypes, typeOf(id)) {
 			continue
 		}
-		wish, set := section(receivers, id)["lane"]
-		if set && wish != string(Auto) && wish != string(Native) && wish != string(Pdata) {
+		configured, set := section(receivers, id)["lane"]
+		if set && configured != string(Auto) && configured != string(Native) && configured != string(Pdata) {
 			continue // the validation of the receiver reports it
 		}
-		d, err := decide(id, wish, pipelines)
+		d, err := decide(id, configured, pipelines)
 		if err != nil {
 			return nil, err
 		}
@@ -58,16 +58,16 @@ func Plan(conf map[string]any) ([]Decision, error) {
 	return ds, nil
 }
 
-func decide(id string, wish any, pipelines map[string]any) (Decision, error) {
+func decide(id string, configured any, pipelines map[string]any) (Decision, error) {
 	d := Decision{Receiver: id, Lane: Native}
 	obstacle := ""
-	in := 0
+	memberships := 0
 	for _, name := range sortedKeys(pipelines) {
 		p := section(pipelines, name)
 		if !slices.Contains(names(p, "receivers"), id) {
 			continue
 		}
-		in++
+		memberships++
 		if procs := names(p, "processors"); len(procs) > 0 && obstacle == "" {
 			obstacle = fmt.Sprintf("processor %q in pipeline %q needs pdata", procs[0], name)
 		}
@@ -83,15 +83,15 @@ func decide(id string, wish any, pipelines map[string]any) (Decision, error) {
 			}
 		}
 	}
-	if in == 0 {
+	if memberships == 0 {
 		obstacle = "the receiver is in no pipeline"
 	}
 	slices.Sort(d.Exporters)
 	switch {
-	case wish == string(Pdata):
+	case configured == string(Pdata):
 		return Decision{Receiver: id, Lane: Pdata, Reason: "configured"}, nil
-	case wish == string(Native) && obstacle != "" && in > 0:
-		return d, fmt.Errorf("receivers::%s::lane: native cannot be: %s; remove what needs it, or use auto", id, obstacle)
+	case configured == string(Native) && obstacle != "" && memberships > 0:
+		return d, fmt.Errorf("receivers::%s::lane: native is not possible: %s; remove it, or use auto", id, obstacle)
 	case obstacle != "":
 		return Decision{Receiver: id, Lane: Pdata, Reason: obstacle}, nil
 	}

@@ -82,7 +82,7 @@ func TestPlanRefusesImpossibleWish(t *testing.T) {
 		_, err := Plan(parse(t, `
 receivers: {prometheus_scrape: {lane: native}}
 service: {pipelines: {metrics: `+pipeline+`}}`))
-		require.EqualError(t, err, "receivers::prometheus_scrape::lane: native cannot be: "+want+"; remove what needs it, or use auto")
+		require.EqualError(t, err, "receivers::prometheus_scrape::lane: native is not possible: "+want+"; remove it, or use auto")
 	}
 	f(`{receivers: [prometheus_scrape], processors: [batch], exporters: [prometheus_wal]}`, `processor "batch" in pipeline "metrics" needs pdata`)
 	f(`{receivers: [prometheus_scrape], exporters: [otlp_http]}`, `exporter "otlp_http" in pipeline "metrics" needs pdata`)

@@ -43,7 +43,7 @@ type exporterHost interface {
 func Sinks(host component.Host, ids []component.ID) ([]NativeSink, error) {
 	h, ok := host.(exporterHost)
 	if !ok {
-		return nil, fmt.Errorf("the collector does not tell its exporters; use lane: pdata")
+		return nil, fmt.Errorf("the collector does not list its exporters; use lane: pdata")
 	}
 	metrics := h.GetExporters()[pipeline.SignalMetrics]
 	sinks := make([]NativeSink, 0, len(ids))

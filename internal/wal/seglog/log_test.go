@@ -36,7 +36,7 @@ func fill(t testing.TB, l *Log, from, to int) (ends []Position) {
 	return ends
 }
 
-// readAll returns the records and how much damage was met.
+// readAll returns the records, the damage and the runs of missing segments.
 func readAll(t testing.TB, dir string, limit Position) (records [][]byte, damage []Damage, missing [][2]uint64) {
 	t.Helper()
 	r := NewReader(dir, 0)
@@ -76,7 +76,7 @@ func TestAppendAndRead(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, record(100), b)
 
-	// A second run goes on in a new segment; the old are not touched.
+	// The next Open begins a new segment and does not touch the old ones.
 	require.NoError(t, l.Close())
 	_, err = l.Append(nil)
 	require.ErrorIs(t, err, os.ErrClosed)
@@ -156,7 +156,7 @@ func TestMissingSegment(t *testing.T) {
 	require.Equal(t, record(49), got[len(got)-1])
 }
 
-// Each flipped byte costs the record it is in, and no other.
+// A flipped byte loses the record it is in, and no other.
 func TestFlippedBytes(t *testing.T) {
 	dir := t.TempDir()
 	l := openLog(t, dir, 1<<20)
@@ -196,7 +196,7 @@ func TestFlippedBytes(t *testing.T) {
 	}
 }
 
-// What a failed write left behind does not hide what follows.
+// A failed write does not hide the records after it.
 func TestUndoAfterFailedWrite(t *testing.T) {
 	dir := t.TempDir()
 	l := openLog(t, dir, 1<<20)
@@ -211,8 +211,8 @@ func TestUndoAfterFailedWrite(t *testing.T) {
 	require.Empty(t, damage)
 }
 
-// Writes that fail on a full disk leave no files behind that take the room of
-// what is to be written once there is some.
+// Writes that fail on a full disk leave no files behind, which would fill it
+// further.
 func TestFailedWritesLeaveNoSegments(t *testing.T) {
 	dir := t.TempDir()
 	l := openLog(t, dir, 1<<20)
@@ -273,7 +273,7 @@ func TestAppendDoesNotWaitForSync(t *testing.T) {
 	require.Empty(t, l.ended)
 }
 
-// What a failed sync leaves unsynced is synced by the next.
+// After a failed Sync, the next one syncs the same records.
 func TestSyncIsRepeated(t *testing.T) {
 	l := openLog(t, t.TempDir(), 1<<20)
 	fill(t, l, 0, 1)
@@ -288,7 +288,7 @@ func TestSyncIsRepeated(t *testing.T) {
 	require.Equal(t, 1, n)
 }
 
-// Files of segments that ended are closed, also without Sync.
+// Files of segments that ended are closed even if Sync is not called.
 func TestEndedSegmentsAreBounded(t *testing.T) {
 	for _, interval := range []time.Duration{0, time.Hour} {
 		l, err := Open(Settings{Dir: t.TempDir(), SegmentSize: 200, FsyncInterval: interval})
@@ -306,8 +306,8 @@ func TestRecordTooLarge(t *testing.T) {
 	require.ErrorIs(t, err, ErrRecordTooLarge)
 }
 
-// FuzzReader gives the reader any bytes as a segment: it must not panic, not
-// run forever, and only return frames that verify.
+// FuzzReader reads arbitrary bytes as a segment. The reader must not panic or run
+// forever, and returns only frames that verify.
 func FuzzReader(f *testing.F) {
 	dir := f.TempDir()
 	l := openLog(f, dir, 1<<20)
@@ -384,8 +384,9 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// A segment the reader has open when the writer leaves it is read to its end.
-func TestReaderSeesTheEndOfALeftSegment(t *testing.T) {
+// A reader that has a segment open when the writer begins the next one reads the
+// first to its end.
+func TestReaderFinishesSegment(t *testing.T) {
 	dir := t.TempDir()
 	l := openLog(t, dir, 200)
 	fill(t, l, 0, 1)

@@ -26,8 +26,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const start = 1_700_000_000_000 // ms
 
-// writeLog makes a log of three segments. In each, a record defines the series
-// and two more hold samples only. It returns the ends of the records.
+// writeLog writes a log of three segments with three records each, of which the
+// first defines the series. It returns the ends of the records.
 func writeLog(t *testing.T, dir string) []seglog.Position {
 	t.Helper()
 	l, err := seglog.Open(seglog.Settings{Dir: dir, SegmentSize: 1 << 20, FsyncInterval: time.Hour})
@@ -140,7 +140,7 @@ func flip(t *testing.T, name string, at int64) {
 	require.NoError(t, os.WriteFile(name, b, 0o600))
 }
 
-// TestInUse looks at a log while its writer is in the middle of a record.
+// TestInUse inspects a log whose writer is in the middle of a record.
 func TestInUse(t *testing.T) {
 	dir := t.TempDir()
 	lock, err := dirlock.Lock(dir, "exporter prometheus_wal/a")
@@ -160,7 +160,7 @@ func TestInUse(t *testing.T) {
 	require.Len(t, r.Torn, 1)
 }
 
-// TestUndecodable has a record whose checksum is right.
+// TestUndecodable inspects a record with a valid checksum that does not decode.
 func TestUndecodable(t *testing.T) {
 	dir := t.TempDir()
 	l, err := seglog.Open(seglog.Settings{Dir: dir, SegmentSize: 1 << 20, FsyncInterval: time.Hour})
@@ -183,7 +183,7 @@ func TestNoLog(t *testing.T) {
 	require.ErrorContains(t, err, "nowhere")
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Empty(t, entries, "looking made a file")
+	require.Empty(t, entries, "Inspect created a file")
 }
 
 func TestJSON(t *testing.T) {

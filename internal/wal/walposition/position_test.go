@@ -30,8 +30,7 @@ func TestSaveAndOpen(t *testing.T) {
 	require.Equal(t, seglog.Position{Segment: 5, Offset: 50}, pos)
 }
 
-// The file has its size from the start on: a disk that is full later has room
-// for what is saved.
+// The file has its full size from the start, so Save works on a full disk.
 func TestOpenReservesTheFile(t *testing.T) {
 	for _, size := range []int64{-1, 0, 1, slotSize, slotStride, fileSize - 1, fileSize, 4096} {
 		dir := t.TempDir()
@@ -62,7 +61,7 @@ func TestOpenReservesTheFile(t *testing.T) {
 	}
 }
 
-// Saves that fail never touch the slot with the newest position.
+// A Save that fails never touches the slot with the newest position.
 func TestFailedSaveKeepsThePosition(t *testing.T) {
 	dir := t.TempDir()
 	f, _, err := Open(dir)
@@ -99,8 +98,8 @@ func TestFormat(t *testing.T) {
 		hex.EncodeToString(encode(seglog.Position{Segment: 7, Offset: 4096}, 3)))
 }
 
-// TestTornWrite cuts and damages the newer slot at every byte: the older
-// position is what remains.
+// TestTornWrite damages and truncates the newer slot at every byte. The older
+// position remains.
 func TestTornWrite(t *testing.T) {
 	older, newer := seglog.Position{Segment: 1, Offset: 2}, seglog.Position{Segment: 3, Offset: 4}
 	for at := range slotSize {
@@ -150,8 +149,8 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		require.GreaterOrEqual(t, pos.Offset, int64(0))
-		again, c := decode(encode(pos, counter))
-		require.Equal(t, pos, again)
+		decoded, c := decode(encode(pos, counter))
+		require.Equal(t, pos, decoded)
 		require.Equal(t, counter, c)
 	})
 }

@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden record")
 
-// logHandler writes down what it is given.
+// logHandler is a Handler that writes a line for each call.
 type logHandler struct {
 	Dictionary
 	lines []string
@@ -108,7 +108,7 @@ func TestGolden(t *testing.T) {
 	require.Equal(t, string(want), string(text))
 }
 
-func TestNumbersGoOn(t *testing.T) {
+func TestNumbersContinue(t *testing.T) {
 	e := example()
 	require.Equal(t, Numbers{Symbols: 7, Pairs: 3, Families: 1, Series: 7}, e.Numbers())
 	require.Equal(t, 11, e.Samples())
@@ -117,9 +117,10 @@ func TestNumbersGoOn(t *testing.T) {
 	require.Zero(t, e.Samples())
 }
 
-// A record cut short anywhere is an error, never a panic, and gives nothing
-// that the whole one does not hold.
-func TestCutShort(t *testing.T) {
+// Decode returns an error for a record that is truncated anywhere in its
+// definitions, never panics, and decodes nothing that the whole record does not
+// hold.
+func TestTruncatedRecord(t *testing.T) {
 	record := example().Record()
 	var whole logHandler
 	require.NoError(t, Decode(record, &whole))
@@ -158,8 +159,8 @@ func TestUnknownDefinitions(t *testing.T) {
 	require.False(t, ok)
 }
 
-// FuzzDecode: any bytes decode or fail; what decodes without definitions that
-// overlap encodes to samples that decode the same.
+// FuzzDecode decodes arbitrary bytes. Samples that decode are encoded again, and
+// decode to the same.
 func FuzzDecode(f *testing.F) {
 	f.Add(example().Record())
 	f.Add([]byte{})
@@ -170,14 +171,14 @@ func FuzzDecode(f *testing.F) {
 		if Decode(record, &h) != nil {
 			return
 		}
-		again := encoder{}
-		again.Begin(0, Numbers{})
-		if err := Decode(record, &again); err != nil {
+		reencoded := encoder{}
+		reencoded.Begin(0, Numbers{})
+		if err := Decode(record, &reencoded); err != nil {
 			t.Fatal(err)
 		}
 		var want, got logHandler
 		onlySamples(t, record, &want)
-		onlySamples(t, again.Record(), &got)
+		onlySamples(t, reencoded.Record(), &got)
 		if fmt.Sprint(want.lines) != fmt.Sprint(got.lines) {
 			t.Fatalf("%v\nis not\n%v", got.lines, want.lines)
 		}
@@ -227,7 +228,7 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// sink counts, as cheaply as a handler can.
+// sink is a Handler that ignores everything.
 type sink struct{ encoder }
 
 func (*sink) Sample(*Sample) {}

@@ -21,30 +21,30 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// ignoreAll is an Observer that counts dropped samples only.
-type ignoreAll struct {
+// dropCounter is an Observer that counts dropped samples and ignores the rest.
+type dropCounter struct {
 	mu    sync.Mutex
 	drops map[string]int
 }
 
-func (o *ignoreAll) Dropped(reason string, samples int) {
+func (o *dropCounter) Dropped(reason string, samples int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if samples > 0 {
 		o.drops[reason] += samples
 	}
 }
-func (*ignoreAll) DroppedExemplars(string, int) {}
-func (o *ignoreAll) NotAdmitted(reason string, samples int, _ func() string) {
+func (*dropCounter) DroppedExemplars(string, int) {}
+func (o *dropCounter) NotAdmitted(reason string, samples int, _ func() string) {
 	o.Dropped(reason, samples)
 }
-func (*ignoreAll) NotLogged(int)      {}
-func (*ignoreAll) Replayed(int)       {}
-func (*ignoreAll) Damaged(int)        {}
-func (*ignoreAll) AppendFailed(error) {}
-func (*ignoreAll) SaveFailed(error)   {}
-func (*ignoreAll) DeleteFailed(error) {}
-func (*ignoreAll) LogHealth(error)    {}
+func (*dropCounter) NotLogged(int)      {}
+func (*dropCounter) Replayed(int)       {}
+func (*dropCounter) Damaged(int)        {}
+func (*dropCounter) AppendFailed(error) {}
+func (*dropCounter) SaveFailed(error)   {}
+func (*dropCounter) DeleteFailed(error) {}
+func (*dropCounter) LogHealth(error)    {}
 
 // testSettings are those of a queue whose endpoint accepts everything at once.
 func testSettings(t testing.TB) Settings {
@@ -54,7 +54,7 @@ func testSettings(t testing.TB) Settings {
 		Shards: 4, MaxSamplesPerSend: 5000, BatchSendDeadline: 20 * time.Millisecond,
 		Table:    series.NewTable(time.Now()),
 		Deliver:  func(context.Context, *Request) Result { return Settled },
-		Observer: &ignoreAll{drops: map[string]int{}},
+		Observer: &dropCounter{drops: map[string]int{}},
 		Logger:   zap.NewNop(), Now: time.Now,
 	}
 }
@@ -74,8 +74,7 @@ func slotOf(table *series.Table, name string, n int) series.Slot {
 	return table.Intern(labels.FromStrings("__name__", name, "instance", "a:1", "n", fmt.Sprint(n)), false, table.Clock(time.Now())).Slot()
 }
 
-// A sample that was refused for lack of room is not a repeated one when its
-// sender brings it again.
+// A sample that was refused for lack of room is accepted when it is sent again.
 func TestRefusedSamplesMayComeAgain(t *testing.T) {
 	set := testSettings(t)
 	var mu sync.Mutex
@@ -104,7 +103,7 @@ func TestRefusedSamplesMayComeAgain(t *testing.T) {
 	require.Equal(t, []remotewrite.Item{{Slot: sample.Slot, T: 1000, V: 1}}, sent)
 }
 
-// What is remembered of exemplars goes with the series.
+// Exemplars are forgotten together with their series.
 func TestExemplarsAreForgotten(t *testing.T) {
 	set := testSettings(t)
 	q := startQueue(t, set)
@@ -128,7 +127,7 @@ func TestExemplarsAreForgotten(t *testing.T) {
 	require.Empty(t, q.admission.exemplars)
 }
 
-// A queue that was never started closes; what was committed is sent by the next.
+// A queue that was never started can be closed. The next one sends its samples.
 func TestCloseWithoutStart(t *testing.T) {
 	set := testSettings(t)
 	q, err := Open(set)

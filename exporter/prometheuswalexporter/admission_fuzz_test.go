@@ -19,11 +19,12 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 )
 
-// scrapesFrom is a time around which a database takes samples: it takes none
-// before the epoch.
+// scrapesFrom is the time around which samples are generated. Prometheus' database
+// accepts none before the epoch.
 const scrapesFrom = 1_000_000
 
-// scrapes decodes any bytes to transactions of samples near each other in time.
+// scrapes decodes arbitrary bytes to transactions of samples near each other in
+// time.
 func scrapes(data []byte) (all [][]fuzzSample) {
 	all = [][]fuzzSample{nil}
 	for ; len(data) >= 3 && len(all) < 50; data = data[3:] {
@@ -52,17 +53,17 @@ type fuzzSample struct {
 func (s fuzzSample) append(app storage.AppenderV2) error {
 	var h *histogram.Histogram
 	if s.histogram {
-		// Of another series: what is stored of one series that has both kinds
-		// depends on more than the order of times.
+		// Histograms are separate series: what the database stores of a series with
+		// both kinds depends on more than the order of times.
 		h = &histogram.Histogram{Count: 1 + uint64(s.v), Sum: 1, ZeroCount: 1 + uint64(s.v), ZeroThreshold: 1e-9}
 	}
 	_, err := app.Append(0, labels.FromStrings("__name__", fmt.Sprint("x", s.series, s.histogram)), 0, s.t, s.v, h, nil, storage.AOptions{})
 	return err
 }
 
-// FuzzDoor compares what the native lane sends with what Prometheus' own
+// FuzzAdmission compares what the native lane sends with what Prometheus' own
 // database stores of the same scrapes.
-func FuzzDoor(f *testing.F) {
+func FuzzAdmission(f *testing.F) {
 	f.Add([]byte{0, 1, 1, 0, 2, 2, 0x80, 1, 1, 0, 2, 2})          // two times, each time
 	f.Add([]byte{0, 0, 7, 0x80, 0, 7, 0x80, 0, 6})                // the epoch, again, and another value
 	f.Add([]byte{1, 0xf0, 1, 0x81, 0xe0, 1, 0x81, 0xf8, 1})       // before the epoch, and back
@@ -79,7 +80,7 @@ func FuzzDoor(f *testing.F) {
 		for _, scrape := range all {
 			app := head.AppenderV2(context.Background())
 			for _, s := range scrape {
-				_ = s.append(app) // what it refuses is what this is about
+				_ = s.append(app) // it may refuse the sample
 			}
 			require.NoError(t, app.Commit())
 		}

@@ -30,7 +30,7 @@ import (
 // prefix is that of the exporter's own metrics.
 const prefix = "otelcol_exporter_prometheus_wal_"
 
-// watched is an exporter whose counters and log are looked at.
+// watched is an exporter with access to its metrics and its log.
 type watched struct {
 	*walExporter
 	tel  *componenttest.Telemetry
@@ -74,9 +74,9 @@ func (w *watched) logged(text string) int {
 	return len(slices.DeleteFunc(w.logs.All(), func(e observer.LoggedEntry) bool { return !strings.Contains(e.Message, text) }))
 }
 
-// What Prometheus' appenders take, and nothing else, in the lanes of scraped
-// samples and of OTLP.
-func TestDoor(t *testing.T) {
+// The exporter sends the samples that Prometheus' appenders accept, and no others,
+// for scraped samples and for OTLP.
+func TestAdmission(t *testing.T) {
 	stale := math.Float64frombits(value.StaleNaN)
 	type in struct {
 		t      int64
@@ -163,7 +163,7 @@ func TestDoor(t *testing.T) {
 	}
 }
 
-// A client whose clock was ahead keeps nothing out that comes later.
+// Samples of a client whose clock was ahead do not block later samples.
 func TestDistantFutureIsNotTheNewest(t *testing.T) {
 	sink := newSink(t)
 	e, _ := startExporter(t, testConfig(t, sink.url))
@@ -177,12 +177,12 @@ func TestDistantFutureIsNotTheNewest(t *testing.T) {
 	sink.waitFor(t, 4)
 }
 
-// An invalid histogram costs itself.
+// An invalid histogram is dropped without effect on other samples.
 func TestInvalidHistograms(t *testing.T) {
-	good := &histogram.Histogram{
+	valid := &histogram.Histogram{
 		Schema: 1, Count: 3, PositiveSpans: []histogram.Span{{Length: 2}}, PositiveBuckets: []int64{1, 1},
 	}
-	bad := map[string]func(h *histogram.Histogram){
+	invalid := map[string]func(h *histogram.Histogram){
 		"count":       func(h *histogram.Histogram) { h.Count = 2 },
 		"negative":    func(h *histogram.Histogram) { h.PositiveBuckets = []int64{1, -3}; h.Count = 1 },
 		"span offset": func(h *histogram.Histogram) { h.PositiveSpans = []histogram.Span{{Length: 1}, {Offset: -1, Length: 1}} },
@@ -196,9 +196,9 @@ func TestInvalidHistograms(t *testing.T) {
 	sink := newSink(t)
 	e := startWatched(t, testConfig(t, sink.url))
 	app := e.AppenderV2(context.Background())
-	for name, spoil := range bad {
-		h := good.Copy()
-		spoil(h)
+	for name, invalidate := range invalid {
+		h := valid.Copy()
+		invalidate(h)
 		_, err := app.Append(0, labels.FromStrings("__name__", "h", "case", name), 0, 1000, 0, h, nil, storage.AOptions{})
 		require.NoError(t, err)
 		if name == "count" {
@@ -207,7 +207,7 @@ func TestInvalidHistograms(t *testing.T) {
 		_, err = app.Append(0, labels.FromStrings("__name__", "f", "case", name), 0, 1000, 0, nil, h.ToFloat(nil), storage.AOptions{})
 		require.NoError(t, err)
 	}
-	_, err := app.Append(0, labels.FromStrings("__name__", "good"), 0, 1000, 0, good, nil, storage.AOptions{})
+	_, err := app.Append(0, labels.FromStrings("__name__", "good"), 0, 1000, 0, valid, nil, storage.AOptions{})
 	require.NoError(t, err)
 	require.NoError(t, app.Commit())
 	require.Eventually(t, func() bool { return len(sink.series()) > 0 }, time.Minute, time.Millisecond)
