@@ -17,7 +17,7 @@ import (
 	"github.com/invar-otel/invar/internal/wal/walrecord"
 )
 
-// input is items with what they refer to.
+// input are items with the series table they refer to.
 type input struct {
 	table  *series.Table
 	items  []Item
@@ -26,7 +26,7 @@ type input struct {
 
 func (in *input) extra(n uint32) *Extra { return &in.extras[n-1] }
 
-// lines writes the items as text, the way decoded requests are.
+// lines returns the items as text, in the format of decode.
 func (in *input) lines(m Message) []string {
 	view := in.table.View()
 	defer view.Close()
@@ -63,7 +63,7 @@ func (in *input) lines(m Message) []string {
 	return out
 }
 
-// decode reads a request with Prometheus' generated code.
+// decode decodes a request with Prometheus' generated code.
 func decode(t testing.TB, m Message, body []byte) []string {
 	t.Helper()
 	plain, err := s2.Decode(nil, body)
@@ -137,8 +137,8 @@ func decodeV1(t testing.TB, plain []byte) []string {
 	return out
 }
 
-// random makes items from bytes: whatever they are, the requests must decode
-// back to them.
+// random generates items from arbitrary bytes. Their requests must decode to the
+// same items.
 func random(data []byte) *input {
 	in := &input{table: series.NewTable(time.Now())}
 	next := func() uint64 {
@@ -217,8 +217,8 @@ func FuzzBuild(f *testing.F) {
 	})
 }
 
-// The request counter starts over after 2^32 requests; entries of the first
-// requests must not pass for the new ones'.
+// The request counter overflows after 2^32 requests. Entries of the first requests
+// must not be taken for those of new ones.
 func TestRequestNumberWraps(t *testing.T) {
 	in := random([]byte("some bytes that make a few series and their labels, 0123456789 0123456789"))
 	b := NewBuilder()
@@ -253,7 +253,8 @@ func TestMetadataV1(t *testing.T) {
 	require.Equal(t, "help", got["f3"])
 }
 
-// benchInput is like one scrape's part of a request: n series of ten labels.
+// benchInput resembles the part of a request from one scrape: n series of ten
+// labels.
 func benchInput(n int) *input {
 	in := &input{table: series.NewTable(time.Now())}
 	for i := range n {

@@ -90,7 +90,7 @@ func TestHeaders(t *testing.T) {
 	require.Empty(t, got.Header.Get("Retry-Attempt"))
 }
 
-// 307 and 308 repeat the POST elsewhere, with its body.
+// 307 and 308 redirect the POST with its body.
 func TestFollowsRedirectsOfPosts(t *testing.T) {
 	for _, code := range []int{307, 308} {
 		var body []byte

@@ -19,7 +19,7 @@ func named(i int) labels.Labels {
 	return labels.FromStrings("__name__", "m", "i", fmt.Sprint(i), "job", fmt.Sprint(i%3))
 }
 
-// text is a series' labels read back from the table.
+// text returns the labels of a series from the table.
 func text(t *Table, s Slot) string {
 	v := t.View()
 	defer v.Close()
@@ -62,7 +62,7 @@ func TestDroppedIsAnotherNameSpace(t *testing.T) {
 	require.Equal(t, dropped, table.Intern(named(1), true, 1))
 }
 
-// Labels with one hash are told apart.
+// Labels with the same hash are distinguished.
 func TestHashCollision(t *testing.T) {
 	table := NewTable(time.Now())
 	a := table.Intern(named(1), false, 1)
@@ -107,21 +107,21 @@ func TestSweep(t *testing.T) {
 			require.Equal(t, named(i).String(), text(table, r.Slot()))
 		}
 	}
-	// Slots are used again, under another generation; the old refs stay dead.
-	again := table.Intern(named(2), false, 100)
-	require.Equal(t, named(2).String(), text(table, again.Slot()))
+	// Slots are reused with another generation; old refs stay invalid.
+	reused := table.Intern(named(2), false, 100)
+	require.Equal(t, named(2).String(), text(table, reused.Slot()))
 	for _, r := range refs {
-		if r.Slot() == again.Slot() {
-			require.NotEqual(t, r, again)
+		if r.Slot() == reused.Slot() {
+			require.NotEqual(t, r, reused)
 			_, ok := table.Use(r, 100)
 			require.False(t, ok)
 		}
 	}
-	require.Zero(t, table.Entry(again.Slot()).Family)
+	require.Zero(t, table.Entry(reused.Slot()).Family)
 }
 
-// After everything is swept, nothing is left but capacity: the tables do not
-// grow with churn.
+// The tables do not grow with churn: after everything is swept, only capacity is
+// left.
 func TestChurnDoesNotGrow(t *testing.T) {
 	table := NewTable(time.Now())
 	var pairs, symbols, high, places int
@@ -161,8 +161,8 @@ func TestInternCopiesStrings(t *testing.T) {
 	require.Equal(t, ls.String(), text(table, r.Slot()))
 }
 
-// Appends, builds and sweeps at a time; the race detector watches where it is
-// on, the labels read back tell of slots that changed hands too early.
+// Interns, reads and sweeps run concurrently. The labels that are read back show
+// whether a slot was reused too early.
 func TestConcurrentUse(t *testing.T) {
 	table := NewTable(time.Now())
 	var clock sync.RWMutex // held while a slot is in use at a tick

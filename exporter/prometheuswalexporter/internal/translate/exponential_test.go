@@ -27,7 +27,7 @@ func TestExponential(t *testing.T) {
 		dp.SetCount(5)
 		dp.SetSum(9)
 	})
-	// Four buckets become one, wherever they begin.
+	// Four buckets become one, whatever the offset.
 	f("schema 8 zero 1e-128 0 sum 0 count 10 hint 0 [{1 2}] [3 4] [] [] []", func(m pmetric.Metric) {
 		exponentialHistogram(m, 10, 1, 1, 1, 1, 7)
 	})
@@ -46,7 +46,7 @@ func TestExponential(t *testing.T) {
 	})
 }
 
-// Buckets are those that arithmetic says, whatever the layout.
+// Buckets have the computed numbers, whatever their layout.
 func FuzzSpans(f *testing.F) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 200 {

@@ -20,12 +20,11 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
-// FuzzAgainstPrometheus holds the translation of each point alone to that of
-// Prometheus' translator, and that of all points together to the sum of those:
-// no point changes what becomes of another.
+// FuzzAgainstPrometheus compares the translation of each single point with that of
+// Prometheus' translator, and the translation of all points with the sum of these:
+// no point affects the translation of another.
 func FuzzAgainstPrometheus(f *testing.F) {
-	// Random bytes go everywhere in the generator, so that a plain test run is
-	// worth something.
+	// Random bytes reach all of the generator, so a plain test run is useful too.
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
 		seed := make([]byte, random.IntN(400))
@@ -60,7 +59,7 @@ func FuzzAgainstPrometheus(f *testing.F) {
 	})
 }
 
-// theirs is what Prometheus' translator makes of metrics.
+// theirs returns the samples of Prometheus' translator.
 func theirs(set Settings, md pmetric.Metrics) ([]string, error) {
 	r := &recorder{render: comparably}
 	_, err := prometheusremotewrite.NewPrometheusConverter(theirAppender{recorder: r}).FromMetrics(context.Background(), md, prometheusremotewrite.Settings{
@@ -83,13 +82,13 @@ func theirs(set Settings, md pmetric.Metrics) ([]string, error) {
 	return r.lines, err
 }
 
-// theirAppender is a whole storage.AppenderV2.
+// theirAppender implements storage.AppenderV2.
 type theirAppender struct{ *recorder }
 
 func (theirAppender) Commit() error   { return nil }
 func (theirAppender) Rollback() error { return nil }
 
-// comparably takes out of a sample what differs on purpose.
+// comparably removes from a sample what differs on purpose.
 func comparably(l *line) {
 	if l.start > l.at {
 		l.start = 0 // we don't pass on what is wrong
@@ -117,23 +116,23 @@ func comparably(l *line) {
 	l.opts.Exemplars = exemplars
 }
 
-// withoutOurs leaves out the staleness markers of sums, which theirs only has
-// if the marker states a sum.
+// withoutOurs removes the staleness markers of sums, which theirs has only if the
+// marker states a sum.
 func withoutOurs(ours, theirs []string) []string {
 	return slices.DeleteFunc(slices.Clone(ours), func(s string) bool {
 		return strings.Contains(s, `_sum"`) && strings.HasSuffix(s, "stale") && !slices.Contains(theirs, s)
 	})
 }
 
-// samples sorts, and leaves target_info out: that is made from all points of a
-// resource.
+// samples sorts the samples and removes target_info, which depends on all points of
+// a resource.
 func samples(lines []string) []string {
 	lines = slices.DeleteFunc(slices.Clone(lines), func(s string) bool { return strings.Contains(s, `target_info"`) })
 	slices.Sort(lines)
 	return lines
 }
 
-// singles returns metrics of one point each.
+// singles returns metrics with one point each.
 func singles(md pmetric.Metrics) []pmetric.Metrics {
 	var all []pmetric.Metrics
 	for r, rm := range md.ResourceMetrics().All() {
@@ -186,8 +185,8 @@ func describe(t testing.TB, md pmetric.Metrics) string {
 	return string(text)
 }
 
-// source makes metrics of bytes. It leaves out what the other translator is
-// known to get wrong: exponential histograms of scales that are merged.
+// source generates metrics from bytes. It leaves out exponential histograms of
+// scales that are merged, which the other translator gets wrong.
 type source struct{ data []byte }
 
 func (s *source) next(n int) int {

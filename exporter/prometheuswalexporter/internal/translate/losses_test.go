@@ -20,8 +20,8 @@ import (
 	"github.com/invar-otel/invar/internal/bounded/nesting"
 )
 
-// What cannot be translated costs itself: the point before it and the one
-// behind it are there, and so is the next metric.
+// What cannot be translated does not affect others: the points before and after it
+// are translated, and so is the next metric.
 func TestBadPointsCostThemselves(t *testing.T) {
 	f := func(want Reason, dropped int, fill func(m pmetric.Metric)) {
 		t.Helper()
@@ -113,7 +113,7 @@ func TestBadPointsCostThemselves(t *testing.T) {
 	f(InvalidHistogram, 1, native(dp, 9, 0, math.MaxInt64, math.MaxInt64))
 }
 
-// A part of a point that cannot be kept does not take the point along.
+// A point is kept even if a part of it is dropped.
 func TestBadPartsCostThemselves(t *testing.T) {
 	md := one(func(m pmetric.Metric) {
 		dp := cumulativeSum(m, 1)
@@ -163,8 +163,8 @@ func TestRefusedSamplesCostThemselves(t *testing.T) {
 	require.Equal(t, Losses{{Reason: Refused, Items: 1, Metric: "m", Detail: "m_count is refused"}}, losses)
 }
 
-// A request of some megabytes can nest attributes so deep that writing them ends
-// the process.
+// A request of a few megabytes can nest attributes so deep that formatting them
+// overflows the stack.
 func TestDeepAttributes(t *testing.T) {
 	nest := func(v pcommon.Value, depth int) {
 		for range depth {
@@ -196,7 +196,7 @@ func TestDeepAttributes(t *testing.T) {
 	require.Zero(t, losses.Points())
 }
 
-// What a request can make of the losses is bounded.
+// The size of the losses is bounded, whatever the request.
 func TestLossesAreBounded(t *testing.T) {
 	long := strings.Repeat("\xffé", 100_000)
 	md := one(func(m pmetric.Metric) {
@@ -212,8 +212,7 @@ func TestLossesAreBounded(t *testing.T) {
 	require.True(t, strings.HasSuffix(losses[0].Metric, "…"))
 }
 
-// Small requests that ask for much work: memory and samples stay in proportion
-// to what came.
+// Memory and samples stay in proportion to the size of the request.
 func TestWorkIsBounded(t *testing.T) {
 	f := func(maxSamples int, maxBytes uint64, fill func(md pmetric.Metrics)) {
 		t.Helper()
@@ -235,7 +234,7 @@ func TestWorkIsBounded(t *testing.T) {
 	}
 	// Two points 50 years apart.
 	f(2+maxTargetInfo+2, 1<<20, func(md pmetric.Metrics) { gauge(metricOf(md), 1, "a", "b").SetTimestamp(1) })
-	// Attributes that all become one label.
+	// Attributes that all become the same label.
 	f(3, 40<<20, func(md pmetric.Metrics) {
 		dp := gauge(metricOf(md), 1)
 		dp.Attributes().EnsureCapacity(20_000)
@@ -255,7 +254,7 @@ func TestWorkIsBounded(t *testing.T) {
 			dp.Exemplars().AppendEmpty().SetDoubleValue(float64(i % 10_000))
 		}
 	})
-	// Many resources, each its own.
+	// Many different resources.
 	f(3*20_001, 60<<20, func(md pmetric.Metrics) {
 		md.ResourceMetrics().EnsureCapacity(20_001)
 		for i := range 20_000 {
@@ -267,7 +266,7 @@ func TestWorkIsBounded(t *testing.T) {
 			gauge(m, 1)
 		}
 	})
-	// A bucket at each end of what can be numbered.
+	// A bucket with the lowest and one with the highest number.
 	f(2, 1<<20, func(md pmetric.Metrics) {
 		m := metricOf(md)
 		dp := exponentialHistogram(m, 8, math.MinInt32, 1)
@@ -277,7 +276,7 @@ func TestWorkIsBounded(t *testing.T) {
 	})
 }
 
-// counter only counts samples, lest the recorder's text be measured.
+// counter only counts samples: the recorder's text would be measured too.
 type counter struct{ n int }
 
 func (*counter) BeginMetric(bool) {}
@@ -287,8 +286,8 @@ func (c *counter) Append(storage.SeriesRef, labels.Labels, int64, int64, float64
 	return 1, nil
 }
 
-// Many labels of the scope and many points, many attributes and many buckets: the
-// product is not written.
+// Many labels of the scope with many points, or many attributes with many buckets,
+// do not write the product.
 func TestProductsAreBounded(t *testing.T) {
 	md := one(func(m pmetric.Metric) { gauge(m, 1) })
 	scope := md.ResourceMetrics().At(0).ScopeMetrics().At(0).Scope()
@@ -333,7 +332,7 @@ func TestProductsAreBounded(t *testing.T) {
 	f(1500, 1500, 1)
 }
 
-// A request may have an attribute twice.
+// A request may contain an attribute twice.
 func TestRepeatedAttributes(t *testing.T) {
 	wire, err := (&pmetric.ProtoMarshaler{}).MarshalMetrics(one(func(m pmetric.Metric) { gauge(m, 1, "twice1", "v", "twice2", "w") }))
 	require.NoError(t, err)

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// recorder writes samples down as text.
+// recorder is an Appender that records samples as text.
 type recorder struct {
 	lines   []string
 	scraped bool
@@ -29,7 +29,7 @@ type recorder struct {
 	render  func(line *line)
 }
 
-// line is a sample, before it is text.
+// line is a recorded sample.
 type line struct {
 	name      string
 	labels    labels.Labels
@@ -85,14 +85,14 @@ const nowMillis = 1_700_000_000_000
 
 var now = time.UnixMilli(nowMillis)
 
-// ts is a time of OTLP, some milliseconds after now.
+// ts returns the OTLP timestamp that is offset milliseconds after now.
 func ts(offset int64) pcommon.Timestamp { return pcommon.Timestamp((nowMillis + offset) * 1e6) }
 
 func defaults() Settings {
 	return Settings{Strategy: otlptranslator.UnderscoreEscapingWithSuffixes, TargetInfo: true, PromoteScope: true}
 }
 
-// translated translates, and checks that the input is as it was.
+// translated translates metrics, and checks that they are unchanged.
 func translated(t testing.TB, set Settings, md pmetric.Metrics) ([]string, Losses) {
 	t.Helper()
 	return translatedTo(t, set, md, &recorder{})
@@ -114,7 +114,7 @@ func marshalled(t testing.TB, md pmetric.Metrics) []byte {
 	return out
 }
 
-// one is a metric of a resource with a job and an instance.
+// one returns a metric of a resource with a job and an instance.
 func one(fill func(m pmetric.Metric)) pmetric.Metrics {
 	md := pmetric.NewMetrics()
 	rm := md.ResourceMetrics().AppendEmpty()

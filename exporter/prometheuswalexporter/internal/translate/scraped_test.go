@@ -17,7 +17,7 @@ const (
 	contribScope = "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/prometheusreceiver"
 )
 
-// scrapedMetric is a gauge with all that the translation would change.
+// scrapedMetric returns a gauge with everything that the translation would change.
 func scrapedMetric(scope, typ string, change func(pmetric.ResourceMetrics, pmetric.Metric)) pmetric.Metrics {
 	md := one(func(m pmetric.Metric) {
 		m.SetName("weird__requests")
@@ -40,8 +40,8 @@ func scrapedMetric(scope, typ string, change func(pmetric.ResourceMetrics, pmetr
 	return md
 }
 
-// Scraped metrics are known by the type in their metadata, or by the scope of a
-// receiver; the lane's own test has what becomes of all the kinds.
+// Scraped metrics are recognised by the type in their metadata, or by the scope of
+// a receiver. The test of the lanes covers all types.
 func TestScrapedMetricsAreKnown(t *testing.T) {
 	f := func(set Settings, md pmetric.Metrics, want ...string) {
 		t.Helper()
@@ -52,7 +52,7 @@ func TestScrapedMetricsAreKnown(t *testing.T) {
 	const kept = `{__name__="weird__requests", a__b="c", instance="i", job="j", "é"="d"} at 1700000000000 1`
 	f(defaults(), scrapedMetric(ourScope, "counter", nil), kept)
 	f(defaults(), scrapedMetric(contribScope, "counter", nil), kept)
-	// A processor made the metric anew, or changed the scope.
+	// A processor created a new metric, or changed the scope.
 	f(defaults(), scrapedMetric(ourScope, "", nil), kept)
 	f(defaults(), scrapedMetric(contribScope, "", nil), kept)
 	f(defaults(), scrapedMetric("", "counter", func(rm pmetric.ResourceMetrics, _ pmetric.Metric) {
@@ -70,7 +70,7 @@ func TestScrapedMetricsAreKnown(t *testing.T) {
 	f(set, scrapedMetric(ourScope, "counter", nil), otlp+`"`+ourScope+`", otel_scope_version="1.2.3"} at 1700000000000 1`)
 }
 
-// What processors add is there, and changes nothing else.
+// Attributes that processors add are kept, and change nothing else.
 func TestScrapedMetricsWithMore(t *testing.T) {
 	f := func(set Settings, change func(pmetric.ResourceMetrics, pmetric.Metric), want ...string) {
 		t.Helper()
@@ -94,7 +94,7 @@ func TestScrapedMetricsWithMore(t *testing.T) {
 	f(set, resource("k8s.deployment.name"), kept+"1")
 	set.Promote = []string{"k8s.pod.name", "absent"}
 	f(set, resource("k8s.pod.name"), `{__name__="weird__requests", a__b="c", instance="i", job="j", k8s_pod_name="v", "é"="d"} at 1700000000000 1`)
-	// A start from a processor, or from an exposition that has it.
+	// A start time from a processor, or from the exposition.
 	f(defaults(), func(_ pmetric.ResourceMetrics, m pmetric.Metric) {
 		m.Sum().DataPoints().At(0).SetStartTimestamp(ts(-1))
 	}, `{__name__="weird__requests", a__b="c", instance="i", job="j", "é"="d"} at 1700000000000 from 1699999999999 1`)
@@ -103,12 +103,12 @@ func TestScrapedMetricsWithMore(t *testing.T) {
 		m.Sum().DataPoints().At(0).Attributes().PutStr("instance", "")
 		m.Sum().DataPoints().At(0).Attributes().PutStr("job", "own")
 	}, `{__name__="weird__requests", a__b="c", job="own", "é"="d"} at 1700000000000 1`)
-	// The end of a series does not tell of the target.
+	// A staleness marker writes no target_info.
 	f(defaults(), func(rm pmetric.ResourceMetrics, m pmetric.Metric) {
 		rm.Resource().Attributes().PutStr("k", "v")
 		m.Sum().DataPoints().At(0).SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(true))
 	}, kept+"stale")
-	// Beginnings of time are a target's business, the future is not.
+	// Times before 1970 are accepted, those in the future are not.
 	f(defaults(), func(_ pmetric.ResourceMetrics, m pmetric.Metric) {
 		m.Sum().DataPoints().At(0).SetTimestamp(0)
 		negative := int64(-5e6)
@@ -118,7 +118,7 @@ func TestScrapedMetricsWithMore(t *testing.T) {
 		`{__name__="weird__requests", a__b="c", instance="i", job="j", "é"="d"} at 0 1`)
 }
 
-// The metadata is what the target declared, under the name that it declared.
+// The metadata is that of the exposition, under the name it declared.
 func TestScrapedMetadata(t *testing.T) {
 	f := func(name, typ, unit, family string, wantSeries, wantFamily string, want metadata.Metadata) {
 		t.Helper()
@@ -152,7 +152,7 @@ func TestScrapedMetadata(t *testing.T) {
 	f("a", "unknown", "", "", "a", "", metadata.Metadata{})
 }
 
-// Made a delta by a processor, it is no counter any more.
+// A counter that a processor has made a delta is no counter any more.
 func TestScrapedDelta(t *testing.T) {
 	md := scrapedMetric(ourScope, "counter", func(_ pmetric.ResourceMetrics, m pmetric.Metric) {
 		m.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityDelta)
@@ -184,7 +184,7 @@ func TestScrapedLosses(t *testing.T) {
 	require.Equal(t, 1, losses.Points())
 }
 
-// Which samples are to be in order, and which are so in any case.
+// Scraped samples have to be in order; some samples have to be in any case.
 func TestOrderOfSamples(t *testing.T) {
 	f := func(md pmetric.Metrics, scraped, reject bool) {
 		t.Helper()

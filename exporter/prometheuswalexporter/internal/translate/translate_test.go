@@ -13,7 +13,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
-// join is how the tables below write samples: one a line, without what all have.
+// join returns samples as the tables below have them: one per line, without the
+// time and the labels that all have.
 func join(lines []string) string {
 	text := strings.Join(lines, "\n")
 	text = strings.ReplaceAll(text, ` at 1700000000000`, "")
@@ -81,14 +82,14 @@ func TestNastyAttributes(t *testing.T) {
 		gauge(m, 1, "9", "1", "_x", "2").Attributes().PutEmptyMap("map").PutInt("k", 1)
 	}, `{__name__="n", …, key_9="1", key_x="2", map="{\"k\":1}"} 1`)
 
-	// JSON has no such numbers; the label is not lost for it.
+	// JSON has no such numbers; the label is kept nevertheless.
 	f(escaped, func(m pmetric.Metric) {
 		gauge(m, 1).Attributes().PutEmptyMap("map").PutDouble("k", math.NaN())
 		gauge(m, 2).Attributes().PutEmptySlice("list").AppendEmpty().SetDouble(math.Inf(1))
 	}, `{__name__="m", …, list="[+Inf]"} 2
 {__name__="m", …, map="map[k:NaN]"} 1`)
 
-	// Attributes that are called like what tells the parts apart.
+	// Attributes with the name of the boundary label.
 	f(escaped, func(m pmetric.Metric) {
 		dp := cumulativeHistogram(m, 3, []float64{1}, []uint64{1, 2})
 		dp.Attributes().PutStr("le", "mine")
@@ -143,7 +144,7 @@ func TestHistograms(t *testing.T) {
 		require.Equal(t, want, join(got))
 	}
 	inf := math.Inf(1)
-	// A bound of +Inf is the one that is there anyway.
+	// A bound of +Inf is the implicit last one.
 	withInf := func(m pmetric.Metric) { cumulativeHistogram(m, 6, []float64{1, inf}, []uint64{1, 2, 3}).SetSum(7) }
 	f(false, withInf, `{__name__="m_bucket", …, le="+Inf"} 6
 {__name__="m_bucket", …, le="1"} 1
@@ -155,7 +156,7 @@ func TestHistograms(t *testing.T) {
 	f(false, total, `{__name__="m_bucket", …, le="+Inf"} 6
 {__name__="m_count", …} 6`)
 	f(true, total, `{__name__="m", …} schema -53 zero 0 0 sum 0 count 6 hint 0 [{0 1}] [6] [] [] []`)
-	// A staleness marker ends all the series it can know.
+	// A staleness marker ends all the series that it identifies.
 	marker := func(m pmetric.Metric) {
 		dp := cumulativeHistogram(m, 0, []float64{1}, nil)
 		dp.SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(true))
@@ -165,7 +166,7 @@ func TestHistograms(t *testing.T) {
 {__name__="m_count", …} stale
 {__name__="m_sum", …} stale`)
 	f(true, marker, `{__name__="m", …} stale`)
-	// Exemplars are with the bucket that counted them, wherever they came.
+	// Exemplars belong to the bucket of their value, whatever their order.
 	f(false, func(m pmetric.Metric) {
 		dp := cumulativeHistogram(m, 6, []float64{1, 2}, []uint64{1, 2, 3})
 		for _, v := range []float64{math.NaN(), 3, 0.5, 2, 1} {
@@ -235,7 +236,8 @@ func TestTargetInfo(t *testing.T) {
 		}
 		require.Equal(t, want, infos)
 	}
-	// Two resources with one series, the later first: in order, each time once.
+	// Two resources share a series, the later one first: its samples are in order,
+	// one for each time.
 	f(func(md pmetric.Metrics) {
 		resource(md, ts(1), "service.name", "j", "k", "v")
 		resource(md, ts(0), "k", "v", "service.name", "j")
