@@ -56,7 +56,9 @@ func contentLimits() configsize.Limits {
 // shared.
 type Set map[string][]byte
 
-var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
+const namePattern = `[A-Za-z0-9][A-Za-z0-9_.-]{0,127}`
+
+var validName = regexp.MustCompile(`^` + namePattern + `$`)
 
 // ValidName returns an error that says what is right if name cannot be the name
 // of a pipeline.
