@@ -201,9 +201,9 @@ func (c *Collector) serve(ctx, life context.Context) {
 		if c.running == nil {
 			c.awaitRestore(ctx, life)
 		}
-		var fatal chan error
+		var fatal <-chan error
 		if c.running != nil {
-			fatal = c.running.fatal
+			fatal = c.running.service.Fatal()
 		}
 		select {
 		case <-life.Done():

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/invar-otel/invar/internal/guardedservice"
 	"github.com/invar-otel/invar/internal/reloading"
 )
 
@@ -21,9 +22,8 @@ func (c *Collector) reload(ctx, life context.Context) {
 	log := c.log.With(zap.String("trigger", string(trigger)))
 	log.Info("Reloading the configuration")
 	c.change(ctx, life, &a)
-	var p *panicError
-	if errors.As(a.Err, &p) {
-		log = log.With(zap.ByteString("panic", p.stack))
+	if p := new(guardedservice.PanicError); errors.As(a.Err, &p) {
+		log = log.With(zap.ByteString("panic", p.Stack))
 	}
 	switch a.Result {
 	case reloading.Applied:
@@ -88,7 +88,7 @@ func (c *Collector) change(ctx, life context.Context, a *reloading.Attempt) {
 // returns nil if there is nothing to do.
 func (c *Collector) prepare(ctx, life context.Context, a *reloading.Attempt) (*generation, error) {
 	var g *generation
-	err := recovered("reading the configuration", func() error {
+	err := guardedservice.Guard("reading the configuration", func() error {
 		s, err := c.loader.load(life)
 		c.noteFiles()
 		if err != nil {
@@ -113,7 +113,7 @@ func (c *Collector) prepare(ctx, life context.Context, a *reloading.Attempt) (*g
 
 // begin starts a service; after an error nothing is left of it.
 func (c *Collector) begin(ctx, life context.Context, g *generation) error {
-	err := recovered("starting", func() error { return c.start(ctx, life, g) })
+	err := guardedservice.Guard("starting", func() error { return c.start(ctx, life, g) })
 	if err != nil {
 		c.abandon(ctx, g)
 		return err
@@ -143,7 +143,7 @@ func (c *Collector) settle(ctx, life context.Context) error {
 	timer := time.NewTimer(c.settleTime)
 	defer timer.Stop()
 	select {
-	case err := <-c.running.fatal:
+	case err := <-c.running.service.Fatal():
 		c.retire(ctx)
 		return fmt.Errorf("a component failed within %s of the start: %w", c.settleTime, err)
 	case <-timer.C:
@@ -155,7 +155,7 @@ func (c *Collector) settle(ctx, life context.Context) error {
 // restore starts the configuration that has proven itself, once.
 func (c *Collector) restore(ctx, life context.Context) error {
 	var g *generation
-	err := recovered("reading the configuration", func() error {
+	err := guardedservice.Guard("reading the configuration", func() error {
 		var err error
 		g, err = c.newGeneration(ctx, c.good)
 		return err

@@ -9,60 +9,29 @@ import (
 	"go.opentelemetry.io/collector/service/telemetry"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-	"go.uber.org/zap"
 
 	"github.com/invar-otel/invar/internal/reloading"
 )
 
 const scopeName = "github.com/invar-otel/invar/internal/collector"
 
-// telemetryFactory makes the providers of a generation as the factory in it
-// does. It adds the metrics about reloads, and remembers how the providers are
-// shut down: a panic in service.New leaves nobody else who could.
+// telemetryFactory makes the providers of a generation as the factory in it does,
+// and adds the metrics about reloads.
 type telemetryFactory struct {
 	telemetry.Factory
 	controller *controller
-	shutdowns  []component.ShutdownFunc
-}
-
-// CreateLogger implements telemetry.Factory.
-func (f *telemetryFactory) CreateLogger(ctx context.Context, set telemetry.LoggerSettings, cfg component.Config) (*zap.Logger, component.ShutdownFunc, error) {
-	logger, shutdown, err := f.Factory.CreateLogger(ctx, set, cfg)
-	if err == nil {
-		f.shutdowns = append(f.shutdowns, shutdown)
-	}
-	return logger, shutdown, err
-}
-
-// CreateTracerProvider implements telemetry.Factory.
-func (f *telemetryFactory) CreateTracerProvider(ctx context.Context, set telemetry.TracerSettings, cfg component.Config) (telemetry.TracerProvider, error) {
-	p, err := f.Factory.CreateTracerProvider(ctx, set, cfg)
-	if err == nil {
-		f.shutdowns = append(f.shutdowns, p.Shutdown)
-	}
-	return p, err
 }
 
 // CreateMeterProvider implements telemetry.Factory.
-func (f *telemetryFactory) CreateMeterProvider(ctx context.Context, set telemetry.MeterSettings, cfg component.Config) (telemetry.MeterProvider, error) {
+func (f telemetryFactory) CreateMeterProvider(ctx context.Context, set telemetry.MeterSettings, cfg component.Config) (telemetry.MeterProvider, error) {
 	p, err := f.Factory.CreateMeterProvider(ctx, set, cfg)
 	if err != nil {
 		return p, err
 	}
-	f.shutdowns = append(f.shutdowns, p.Shutdown)
 	if err := f.controller.register(p); err != nil {
 		return nil, errors.Join(err, p.Shutdown(ctx))
 	}
 	return p, nil
-}
-
-// shutdown shuts down what has been made, last first.
-func (f *telemetryFactory) shutdown(ctx context.Context) error {
-	var errs []error
-	for i := len(f.shutdowns) - 1; i >= 0; i-- {
-		errs = append(errs, f.shutdowns[i].Shutdown(ctx))
-	}
-	return errors.Join(errs...)
 }
 
 // register exposes the counts, which outlive services, with a service's meter.

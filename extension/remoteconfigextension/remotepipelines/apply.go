@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/invar-otel/invar/internal/guardedservice"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
@@ -106,52 +107,46 @@ func (r *Runner) prepare(ctx context.Context, want remoteconf.Set, names []strin
 func (r *Runner) readInTime(ctx context.Context, name string, body []byte) (*recipe, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, r.startTimeout, ownWords("the reading takes longer than %v", r.startTimeout))
 	defer cancel()
-	read := make(chan *recipe, 1)
-	err := call(limited, func() error {
-		rec, err := r.read(limited, name, body)
-		read <- rec
-		return err
-	}, func(error) {})
+	rec, err := guardedservice.CallValue(limited, func() (*recipe, error) { return r.read(limited, name, body) },
+		func(*recipe, error) {})
 	if err == nil {
-		return <-read, nil
+		return rec, nil
 	}
-	if limited.Err() != nil && ctx.Err() == nil && !errors.Is(err, errStuck) {
+	if limited.Err() != nil && ctx.Err() == nil && !errors.Is(err, guardedservice.ErrStuck) {
 		err = errors.Join(context.Cause(limited), err)
 	}
 	if failure := new(Failure); !errors.As(err, &failure) {
-		err = fail(name, StageParse, err)
+		err = fail(name, StageParse, err, nil)
 	}
 	return nil, err
 }
 
-// dryRun makes all components and shuts them down, never started: some hold
+// dryRun makes all components and shuts them down without a start: some hold
 // something from their making on.
 func (r *Runner) dryRun(ctx context.Context, rec *recipe) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.startTimeout, ownWords("the making takes longer than %v", r.startTimeout))
 	defer cancel()
-	last := newTally()
-	err := call(ctx, func() error {
-		made, err := rec.make(r, nopTelemetry(last), newWatcher(), make(chan error))
+	made := newTally()
+	err := guardedservice.Call(ctx, func() error {
+		set, cfg, err := rec.settings(r, newWatcher())
 		if err != nil {
 			return err
 		}
-		// What a component that was not started says at its end is no verdict on
-		// the configuration.
-		_ = guard(func() error { return made.Shutdown(ctx) })
-		return nil
+		set.TelemetryFactory = guardedservice.NoTelemetry(made.watch)
+		discardErr, err := guardedservice.DryRun(context.Background(), set, cfg, r.startTimeout)
+		if errors.Is(discardErr, guardedservice.ErrStuck) {
+			return discardErr
+		}
+		return rec.secrets.Error(err)
 	}, func(error) {})
-	if err != nil {
-		failure := fail(rec.name, StageDryRun, err)
-		if failure.Key == "" {
-			failure.Key = last.lastMade()
-		}
-		var p *panicError
-		if errors.As(err, &p) {
-			r.host.Logger.Error("A component panicked when it was made", zap.Error(failure), zap.ByteString("stack", p.stack))
-		}
-		return failure
+	if err == nil {
+		return nil
 	}
-	return nil
+	failure := fail(rec.name, StageDryRun, err, made.lastMade)
+	if p := new(guardedservice.PanicError); errors.As(err, &p) {
+		r.host.Logger.Error("A component panicked when it was made", zap.Error(failure), zap.ByteString("stack", p.Stack))
+	}
+	return failure
 }
 
 // switchover is one change of the running set.
@@ -212,7 +207,7 @@ func (s *switchover) stop(ctx context.Context, names []string, port string) bool
 	var stopping []*pipeline
 	for _, name := range names {
 		p, is := s.old[name]
-		if !is || slices.Contains(s.stopped, name) || port != "" && !bytes.Contains(p.recipe.yaml, []byte(port)) {
+		if !is || slices.Contains(s.stopped, name) || port != "" && !p.recipe.usesPort(port) {
 			continue
 		}
 		s.r.host.Logger.Info("A remote pipeline is stopped before its successor starts, which needs the same address or file",
@@ -274,12 +269,12 @@ func (s *switchover) rollBack(ctx context.Context, stage Stage) {
 }
 
 // releaseAll ends the keepers and returns the services that run. It waits for
-// keepers as long as ctx lasts and lastWait after that.
+// keepers as long as ctx lasts and guardedservice.Grace after that.
 func (r *Runner) releaseAll(ctx context.Context, pipelines iter.Seq[*pipeline]) []*instance {
 	ended := ctx
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ended))
 	defer cancel()
-	defer context.AfterFunc(ended, func() { time.AfterFunc(lastWait, cancel) })()
+	defer context.AfterFunc(ended, func() { time.AfterFunc(guardedservice.Grace, cancel) })()
 	var instances []*instance
 	for p := range pipelines {
 		if p.halt != nil {

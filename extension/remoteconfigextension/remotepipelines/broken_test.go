@@ -164,7 +164,7 @@ func TestBroken(t *testing.T) {
 		t.Log(b.kind, err)
 		var f *Failure
 		require.ErrorAs(t, err, &f, where)
-		require.Equal(t, in, f.Pipeline, where)
+		require.Equal(t, []string{in}, f.Pipelines, where)
 		require.Equal(t, b.stage, f.Stage, where)
 		require.Equal(t, key, f.Key, "%s\n%v", where, err)
 		require.ErrorContains(t, err, key)

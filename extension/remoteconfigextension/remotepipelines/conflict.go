@@ -3,20 +3,18 @@ package remotepipelines
 import (
 	"errors"
 	"net"
-	"regexp"
 	"strings"
 	"syscall"
 
 	berrors "go.etcd.io/bbolt/errors"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/invar-otel/invar/internal/dirlock"
 )
 
-// conflicting tells whether a start failed because something is taken that a
-// running pipeline may hold: an address, a locked file, what a process can have
+// conflicting reports whether a start failed because something is taken that a
+// running pipeline may have: an address, a locked file, what a process can have
 // only once. A wrong yes costs a pause of the pipeline that is stopped for it.
-//
-// Components often keep no more of a cause than its text, so texts count.
 func conflicting(err error) bool {
 	if err == nil {
 		return false
@@ -25,31 +23,11 @@ func conflicting(err error) bool {
 		return true
 	}
 	var locked *dirlock.LockedError
-	if errors.As(err, &locked) {
-		return true
-	}
-	text := strings.ToLower(err.Error())
-	for _, taken := range []string{
-		"address already in use",
-		"only one usage of each socket address", // Windows
-		"already in use",
-		"resource temporarily unavailable", // flock
-		"being used by another process",    // Windows
-		"already profiles", "host already", // ebpf_profile
-		"already registered", "duplicate metrics collector registration attempted",
-		"is locked", "lock held",
-	} {
-		if strings.Contains(text, taken) {
-			return true
-		}
-	}
-	return strings.HasSuffix(text, ": "+berrors.ErrTimeout.Error()) // bbolt's, in file_storage
+	return errors.As(err, &locked) || saysTaken(err.Error())
 }
 
-var portInText = regexp.MustCompile(`:(\d{1,5}): bind: `)
-
-// takenPort returns the port of an address that is in use, "" if the error is
-// of something else or does not tell.
+// takenPort returns the port of an address that is in use, or "" if the error is
+// about something else or does not say.
 func takenPort(err error) string {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "listen" && op.Addr != nil {
@@ -57,8 +35,43 @@ func takenPort(err error) string {
 			return port
 		}
 	}
-	if m := portInText.FindStringSubmatch(err.Error()); m != nil {
-		return m[1]
+	return boundPort(err.Error())
+}
+
+// usesPort reports whether a value of the configuration is a port or an address
+// with that port.
+func (rec *recipe) usesPort(port string) bool {
+	var document yaml.Node
+	if err := yaml.Unmarshal(rec.yaml, &document); err != nil {
+		return true // not known: as conflicting
 	}
-	return ""
+	return nodeUsesPort(&document, port)
+}
+
+func nodeUsesPort(n *yaml.Node, port string) bool {
+	for i, child := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 0 {
+			continue // a key
+		}
+		if nodeUsesPort(child, port) {
+			return true
+		}
+	}
+	return n.Kind == yaml.ScalarNode && textUsesPort(n.Value, port)
+}
+
+func textUsesPort(text, port string) bool {
+	if text == port {
+		return true
+	}
+	for rest := text; ; {
+		_, after, found := strings.Cut(rest, ":"+port)
+		if !found {
+			return false
+		}
+		if after == "" || after[0] < '0' || after[0] > '9' {
+			return true
+		}
+		rest = after
+	}
 }

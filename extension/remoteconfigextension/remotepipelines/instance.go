@@ -5,11 +5,10 @@ import (
 	"errors"
 	"time"
 
-	"go.opentelemetry.io/collector/component/componentstatus"
-	"go.opentelemetry.io/collector/service"
 	"go.uber.org/zap"
 
 	"github.com/invar-otel/invar/extension/remoteconfigextension/remotepipelines/labelledmetrics"
+	"github.com/invar-otel/invar/internal/guardedservice"
 )
 
 // instance is one service of a pipeline, from its making to its end. It is
@@ -17,77 +16,42 @@ import (
 type instance struct {
 	name    string
 	logger  *zap.Logger
-	service *service.Service
+	service *guardedservice.Service
 	watcher *watcher
 	sent    *tally
 	meters  *labelledmetrics.Provider
 	started time.Time
-
-	fatal   chan error    // the service's AsyncErrorChannel, always read
-	ended   chan struct{} // closed when nothing writes to fatal any more
-	release func()        // ends the context that the components were started with
 }
 
-// errTooLate is the error of components that were told to end when they were up.
-var errTooLate = ownWords("it started too late")
-
-// launch makes and starts a service. When it returns an error, nothing of the
-// service is left but what does not stop within the DrainTimeout.
+// launch makes and starts a service. If it returns an error, nothing of the
+// service is left except what does not stop within the DrainTimeout.
 func (r *Runner) launch(ctx context.Context, rec *recipe) (*instance, error) {
 	inst := &instance{
 		name:    rec.name,
 		logger:  r.host.Logger.With(zap.String(PipelineKey, rec.name)),
 		watcher: newWatcher(),
 		sent:    newTally(),
-		fatal:   make(chan error),
-		ended:   make(chan struct{}),
 	}
 	inst.meters = metersFor(r.host, rec.name, inst.sent)
 	limited, cancel := context.WithTimeoutCause(ctx, r.startTimeout, ownWords("the start takes longer than %v", r.startTimeout))
 	defer cancel()
-	// What components are started with lives as long as they do; some keep it.
-	alive, release := context.WithCancel(context.Background())
-	inst.release = release
 	if err := inst.make(limited, r, rec); err != nil {
-		release()
-		_ = inst.meters.Shutdown(ctx) // that of a panic is not shut down by the service
-		failure := fail(rec.name, StageStart, err)
-		if failure.Key == "" {
-			failure.Key = inst.sent.lastMade()
-		}
-		return nil, failure
+		_ = inst.meters.Shutdown(ctx) // the service has not if its making is stuck
+		return nil, fail(rec.name, StageStart, err, inst.sent.lastMade)
 	}
-	go inst.drainFatal()
-	undo := context.AfterFunc(limited, release)
 	inst.started = time.Now()
-	err := call(limited, func() error { return inst.service.Start(alive) }, func(error) {
-		_ = inst.end(context.Background())
-	})
-	if !undo() && err == nil {
-		err = errTooLate
-	}
-	if limited.Err() != nil && !errors.Is(err, errStuck) {
-		err = errors.Join(context.Cause(limited), err)
-	}
+	// What components are started with lives as long as they do; some keep it.
+	err := inst.service.StartWithin(context.Background(), limited)
 	if err == nil {
 		return inst, nil
 	}
-	failure := fail(rec.name, StageStart, err)
-	if worst := inst.watcher.worst(); worst != nil && failure.Key == "" {
-		failure.Key = worst.key()
+	stuck := errors.Is(err, guardedservice.ErrStuck)
+	if limited.Err() != nil && !stuck {
+		err = errors.Join(context.Cause(limited), err)
 	}
-	var p *panicError
-	if errors.As(err, &p) {
-		if failure.Key == "" {
-			failure.Key = inst.watcher.starting()
-		}
-		inst.logger.Error("A component panicked at its start", zap.Error(failure), zap.ByteString("stack", p.stack))
-	}
-	if errors.Is(err, errStuck) {
-		if failure.Key == "" {
-			failure.Key = inst.watcher.starting()
-		}
-		return nil, failure // end comes when Start returns
+	failure := inst.startFailure(err)
+	if stuck {
+		return nil, failure // it is shut down when its start returns
 	}
 	draining, done := r.draining(ctx)
 	defer done()
@@ -99,74 +63,51 @@ func (r *Runner) launch(ctx context.Context, rec *recipe) (*instance, error) {
 
 // make makes the service, which was made in the dry run before.
 func (i *instance) make(ctx context.Context, r *Runner, rec *recipe) error {
-	made := make(chan *service.Service, 1)
-	err := call(ctx, func() error {
-		s, err := rec.make(r, telemetryFor(r.host, rec.name, i.sent, i.meters), i.watcher, i.fatal)
-		made <- s
-		return err
-	}, func(err error) {
+	var err error
+	i.service, err = guardedservice.CallValue(ctx, func() (*guardedservice.Service, error) {
+		set, cfg, err := rec.settings(r, i.watcher)
+		if err != nil {
+			return nil, err
+		}
+		set.TelemetryFactory = telemetryFor(r.host, rec.name, i.sent, i.meters)
+		// The components get a context without values: those of the extension's
+		// context are not for them.
+		made, err := guardedservice.New(context.Background(), set, cfg)
+		return made, rec.secrets.Error(err)
+	}, func(made *guardedservice.Service, err error) {
 		if err == nil {
-			_ = guard(func() error { return (<-made).Shutdown(context.Background()) })
+			_ = made.Shutdown(context.Background())
 		}
 	})
-	if err == nil {
-		i.service = <-made
-	}
 	return err
 }
 
-// drainFatal reads the fatal errors, which the watcher has seen already, until
-// the service has ended: the service waits for its reader.
-func (i *instance) drainFatal() {
-	for {
-		select {
-		case <-i.fatal:
-		case <-i.ended:
-			return
+// startFailure returns the Failure for an error of the start. If the error does
+// not say which component it is about, the components' status does.
+func (i *instance) startFailure(err error) *Failure {
+	var panicked *guardedservice.PanicError
+	isPanic := errors.As(err, &panicked)
+	failure := fail(i.name, StageStart, err, func() string {
+		if worst := i.watcher.worst(); worst != nil {
+			return worst.key()
 		}
+		if isPanic || errors.Is(err, guardedservice.ErrStuck) {
+			return i.watcher.starting()
+		}
+		return ""
+	})
+	if isPanic {
+		i.logger.Error("A component panicked at its start", zap.Error(failure), zap.ByteString("stack", panicked.Stack))
 	}
+	return failure
 }
 
-// stop shuts the service down, within timeout and as long as ctx lasts. What
+// stop shuts the service down, within timeout and for as long as ctx lasts. What
 // does not stop by then is left to end later, if ever.
 func (i *instance) stop(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ownWords("the shutdown takes longer than %v", timeout))
 	defer cancel()
-	err := call(ctx, func() error { return i.end(ctx) }, func(err error) {
+	return i.service.ShutdownWithin(ctx, func(err error) {
 		i.logger.Info("A remote pipeline that did not stop in time has stopped", zap.Error(err))
 	})
-	if errors.Is(err, errStuck) {
-		i.release()
-	}
-	return err
-}
-
-// end shuts the service down and releases all that belongs to it.
-func (i *instance) end(ctx context.Context) error {
-	defer close(i.ended)
-	defer i.release()
-	err := guard(func() error { return i.service.Shutdown(ctx) })
-	return errors.Join(err, i.meters.Shutdown(ctx)) // again, for a panic ends the first before its turn
-}
-
-// fatalError returns what ended the pipeline, nil if nothing did.
-func (i *instance) fatalError() error {
-	i.watcher.mu.Lock()
-	defer i.watcher.mu.Unlock()
-	if i.watcher.fatalErr == nil {
-		return nil
-	}
-	return i.watcher.fatalErr
-}
-
-// starting returns the key of the component that is being started, or "".
-func (w *watcher) starting() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for id, s := range w.states {
-		if s.event.Status() == componentstatus.StatusStarting {
-			return errorOf(id, s).key()
-		}
-	}
-	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -365,7 +366,7 @@ func fails(t testing.TB, err error, pipeline string, stage Stage, key string) {
 	t.Helper()
 	var f *Failure
 	require.ErrorAs(t, err, &f)
-	require.Equal(t, pipeline, f.Pipeline, err)
+	require.Equal(t, pipeline, strings.Join(f.Pipelines, ", "), err)
 	require.Equal(t, stage, f.Stage, err)
 	require.Equal(t, key, f.Key, err)
 	require.ErrorContains(t, err, "pipelines::"+pipeline+": "+string(stage)+": ")

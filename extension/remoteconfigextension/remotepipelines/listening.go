@@ -1,7 +1,6 @@
 package remotepipelines
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -27,21 +26,21 @@ func (s *switchover) listensAsPermitted(names []string, before confinement.Liste
 	if len(more) == 0 {
 		return nil
 	}
-	return &Failure{Pipeline: s.listener(names, more), Stage: StageRestrictions, Err: fmt.Errorf(
+	return &Failure{Pipelines: s.listener(names, more), Stage: StageRestrictions, Err: fmt.Errorf(
 		"it listens on %s, which is beyond loopback; use 127.0.0.1, or let the administrator permit it with allowed_listen_addresses",
 		strings.Join(more, ", "))}
 }
 
 // listener returns which of the pipelines has one of the addresses' ports in
 // its configuration, or all names if none has.
-func (s *switchover) listener(names, addresses []string) string {
+func (s *switchover) listener(names, addresses []string) []string {
 	for _, address := range addresses {
 		port, _, _ := strings.Cut(address[strings.LastIndexByte(address, ':')+1:], "/")
 		for _, name := range names {
-			if bytes.Contains(s.fresh[name].recipe.yaml, []byte(":"+port)) {
-				return name
+			if s.fresh[name].recipe.usesPort(port) {
+				return []string{name}
 			}
 		}
 	}
-	return strings.Join(names, ", ")
+	return names
 }

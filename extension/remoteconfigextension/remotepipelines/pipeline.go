@@ -93,7 +93,7 @@ func (p *pipeline) keeper(ctx context.Context, r *Runner) {
 			return
 		case <-inst.watcher.fatal:
 		}
-		err := inst.fatalError()
+		err := inst.watcher.fatalError()
 		p.set(nil, err)
 		logger.Error("A component of a remote pipeline failed for good; the pipeline is restarted", zap.Error(err))
 		if time.Since(inst.started) > stableAfter {

@@ -149,7 +149,7 @@ func permanent(watched map[string]onTrial) error {
 	for _, name := range slices.Sorted(maps.Keys(watched)) {
 		worst := watched[name].worst()
 		if worst != nil && worst.status != componentstatus.StatusRecoverableError {
-			return &Failure{Pipeline: name, Key: worst.key(), Stage: StageProbation, Err: worst}
+			return &Failure{Pipelines: []string{name}, Key: worst.key(), Stage: StageProbation, Err: worst}
 		}
 	}
 	return nil
@@ -167,7 +167,7 @@ func lasting(watched map[string]onTrial, grace time.Duration, mayWait bool) (tim
 		}
 		left := grace - time.Since(worst.since)
 		if left <= 0 || !mayWait {
-			return 0, &Failure{Pipeline: name, Key: worst.key(), Stage: StageProbation, Err: worst}
+			return 0, &Failure{Pipelines: []string{name}, Key: worst.key(), Stage: StageProbation, Err: worst}
 		}
 		wait = max(wait, left)
 	}
@@ -189,7 +189,7 @@ func (r *Runner) delivered(watched map[string]onTrial, left time.Duration) (wait
 		})
 		if v.err != nil {
 			errs = append(errs, &Failure{
-				Pipeline: name, Key: sectionExporters + "::" + v.exporter, Stage: StageProbation,
+				Pipelines: []string{name}, Key: sectionExporters + "::" + v.exporter, Stage: StageProbation,
 				Err: ownWords("in %v of probation %v", r.set.Probation, v.err),
 			})
 		}

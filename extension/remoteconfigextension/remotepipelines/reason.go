@@ -9,12 +9,11 @@ import (
 	"io"
 	"net"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 
-	"google.golang.org/grpc/codes"
+	"github.com/invar-otel/invar/internal/guardedservice"
 )
 
 // A server learns why its configuration does not run. The errors of components
@@ -33,58 +32,22 @@ func ownWords(format string, args ...any) error { return &ownError{fmt.Sprintf(f
 
 func (e *ownError) Error() string { return e.text }
 
-// classes are words of errors' texts, and what is said instead. The first that is
-// there counts: components often keep no more of a cause than its text.
-var classes = []struct{ words, class string }{
-	{"connection refused", "connection refused"},
-	{"actively refused it", "connection refused"}, // Windows
-	{"no such host", "no such host"},
-	{"server misbehaving", "no such host"},
-	{"no route to host", "no route to the host"},
-	{"network is unreachable", "the network is unreachable"},
-	{"connection reset by peer", "the connection was reset"},
-	{"broken pipe", "the connection was closed"},
-	{"address already in use", "address already in use"},
-	{"only one usage of each socket address", "address already in use"}, // Windows
-	{"cannot assign requested address", "the address is not one of this host"},
-	{"x509:", "the certificate is not valid or not trusted"},
-	{"tls:", "the TLS handshake failed"},
-	{"server gave http response to https client", "the server does not speak TLS"},
-	{"malformed http response", "the server does not speak this protocol"},
-	{"no such file or directory", "no such file or directory"},
-	{"permission denied", "permission denied"},
-	{"operation not permitted", "operation not permitted"},
-	{"read-only file system", "the file system cannot be written"},
-	{"no space left on device", "no space left on the disk"},
-	{"too many open files", "too many open files"},
-	{"context deadline exceeded", "no answer in time"},
-	{"client.timeout exceeded", "no answer in time"},
-	{"i/o timeout", "no answer in time"},
-	{"unexpected eof", "the connection was closed"},
-	{"sending queue is full", "the sending queue is full"},
-}
-
-var (
-	// The status of an answer: "responded with HTTP Status Code 401", "status
-	// code: 401", "401 Unauthorized".
-	httpStatus = regexp.MustCompile(`(?i)\b(?:status|http)(?:[ _]?(?:status|code))*[ :=]*"?([1-5]\d\d)\b|\b([45]\d\d) [A-Z][a-z]`)
-	grpcStatus = regexp.MustCompile(`code = ([A-Za-z]{2,20})\b`)
-	bindError  = regexp.MustCompile(`\blisten (?:tcp|udp)[46]? (\[?[0-9a-fA-F.:]{0,45}\]?:\d{1,5}): bind: `)
-)
-
 // classOf returns what may be told of an error that others may have had a hand in.
 func classOf(err error) string {
 	if err == nil {
 		return unknownClass
 	}
 	var own *ownError
-	var panicked *panicError
+	var panicked *guardedservice.PanicError
 	var reason []string
-	if errors.As(err, &own) {
+	switch {
+	case errors.As(err, &own):
 		reason = append(reason, own.text)
+	case errors.Is(err, guardedservice.ErrTooLate):
+		reason = append(reason, guardedservice.ErrTooLate.Error())
 	}
-	if errors.Is(err, errStuck) {
-		reason = append(reason, errStuck.Error())
+	if errors.Is(err, guardedservice.ErrStuck) {
+		reason = append(reason, guardedservice.ErrStuck.Error())
 	}
 	if errors.As(err, &panicked) {
 		reason = append(reason, "panic")
@@ -115,49 +78,6 @@ func typedClass(err error) string {
 		return "no answer in time"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection was closed"
-	}
-	return ""
-}
-
-// textClass returns the class of an error's text.
-func textClass(text string) string {
-	if m := bindError.FindStringSubmatch(text); m != nil {
-		return "listen on " + m[1] + ": " + wordsClass(text)
-	}
-	if class := wordsClass(text); class != unknownClass {
-		return class
-	}
-	if m := httpStatus.FindStringSubmatch(text); m != nil {
-		return "status " + m[1] + m[2]
-	}
-	if m := grpcStatus.FindStringSubmatch(text); m != nil {
-		if class := grpcClass(m[1]); class != "" {
-			return class
-		}
-	}
-	return unknownClass
-}
-
-func wordsClass(text string) string {
-	text = strings.ToLower(text)
-	for _, c := range classes {
-		if strings.Contains(text, c.words) {
-			return c.class
-		}
-	}
-	return unknownClass
-}
-
-// grpcClass returns the class of a gRPC status by its name, "" if there is no such
-// status.
-func grpcClass(name string) string {
-	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
-		if name == code.String() {
-			return "status " + name
-		}
-	}
-	if name == "Deadline_Exceeded" { // exporterhelper's word
-		return "no answer in time"
 	}
 	return ""
 }
@@ -218,7 +138,7 @@ func (f *Failure) Reason() string {
 	} else if f.Key != "" {
 		text = f.Key + ": " + text
 	}
-	return fmt.Sprintf("pipelines::%s: %s: %s", f.Pipeline, f.Stage, text)
+	return f.text(text)
 }
 
 // reason is Error with the class of the component's error.

@@ -18,6 +18,8 @@ import (
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/invar-otel/invar/internal/guardedservice"
 )
 
 func TestClassOf(t *testing.T) {
@@ -46,8 +48,8 @@ func TestClassOf(t *testing.T) {
 	f(&fs.PathError{Op: "open", Path: "/etc/hunter2.crt", Err: fs.ErrNotExist}, unknownClass)
 	f(&fs.PathError{Op: "open", Path: "/etc/hunter2.crt", Err: syscall.ENOENT}, "no such file or directory")
 	f(errors.New("tls: failed to verify certificate: x509: certificate signed by unknown authority"), "the certificate is not valid or not trusted")
-	f(&panicError{value: "hunter2"}, "panic")
-	f(errors.Join(errStuck, ownWords("the start takes longer than 1m0s")), "the start takes longer than 1m0s: did not return")
+	f(&guardedservice.PanicError{Value: "hunter2"}, "panic")
+	f(errors.Join(guardedservice.ErrStuck, ownWords("the start takes longer than 1m0s")), "the start takes longer than 1m0s: did not return")
 	f(errors.New("hunter2"), unknownClass)
 
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -63,8 +65,8 @@ func TestReasonHasNoAnswers(t *testing.T) {
 	answer := errors.New("oauth2: cannot fetch token: 500 Internal Server Error\nResponse: " + secret)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, secret, http.StatusTeapot) }))
 	defer server.Close()
-	failing := &Failure{Pipeline: "p", Key: "exporters::otlp_http", Stage: StageStart, Err: answer}
-	reported := &Failure{Pipeline: "q", Key: "receivers::otlp", Stage: StageProbation, Err: &componentError{
+	failing := &Failure{Pipelines: []string{"p"}, Key: "exporters::otlp_http", Stage: StageStart, Err: answer}
+	reported := &Failure{Pipelines: []string{"q"}, Key: "receivers::otlp", Stage: StageProbation, Err: &componentError{
 		id: component.MustNewID("otlp"), kind: component.KindReceiver, status: componentstatus.StatusPermanentError, err: answer,
 	}}
 	f := func(err error, want string) {
@@ -80,7 +82,7 @@ func TestReasonHasNoAnswers(t *testing.T) {
 	f(errors.Join(failing, reported), start+"\n"+probation)
 	f(fmt.Errorf("the last known good configuration does not start: %w", failing), "the last known good configuration does not start: "+start)
 	f(fmt.Errorf("%w: %s", errors.Join(failing), strings.ToUpper("x")), start+": X")
-	f(errors.Join(fail("p", StageParse, errors.New("receivers::otlp: has invalid keys: foo")), failing),
+	f(errors.Join(fail("p", StageParse, errors.New("receivers::otlp: has invalid keys: foo"), nil), failing),
 		"pipelines::p: parse: receivers::otlp: has invalid keys: foo\n"+start)
 	f(errors.New("the configuration is not YAML"), "the configuration is not YAML")
 }

@@ -14,12 +14,12 @@ import (
 	"go.opentelemetry.io/collector/extension/extensioncapabilities"
 	"go.opentelemetry.io/collector/otelcol"
 	"go.opentelemetry.io/collector/service"
-	servicetelemetry "go.opentelemetry.io/collector/service/telemetry"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/invar-otel/invar/extension/remoteconfigextension/confinement"
 	"github.com/invar-otel/invar/internal/config/redaction"
 	"github.com/invar-otel/invar/internal/config/yamltext"
+	"github.com/invar-otel/invar/internal/guardedservice"
 	"github.com/invar-otel/invar/internal/promlane"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
@@ -41,7 +41,7 @@ type recipe struct {
 func (r *Runner) read(ctx context.Context, name string, body []byte) (*recipe, error) {
 	var rec *recipe
 	secrets := new(redaction.Secrets)
-	err := guard(func() error {
+	err := guardedservice.Guard("", func() error {
 		var err error
 		rec, err = r.readUnguarded(ctx, name, body, secrets)
 		return err
@@ -49,7 +49,7 @@ func (r *Runner) read(ctx context.Context, name string, body []byte) (*recipe, e
 	err = redacted(err, secrets)
 	var failure *Failure
 	if err != nil && !errors.As(err, &failure) && ctx.Err() == nil {
-		err = fail(name, StageParse, err)
+		err = fail(name, StageParse, err, nil)
 	}
 	return rec, err
 }
@@ -71,10 +71,10 @@ func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte, se
 	}
 	secrets.AddConfig(raw.ToStringMap())
 	if err := withoutTelemetry(raw); err != nil {
-		return nil, fail(name, StageRestrictions, err)
+		return nil, fail(name, StageRestrictions, err, nil)
 	}
 	if err := r.set.Rules.CheckRaw(raw.ToStringMap()); err != nil {
-		return nil, fail(name, StageRestrictions, err)
+		return nil, fail(name, StageRestrictions, err, nil)
 	}
 	resolved, err := r.resolve(ctx, body, newExpansion(body, size))
 	if err != nil {
@@ -87,7 +87,7 @@ func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte, se
 	resolved = confinement.Canonical(resolved)
 	secrets.AddConfig(resolved.ToStringMap())
 	if err := withoutTelemetry(resolved); err != nil {
-		return nil, fail(name, StageRestrictions, err)
+		return nil, fail(name, StageRestrictions, err, nil)
 	}
 	rec := &recipe{name: name, body: body, resolved: resolved, secrets: secrets}
 	var unknown []error
@@ -97,7 +97,7 @@ func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte, se
 	// Before a component decodes it, and then as it was decoded.
 	readings := confinement.Readings(resolved)
 	if err := r.set.Rules.CheckResolved(readings, confinement.Components{}); err != nil {
-		return nil, fail(name, StageRestrictions, err)
+		return nil, fail(name, StageRestrictions, err, nil)
 	}
 	cfg, err := rec.decode()
 	if err != nil {
@@ -109,7 +109,7 @@ func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte, se
 		Connectors: cfg.Connectors, Extensions: cfg.Extensions,
 	})
 	if err != nil {
-		return nil, fail(name, StageRestrictions, err)
+		return nil, fail(name, StageRestrictions, err, nil)
 	}
 	if err := validate(cfg); err != nil {
 		return nil, err
@@ -135,8 +135,8 @@ func (r *Runner) Check(ctx context.Context, name string, body []byte) error {
 
 // validate calls the components' validation. It finds the one that panics.
 func validate(cfg *otelcol.Config) error {
-	err := guard(func() error { return confmap.Validate(cfg) })
-	var p *panicError
+	err := guardedservice.Guard("", func() error { return confmap.Validate(cfg) })
+	var p *guardedservice.PanicError
 	if !errors.As(err, &p) {
 		return err
 	}
@@ -145,7 +145,7 @@ func validate(cfg *otelcol.Config) error {
 		sectionConnectors: cfg.Connectors, sectionExtensions: cfg.Extensions,
 	} {
 		for id, config := range configs {
-			one := guard(func() error { return confmap.Validate(config) })
+			one := guardedservice.Guard("", func() error { return confmap.Validate(config) })
 			if errors.As(one, &p) {
 				return &keyedError{section + "::" + id.String(), one}
 			}
@@ -266,7 +266,7 @@ func decodeSection[F component.Factory](conf *confmap.Conf, section string, fact
 	for _, id := range ids {
 		var config component.Config
 		key := section + "::" + id.String()
-		err := guard(func() error {
+		err := guardedservice.Guard("", func() error {
 			config = factories[id.Type()].CreateDefaultConfig()
 			own, err := sub.Sub(id.String())
 			if err == nil {
@@ -283,39 +283,21 @@ func decodeSection[F component.Factory](conf *confmap.Conf, section string, fact
 	return configs, errs
 }
 
-// make creates the service and its components, without starting them. watcher
-// is told the components' status. The components get a context without values:
-// those of the extension's context are not for them.
-func (rec *recipe) make(r *Runner, telemetry servicetelemetry.Factory, watcher extension.Extension, fatal chan error) (*service.Service, error) {
+// settings returns what a service of the pipeline is made of, all but its
+// telemetry. watcher is told the components' status.
+func (rec *recipe) settings(r *Runner, watcher extension.Extension) (service.Settings, service.Config, error) {
 	cfg, err := rec.decode()
 	if err != nil {
-		return nil, err
+		return service.Settings{}, service.Config{}, rec.secrets.Error(err)
 	}
-	factories := map[component.Type]extension.Factory{watcherID.Type(): watcherFactory(watcher)}
-	for t, f := range rec.factories.Extensions {
-		factories[t] = f
-	}
-	configs := map[component.ID]component.Config{watcherID: &struct{}{}}
-	for id, c := range cfg.Extensions {
-		configs[id] = c
-	}
+	factories := rec.factories
+	factories.Extensions = map[component.Type]extension.Factory{watcherID.Type(): watcherFactory(watcher)}
+	maps.Copy(factories.Extensions, rec.factories.Extensions)
+	cfg.Extensions[watcherID] = &struct{}{}
 	cfg.Service.Extensions = append([]component.ID{watcherID}, cfg.Service.Extensions...)
-	made, err := service.New(context.Background(), service.Settings{
-		BuildInfo:           r.set.BuildInfo,
-		ConfigSnapshot:      extensioncapabilities.NewConfigSnapshot(rec.effective, nil),
-		ReceiversConfigs:    cfg.Receivers,
-		ReceiversFactories:  rec.factories.Receivers,
-		ProcessorsConfigs:   cfg.Processors,
-		ProcessorsFactories: rec.factories.Processors,
-		ExportersConfigs:    cfg.Exporters,
-		ExportersFactories:  rec.factories.Exporters,
-		ConnectorsConfigs:   cfg.Connectors,
-		ConnectorsFactories: rec.factories.Connectors,
-		ExtensionsConfigs:   configs,
-		ExtensionsFactories: factories,
-		ModuleInfos:         moduleInfos(r.set.Host),
-		AsyncErrorChannel:   fatal,
-		TelemetryFactory:    telemetry,
-	}, cfg.Service)
-	return made, rec.secrets.Error(err)
+	set := guardedservice.Settings(cfg, factories)
+	set.BuildInfo = r.set.BuildInfo
+	set.ConfigSnapshot = extensioncapabilities.NewConfigSnapshot(rec.effective, nil)
+	set.ModuleInfos = moduleInfos(r.set.Host)
+	return set, cfg.Service, nil
 }

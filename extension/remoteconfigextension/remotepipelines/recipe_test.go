@@ -104,7 +104,7 @@ func TestSeveralFailures(t *testing.T) {
 	}, nil)
 	fails(t, err, "a", StageParse, "receivers::unit/a::foo")
 	require.EqualError(t, err, `pipelines::a: parse: receivers::unit/a::foo: has invalid keys: foo
-exporters::unit/a::bar: has invalid keys: bar
+  exporters::unit/a::bar: has invalid keys: bar
 pipelines::b: parse: receivers::unit/b: fail: "validate" is not what a unit should do; leave it out`)
 	require.Zero(t, l.count())
 }
@@ -187,7 +187,7 @@ func TestSecretsAreNotTold(t *testing.T) {
 	rec, err := r.read(t.Context(), "p", simple("p", `token: "${env:INVAR_TEST_SECRET}"`, ""))
 	require.NoError(t, err)
 	cause := fmt.Errorf("dial https://u:planted-5@h with planted-env: %w", io.EOF)
-	err = redacted(fail("p", StageDryRun, cause), rec.secrets)
+	err = redacted(fail("p", StageDryRun, cause, nil), rec.secrets)
 	require.EqualError(t, err, "pipelines::p: dry_run: dial https://u:[REDACTED]@h with [REDACTED]: EOF")
 	require.ErrorIs(t, err, io.EOF)
 	fails(t, err, "p", StageDryRun, "")

@@ -32,6 +32,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 
 	"github.com/invar-otel/invar/extension/remoteconfigextension/confinement"
+	"github.com/invar-otel/invar/internal/guardedservice"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
@@ -226,7 +227,7 @@ func (r *Runner) Shutdown(ctx context.Context) error {
 	defer unlink()
 	// An Apply that is interrupted gives its turn back when it has stopped what it
 	// started, or has waited for that as long as it may.
-	last := time.NewTimer(r.drainTimeout + 5*lastWait)
+	last := time.NewTimer(r.drainTimeout + 5*guardedservice.Grace)
 	defer last.Stop()
 	select {
 	case r.turn <- struct{}{}:

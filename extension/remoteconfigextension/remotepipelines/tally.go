@@ -123,13 +123,6 @@ func (d *delivery) fly(n int64) {
 	d.inFlight += n
 }
 
-// What exporterhelper logs of an attempt that it will repeat, and of one that it
-// will not.
-const (
-	retrying = "Exporting failed. Will retry the request after interval."
-	dropping = "Exporting failed. Dropping data."
-)
-
 // watch wraps the core of a service's logger.
 func (t *tally) watch(core zapcore.Core) zapcore.Core { return &watchedCore{Core: core, t: t} }
 

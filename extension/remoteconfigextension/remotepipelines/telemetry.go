@@ -83,14 +83,6 @@ func telemetryFor(host component.TelemetrySettings, pipeline string, sent *tally
 	)
 }
 
-// nopTelemetry is the telemetry of a dry run; made notes which component is made.
-func nopTelemetry(made *tally) servicetelemetry.Factory {
-	return servicetelemetry.NewFactory(func() component.Config { return &struct{}{} },
-		servicetelemetry.WithCreateLogger(func(context.Context, servicetelemetry.LoggerSettings, component.Config) (*zap.Logger, component.ShutdownFunc, error) {
-			return zap.New(made.watch(zapcore.NewNopCore())), nil, nil
-		}))
-}
-
 // ofTheProcess tells of the metrics that each service has of the process, which
 // the host's service has already.
 func ofTheProcess(scope, instrument string) bool {

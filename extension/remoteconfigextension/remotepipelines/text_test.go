@@ -112,7 +112,7 @@ func TestDecodedKey(t *testing.T) {
 }
 
 func TestFailureText(t *testing.T) {
-	f := &Failure{Pipeline: "p", Key: "exporters::a", Stage: StageParse, Err: errors.New(strings.Repeat("ä", maxFailureText))}
+	f := &Failure{Pipelines: []string{"p"}, Key: "exporters::a", Stage: StageParse, Err: errors.New(strings.Repeat("ä", maxFailureText))}
 	require.Less(t, len(f.Error()), maxFailureText+100)
 	require.True(t, strings.HasPrefix(f.Error(), "pipelines::p: parse: exporters::a: ää"))
 	require.True(t, strings.HasSuffix(f.Error(), "ä…"))

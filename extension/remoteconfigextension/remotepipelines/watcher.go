@@ -113,6 +113,28 @@ func (w *watcher) worstExcept(exporters map[string]bool) *componentError {
 	return worst
 }
 
+// fatalError returns the first fatal error, nil if there was none.
+func (w *watcher) fatalError() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fatalErr == nil {
+		return nil
+	}
+	return w.fatalErr
+}
+
+// starting returns the key of the component that is being started, or "".
+func (w *watcher) starting() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, s := range w.states {
+		if s.event.Status() == componentstatus.StatusStarting {
+			return errorOf(id, s).key()
+		}
+	}
+	return ""
+}
+
 // failing reports whether an exporter is in an error.
 func (w *watcher) failing(exporter string) bool {
 	w.mu.Lock()
