@@ -62,45 +62,59 @@ type runner interface {
 type conductor struct {
 	runner    runner
 	store     *lastgood.Store
-	rules     string        // the restrictions, for the record
-	settle    time.Duration // see settleTime
-	good      *lastgood.Record
+	rules     string           // the restrictions, for the record
+	settle    time.Duration    // see settleTime
+	lastGood  *lastgood.Record // nil if there is none
 	report    func(transport.Report)
 	logger    *zap.Logger
 	telemetry *telemetry
 	status    *healthstatus.Reporter
 
-	news chan struct{} // has a value if there is an offer
+	offers chan struct{} // has a value if an offer waits
 
-	mu       sync.Mutex
-	now      transport.Report // what the server was told last
-	local    []byte           // the local configuration, to be reported beside what runs
-	received bool             // now.Hash is that of an offer
-	offer    *transport.Offer // that waits
-	cut      func()           // ends the probation under way; nil if there is none
+	mu           sync.Mutex
+	reported     transport.Report // what the server was told last
+	local        []byte           // the local configuration, to be reported beside what runs
+	hasOffer     bool             // reported.Hash is that of an offer
+	waiting      *transport.Offer // not tried yet; nil if there is none
+	endProbation func()           // ends the probation under way; nil if there is none
 
 	// The following belong to run.
 
-	again   *time.Timer // to start the last good
-	pause   time.Duration
-	held    bool        // the last good is not started now, as it ended the process
-	young   bool        // the last good was started, and has not run for long
-	settled *time.Timer // to take young back
+	lastGoodState lastGoodState
+	restoreTimer  *time.Timer   // to start the last good configuration
+	restorePause  time.Duration // before the next attempt
+	settleTimer   *time.Timer   // until the last good configuration has settled
 }
+
+// lastGoodState is what is known of the last good configuration in this process.
+type lastGoodState int
+
+const (
+	// lastGoodQuiet is: it has settled, or it is to be started.
+	lastGoodQuiet lastGoodState = iota
+	// lastGoodUnsettled is: it was started, which is noted on disk until it has run
+	// for a while.
+	lastGoodUnsettled
+	// lastGoodHeld is: it ended the process several times, and is not started before
+	// the server had time to offer another one.
+	lastGoodHeld
+)
 
 // begin reports what is known before anything runs. It comes before run.
 func (c *conductor) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.good != nil {
-		c.received = true
-		c.now.Hash, c.now.Status = c.good.Hash, remoteconf.StatusApplying
-		if c.held = c.store.Start.Deaths(c.good.Hash) >= maxCrashes; c.held {
-			c.now.Status, c.now.Error = remoteconf.StatusFailed, errCrashes.Error()
+	if c.lastGood != nil {
+		c.hasOffer = true
+		c.reported.Hash, c.reported.Status = c.lastGood.Hash, remoteconf.StatusApplying
+		if c.store.Start.Deaths(c.lastGood.Hash) >= maxCrashes {
+			c.lastGoodState = lastGoodHeld
+			c.reported.Status, c.reported.Error = remoteconf.StatusFailed, errCrashes.Error()
 		}
 	}
-	c.now.Health = transport.Health{Healthy: true, Status: "StatusStarting"}
-	c.report(c.now)
+	c.reported.Health = transport.Health{Healthy: true, Status: "StatusStarting"}
+	c.report(c.reported)
 }
 
 // setLocal makes the local configuration a part of what is reported.
@@ -108,8 +122,8 @@ func (c *conductor) setLocal(config []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.local = config
-	c.now.Effective = c.effective(nil)
-	c.report(c.now)
+	c.reported.Effective = c.effective(nil)
+	c.report(c.reported)
 }
 
 // effective adds the local configuration to the remote ones. c.mu is held.
@@ -125,61 +139,61 @@ func (c *conductor) effective(remote map[string][]byte) map[string][]byte {
 // offered takes what the server offers.
 func (c *conductor) offered(o transport.Offer) {
 	c.mu.Lock()
-	if c.received && o.Hash == c.now.Hash {
+	if c.hasOffer && o.Hash == c.reported.Hash {
 		c.mu.Unlock()
 		return
 	}
-	c.received, c.offer = true, &o
-	c.now.Hash, c.now.Status, c.now.Error = o.Hash, remoteconf.StatusApplying, ""
-	c.report(c.now)
-	if c.cut != nil {
-		c.cut()
+	c.hasOffer, c.waiting = true, &o
+	c.reported.Hash, c.reported.Status, c.reported.Error = o.Hash, remoteconf.StatusApplying, ""
+	c.report(c.reported)
+	if c.endProbation != nil {
+		c.endProbation()
 	}
 	c.mu.Unlock()
 	c.logger.Info("The server offers a configuration", zap.String("hash", o.Hash), zap.Strings("pipelines", o.Set.Names()))
 	select {
-	case c.news <- struct{}{}:
+	case c.offers <- struct{}{}:
 	default: // the one before was not taken yet
 	}
 }
 
-// take returns the offer that waits, nil if there is none.
-func (c *conductor) take() *transport.Offer {
+// takeOffer returns the offer that waits, nil if there is none.
+func (c *conductor) takeOffer() *transport.Offer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	o := c.offer
-	c.offer = nil
+	o := c.waiting
+	c.waiting = nil
 	return o
 }
 
 // run starts the last good configuration, and then follows the server until ctx
 // ends.
 func (c *conductor) run(ctx context.Context) {
-	c.again, c.settled = stoppedTimer(), stoppedTimer()
-	defer c.again.Stop()
-	defer c.settled.Stop()
+	c.restoreTimer, c.settleTimer = stoppedTimer(), stoppedTimer()
+	defer c.restoreTimer.Stop()
+	defer c.settleTimer.Stop()
 	health := time.NewTicker(healthInterval)
 	defer health.Stop()
 	switch {
-	case c.held:
+	case c.lastGoodState == lastGoodHeld:
 		c.hold()
-	case c.good != nil:
+	case c.lastGood != nil:
 		c.restore(ctx) // before any offer, as it is what a failed one falls back to
 	}
 	for {
 		select {
 		case <-ctx.Done():
-			if c.young {
+			if c.lastGoodState == lastGoodUnsettled {
 				c.noteStorage(c.forgetStart())
 			}
 			return
-		case <-c.news:
-			if o := c.take(); o != nil {
+		case <-c.offers:
+			if o := c.takeOffer(); o != nil {
 				c.try(ctx, o)
 			}
-		case <-c.again.C:
+		case <-c.restoreTimer.C:
 			c.restore(ctx)
-		case <-c.settled.C:
+		case <-c.settleTimer.C:
 			c.noteStorage(c.forgetStart())
 		case <-health.C:
 			c.tellHealth()
@@ -192,7 +206,7 @@ func (c *conductor) try(ctx context.Context, o *transport.Offer) {
 	err := o.Err
 	switch {
 	case err != nil:
-	case c.held && o.Hash == c.good.Hash:
+	case c.lastGoodState == lastGoodHeld && o.Hash == c.lastGood.Hash:
 		err = errCrashes
 	case c.store.Trial.Deaths(o.Hash) >= maxDeaths:
 		err = errDeaths
@@ -201,10 +215,10 @@ func (c *conductor) try(ctx context.Context, o *transport.Offer) {
 		c.failed(o, err)
 		return
 	}
-	c.again.Stop()
-	c.settled.Stop()
+	c.restoreTimer.Stop()
+	c.settleTimer.Stop()
 	began := c.store.Trial.Begin(o.Hash)
-	if c.young {
+	if c.lastGoodState == lastGoodUnsettled {
 		began = errors.Join(began, c.store.Start.Abandon()) // from here on it is the trial that a death counts for
 	}
 	c.noteStorage(began)
@@ -218,7 +232,7 @@ func (c *conductor) try(ctx context.Context, o *transport.Offer) {
 	}
 	switch {
 	case superseded:
-		c.telemetry.decided(resultSuperseded)
+		c.telemetry.recordOutcome(resultSuperseded)
 		c.logger.Info("A newer configuration takes the place of one whose probation was under way", zap.String("hash", o.Hash))
 	case err != nil:
 		c.failed(o, err)
@@ -236,47 +250,47 @@ func (c *conductor) apply(ctx context.Context, set remoteconf.Set) (superseded b
 	err = c.runner.Apply(ctx, set, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.cut = cancel
-		if c.offer != nil {
+		c.endProbation = cancel
+		if c.waiting != nil {
 			cancel()
 		}
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cut = nil
+	c.endProbation = nil
 	return ctx.Err() != nil && errors.Is(err, context.Canceled), err
 }
 
 // accepted makes a set that was proven the last good one.
 func (c *conductor) accepted(o *transport.Offer) {
-	same := c.young && c.good.Set.Equal(o.Set) // it ran already, so there was no probation
-	c.good = &lastgood.Record{Hash: o.Hash, Set: o.Set, Rules: c.rules, Accepted: time.Now()}
+	same := c.lastGoodState == lastGoodUnsettled && c.lastGood.Set.Equal(o.Set) // it ran already, so there was no probation
+	c.lastGood = &lastgood.Record{Hash: o.Hash, Set: o.Set, Rules: c.rules, Accepted: time.Now()}
 	// In this order: a process that ends in between finds a trial of what is
 	// known to work, which lastgood does not count.
-	kept := errors.Join(c.store.SetLastGood(c.good), c.store.Trial.End())
+	kept := errors.Join(c.store.SetLastGood(c.lastGood), c.store.Trial.End())
 	if same {
 		kept = errors.Join(kept, c.noteStart())
 	} else {
 		kept = errors.Join(kept, c.forgetStart())
 	}
 	c.noteStorage(kept)
-	c.held, c.pause = false, 0
+	c.restorePause = 0
 	c.status.Healthy(reasonLastGood)
 	c.status.Healthy(reasonConfiguration)
-	c.telemetry.decided(resultApplied)
+	c.telemetry.recordOutcome(resultApplied)
 	c.logger.Info("The configuration of the server runs", zap.String("hash", o.Hash), zap.Strings("pipelines", o.Set.Names()))
 	c.decided(o.Hash, remoteconf.StatusApplied, "")
 }
 
 func (c *conductor) failed(o *transport.Offer, err error) {
-	c.telemetry.decided(resultFailed)
+	c.telemetry.recordOutcome(resultFailed)
 	c.logger.Error("The configuration of the server is not used; what ran before runs on",
 		zap.String("hash", o.Hash), zap.String("error", shortened(err.Error(), maxLogged)))
 	c.status.Healthy(reasonConfiguration) // so that the new reason is told
 	c.status.Failing(reasonConfiguration, fmt.Errorf("the configuration %q of the server is not used: %w", o.Hash, err))
 	c.decided(o.Hash, remoteconf.StatusFailed, reason(err))
-	if c.held {
-		c.again.Reset(holdTime)
+	if c.lastGoodState == lastGoodHeld {
+		c.restoreTimer.Reset(holdTime)
 	}
 }
 
@@ -286,12 +300,12 @@ func (c *conductor) decided(hash string, status remoteconf.Status, reason string
 	remote, health := c.runner.Effective(), c.runner.Health()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.now.Hash == hash && c.offer == nil {
-		c.now.Status, c.now.Error = status, reason
-		c.telemetry.runs(status == remoteconf.StatusApplied)
+	if c.reported.Hash == hash && c.waiting == nil {
+		c.reported.Status, c.reported.Error = status, reason
+		c.telemetry.recordApplied(status == remoteconf.StatusApplied)
 	}
-	c.now.Effective, c.now.Health = c.effective(remote), health
-	c.report(c.now)
+	c.reported.Effective, c.reported.Health = c.effective(remote), health
+	c.report(c.reported)
 }
 
 // tellHealth reports the pipelines' health if it changed, and what runs, which
@@ -300,11 +314,11 @@ func (c *conductor) tellHealth() {
 	remote, health := c.runner.Effective(), c.runner.Health()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if reflect.DeepEqual(health, c.now.Health) {
+	if reflect.DeepEqual(health, c.reported.Health) {
 		return
 	}
-	c.now.Effective, c.now.Health = c.effective(remote), health
-	c.report(c.now)
+	c.reported.Effective, c.reported.Health = c.effective(remote), health
+	c.report(c.reported)
 }
 
 // noteStorage tells of a directory that cannot be written. The pipelines run

@@ -136,8 +136,8 @@ func (r *remoteConfig) start(ctx context.Context, host component.Host) error {
 		return err
 	}
 	r.conductor = &conductor{
-		runner: r.runner, store: r.store, rules: rules, settle: settleTime(r.cfg.Probation), good: good, report: r.transport.Report,
-		logger: logger, telemetry: r.telemetry, status: &r.status, news: make(chan struct{}, 1),
+		runner: r.runner, store: r.store, rules: rules, settle: settleTime(r.cfg.Probation), lastGood: good, report: r.transport.Report,
+		logger: logger, telemetry: r.telemetry, status: &r.status, offers: make(chan struct{}, 1),
 	}
 	r.conductor.begin()
 	return r.transport.Start(ctx, host, r.conductor.offered)
@@ -200,7 +200,7 @@ func (r *remoteConfig) restart(controller reloading.Controller) func() {
 
 // asked hears of each exchange with the server.
 func (r *remoteConfig) asked(err error) {
-	r.telemetry.polled(err)
+	r.telemetry.recordPoll(err)
 	if err == nil {
 		r.status.Healthy(reasonServer)
 		return

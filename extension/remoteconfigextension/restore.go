@@ -56,55 +56,55 @@ func stoppedTimer() *time.Timer {
 // hold leaves the last good configuration alone until the server had time to
 // offer another one.
 func (c *conductor) hold() {
-	c.status.Failing(reasonLastGood, fmt.Errorf("the last known good configuration %q is not started: %w", c.good.Hash, errCrashes))
-	c.logger.Error("The last known good configuration is not started; the collector waits for the server", zap.String("hash", c.good.Hash), zap.Error(errCrashes))
-	c.telemetry.runs(false)
-	c.again.Reset(holdTime)
+	c.status.Failing(reasonLastGood, fmt.Errorf("the last known good configuration %q is not started: %w", c.lastGood.Hash, errCrashes))
+	c.logger.Error("The last known good configuration is not started; the collector waits for the server", zap.String("hash", c.lastGood.Hash), zap.Error(errCrashes))
+	c.telemetry.recordApplied(false)
+	c.restoreTimer.Reset(holdTime)
 }
 
 // restore runs the last good configuration, without a probation. If it does not
 // start it is tried again later.
 func (c *conductor) restore(ctx context.Context) {
-	if c.held {
-		c.held = false
+	if c.lastGoodState == lastGoodHeld {
+		c.lastGoodState = lastGoodQuiet
 		c.noteStorage(c.store.Start.End()) // counted from none
-		c.logger.Info("The server offered nothing that works, so the last known good configuration is started again", zap.String("hash", c.good.Hash))
+		c.logger.Info("The server offered nothing that works, so the last known good configuration is started again", zap.String("hash", c.lastGood.Hash))
 	}
 	c.noteStorage(c.noteStart())
 	during, cancel := context.WithCancel(ctx)
 	defer cancel()
-	err := c.runner.Apply(during, c.good.Set, cancel)
+	err := c.runner.Apply(during, c.lastGood.Set, cancel)
 	if ctx.Err() != nil {
 		return
 	}
 	if err == nil || during.Err() != nil && errors.Is(err, context.Canceled) {
-		c.settled.Reset(c.settle)
-		c.pause = 0
+		c.settleTimer.Reset(c.settle)
+		c.restorePause = 0
 		c.status.Healthy(reasonLastGood)
-		c.logger.Info("The last known good configuration runs", zap.String("hash", c.good.Hash), zap.Strings("pipelines", c.good.Set.Names()))
-		c.decided(c.good.Hash, remoteconf.StatusApplied, "")
+		c.logger.Info("The last known good configuration runs", zap.String("hash", c.lastGood.Hash), zap.Strings("pipelines", c.lastGood.Set.Names()))
+		c.decided(c.lastGood.Hash, remoteconf.StatusApplied, "")
 		return
 	}
-	c.young = false
-	c.settled.Stop()
+	c.lastGoodState = lastGoodQuiet
+	c.settleTimer.Stop()
 	c.noteStorage(c.store.Start.Abandon())
-	c.pause = min(max(firstPause, 2*c.pause), maxPause)
-	c.again.Reset(c.pause/2 + rand.N(c.pause/2))
+	c.restorePause = min(max(firstPause, 2*c.restorePause), maxPause)
+	c.restoreTimer.Reset(c.restorePause/2 + rand.N(c.restorePause/2))
 	err = fmt.Errorf("the last known good configuration does not start: %w", err)
 	if c.status.Failing(reasonLastGood, err) {
-		c.logger.Error("The last known good configuration does not start; it is tried again", zap.String("hash", c.good.Hash), zap.Error(err))
+		c.logger.Error("The last known good configuration does not start; it is tried again", zap.String("hash", c.lastGood.Hash), zap.Error(err))
 	}
-	c.decided(c.good.Hash, remoteconf.StatusFailed, reason(err))
+	c.decided(c.lastGood.Hash, remoteconf.StatusFailed, reason(err))
 }
 
 // fallBack sees to it that the last good configuration runs after an offer
 // failed.
 func (c *conductor) fallBack(ctx context.Context) {
 	switch {
-	case c.good == nil || c.held:
-	case !c.runner.Running().Equal(c.good.Set):
+	case c.lastGood == nil || c.lastGoodState == lastGoodHeld:
+	case !c.runner.Running().Equal(c.lastGood.Set):
 		c.restore(ctx) // the one before was not proven either
-	case c.young:
+	case c.lastGoodState == lastGoodUnsettled:
 		c.noteStorage(c.noteStart())
 	}
 }
@@ -112,18 +112,18 @@ func (c *conductor) fallBack(ctx context.Context) {
 // noteStart notes that the last good configuration is started, until it has
 // settled. An empty one cannot do harm.
 func (c *conductor) noteStart() error {
-	c.young = true
-	c.settled.Reset(c.settle)
-	if len(c.good.Set) == 0 {
+	c.lastGoodState = lastGoodUnsettled
+	c.settleTimer.Reset(c.settle)
+	if len(c.lastGood.Set) == 0 {
 		return nil
 	}
-	return c.store.Start.Begin(c.good.Hash)
+	return c.store.Start.Begin(c.lastGood.Hash)
 }
 
 // forgetStart takes the note back: the last good configuration has run for long
 // enough, another one takes its place, or the collector is stopped.
 func (c *conductor) forgetStart() error {
-	c.young = false
-	c.settled.Stop()
+	c.lastGoodState = lastGoodQuiet
+	c.settleTimer.Stop()
 	return c.store.Start.End()
 }

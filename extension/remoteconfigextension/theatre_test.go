@@ -151,8 +151,8 @@ func conduct(t *testing.T, dir string, p *pipelines) *theatre {
 		p.probation = 30 * time.Second
 	}
 	th.conductor = &conductor{
-		runner: p, store: store, settle: settleTime(p.probation), good: good, logger: zap.NewNop(), telemetry: tel, status: status,
-		news: make(chan struct{}, 1),
+		runner: p, store: store, settle: settleTime(p.probation), lastGood: good, logger: zap.NewNop(), telemetry: tel, status: status,
+		offers: make(chan struct{}, 1),
 		report: func(r transport.Report) {
 			th.mu.Lock()
 			defer th.mu.Unlock()

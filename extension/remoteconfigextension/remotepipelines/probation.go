@@ -26,8 +26,8 @@ const lookAgain = time.Second
 
 // onTrial is a pipeline in its probation.
 type onTrial struct {
-	*instance
-	rec *recipe
+	inst *instance
+	rec  *recipe
 	// before are the exporters that failed in the predecessor with the same
 	// configuration: the new one has not made them worse.
 	before map[string]bool
@@ -44,11 +44,11 @@ func (r *Runner) probation(ctx context.Context, fresh map[string]*pipeline, befo
 	watched := make(map[string]onTrial, len(fresh))
 	for name, p := range fresh {
 		watched[name] = onTrial{p.instance(), p.recipe, before[name]}
-		watched[name].watcher.notifyOf(alarm)
+		watched[name].inst.watcher.notifyOf(alarm)
 	}
 	defer func() {
-		for _, inst := range watched {
-			inst.watcher.notifyOf(nil)
+		for _, t := range watched {
+			t.inst.watcher.notifyOf(nil)
 		}
 	}()
 	grace := min(maxGrace, r.set.Probation/3)
@@ -142,7 +142,7 @@ func (rec *recipe) timeout(exporter string) time.Duration {
 
 // worst returns the gravest error that the pipeline was brought by its new
 // configuration.
-func (t onTrial) worst() *componentError { return t.watcher.worstExcept(t.before) }
+func (t onTrial) worst() *componentError { return t.inst.watcher.worstExcept(t.before) }
 
 // permanent returns the Failure of a pipeline that will not recover.
 func permanent(watched map[string]onTrial) error {
@@ -181,7 +181,7 @@ func (r *Runner) delivered(watched map[string]onTrial, left time.Duration) (wait
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(watched)) {
 		t := watched[name]
-		v := t.sent.judge(r.set.MaxErrorRatio, func(exporter string) (time.Duration, bool) {
+		v := t.inst.sent.judge(r.set.MaxErrorRatio, func(exporter string) (time.Duration, bool) {
 			if left <= 0 {
 				return 0, !t.before[exporter]
 			}
@@ -189,7 +189,7 @@ func (r *Runner) delivered(watched map[string]onTrial, left time.Duration) (wait
 		})
 		if v.err != nil {
 			errs = append(errs, &Failure{
-				Pipelines: []string{name}, Key: sectionExporters + "::" + v.exporter, Stage: StageProbation,
+				Pipelines: []string{name}, Key: sectionExporters + "::" + v.lane.exporter, Stage: StageProbation,
 				Err: ownWords("in %v of probation %v", r.set.Probation, v.err),
 			})
 		}

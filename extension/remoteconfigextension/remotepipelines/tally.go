@@ -37,10 +37,10 @@ type delivery struct {
 	retries      int64  // attempts that failed and will be repeated
 	why          string // the class of the last error, "" if it is not known
 
-	inFlight int64     // requests, with those that wait to be tried again
-	since    time.Time // when there was none in flight last, or one arrived last
-	good     time.Time // when items were sent last
-	bad      time.Time // when items or an attempt failed last
+	inFlight   int64     // requests, with those that wait to be tried again
+	since      time.Time // when there was none in flight last, or one arrived last
+	lastSent   time.Time // when items were sent last
+	lastFailed time.Time // when items or an attempt failed last
 }
 
 func newTally() *tally { return &tally{exporters: make(map[lane]*delivery)} }
@@ -90,13 +90,13 @@ func (t *tally) counter(name string) func(n int64, attributes attribute.Set) {
 	case strings.HasPrefix(rest, "sent_") && !strings.HasSuffix(rest, "_bytes"):
 		add = func(d *delivery, n int64, _ attribute.Set) {
 			if d.sent += n; n > 0 {
-				d.good = time.Now()
+				d.lastSent = time.Now()
 			}
 		}
 	case strings.HasPrefix(rest, "send_failed_"), strings.HasPrefix(rest, "enqueue_failed_"):
 		add = func(d *delivery, n int64, attributes attribute.Set) {
 			d.failed += n
-			d.bad = time.Now()
+			d.lastFailed = time.Now()
 			if kind, has := attributes.Value(attributeErrorType); has && d.why == "" {
 				d.why = grpcClass(kind.AsString())
 			}
@@ -190,7 +190,7 @@ func (c attemptCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	d := c.t.of(*c.lane)
 	if entry.Message == retrying {
 		d.retries++
-		d.bad = time.Now()
+		d.lastFailed = time.Now()
 	}
 	for _, f := range fields {
 		if err, is := f.Interface.(error); is {
@@ -206,7 +206,7 @@ func (l lane) compare(other lane) int {
 
 // verdict is what is known of an exporter at a time.
 type verdict struct {
-	lane
+	lane lane
 	// wait is how long its destination may take to answer the first request; 0 if
 	// that is known.
 	wait time.Duration
@@ -277,8 +277,8 @@ func (t *tally) isFailing(exporter string, patience time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for l, d := range t.exporters {
-		if l.exporter == exporter && (d.bad.After(d.good) ||
-			d.inFlight > 0 && !d.since.Before(d.good) && time.Since(d.since) > patience) {
+		if l.exporter == exporter && (d.lastFailed.After(d.lastSent) ||
+			d.inFlight > 0 && !d.since.Before(d.lastSent) && time.Since(d.since) > patience) {
 			return true
 		}
 	}

@@ -116,7 +116,7 @@ func TestTally(t *testing.T) {
 			require.NoError(t, v.err)
 		} else {
 			require.ErrorContains(t, v.err, text)
-			require.Equal(t, exporter, v.exporter)
+			require.Equal(t, exporter, v.lane.exporter)
 		}
 	}
 	f(0.5, "", "", func(func(string, int64, string)) {})
@@ -179,7 +179,7 @@ func TestInFlight(t *testing.T) {
 				return
 			}
 			require.EqualError(t, v.err, err)
-			require.Equal(t, "a", v.exporter)
+			require.Equal(t, "a", v.lane.exporter)
 		}
 		f(0, "", false)
 		time.Sleep(time.Second)
