@@ -19,6 +19,19 @@ type single struct {
 	running bool // whose name is id
 }
 
+// takenError is the error of a receiver that starts while another one profiles.
+type takenError struct{ id, by component.ID }
+
+// Error implements error.
+func (e *takenError) Error() string {
+	return fmt.Sprintf("receivers::%s: receivers::%s profiles the host already, and a process can have only one that does; "+
+		"use one of them in all pipelines", e.id, e.by)
+}
+
+// Taken reports that the start may succeed when the other component has stopped.
+// The remote_config extension stops the predecessor of a pipeline for it.
+func (*takenError) Taken() bool { return true }
+
 // claim gives the place to a component that is being made. The same component
 // may be made again, as it is when a configuration is tried.
 func (s *single) claim(id component.ID) error {
@@ -37,8 +50,7 @@ func (s *single) start(id component.ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running {
-		return fmt.Errorf("receivers::%s: receivers::%s profiles the host already, and a process can have only one that does; "+
-			"use one of them in all pipelines", id, s.id)
+		return &takenError{id: id, by: *s.id}
 	}
 	s.id, s.running = &id, true
 	return nil

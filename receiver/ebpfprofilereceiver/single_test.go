@@ -94,3 +94,14 @@ func TestFactory(t *testing.T) {
 	require.NoError(t, two.Shutdown(t.Context()))
 	assert.Nil(t, theOne.id)
 }
+
+// The remote_config extension knows the error by its method.
+func TestTaken(t *testing.T) {
+	var s single
+	require.NoError(t, s.start(component.MustNewID("ebpf_profile")))
+	err := s.start(component.MustNewIDWithName("ebpf_profile", "b"))
+	var taken interface{ Taken() bool }
+	require.ErrorAs(t, err, &taken)
+	require.True(t, taken.Taken())
+	require.EqualError(t, err, "receivers::ebpf_profile/b: receivers::ebpf_profile profiles the host already, and a process can have only one that does; use one of them in all pipelines")
+}

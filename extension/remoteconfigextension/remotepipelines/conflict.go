@@ -23,7 +23,15 @@ func conflicting(err error) bool {
 		return true
 	}
 	var locked *dirlock.LockedError
-	return errors.As(err, &locked) || saysTaken(err.Error())
+	var taken takenError
+	return errors.As(err, &locked) || errors.As(err, &taken) && taken.Taken() || saysTaken(err.Error())
+}
+
+// takenError is implemented by errors of this repository's components about what
+// another component of the process has, as ebpf_profile's.
+type takenError interface {
+	error
+	Taken() bool
 }
 
 // takenPort returns the port of an address that is in use, or "" if the error is

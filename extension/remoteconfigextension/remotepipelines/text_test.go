@@ -52,7 +52,7 @@ func TestConflicting(t *testing.T) {
 	f(err, true, "")
 	require.NoError(t, lock.Close())
 
-	f(errors.New("receivers::ebpf_profile/b: receivers::ebpf_profile profiles the host already, and a process can have only one that does"), true, "")
+	f(fmt.Errorf("cannot start pipelines: %w", profilesAlready{errors.New("another one does")}), true, "")
 	f(errors.New("lock: "+syscall.EWOULDBLOCK.Error()), true, "")
 
 	f(errors.New("no such file or directory"), false, "")
@@ -60,6 +60,11 @@ func TestConflicting(t *testing.T) {
 	f(&net.OpError{Op: "dial", Addr: &net.TCPAddr{Port: 80}, Err: syscall.ECONNREFUSED}, false, "")
 	f(errors.New("the start takes longer than 1m0s"), false, "")
 }
+
+// profilesAlready is an error as ebpf_profile's; see its TestTaken.
+type profilesAlready struct{ error }
+
+func (profilesAlready) Taken() bool { return true }
 
 func TestNearNames(t *testing.T) {
 	known := []string{"otlp", "otlp_http", "otlp_grpc", "prometheus_scrape", "prometheus", "file_log", "kafka", "tcp_log", "udp_log"}

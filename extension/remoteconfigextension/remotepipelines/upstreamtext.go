@@ -103,7 +103,6 @@ var takenTexts = []string{
 	"already in use",
 	"resource temporarily unavailable", // flock
 	"being used by another process",    // Windows
-	"already profiles", "host already", // ebpf_profile
 	"already registered", "duplicate metrics collector registration attempted",
 	"is locked", "lock held",
 }
