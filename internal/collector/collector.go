@@ -16,8 +16,8 @@ import (
 	"github.com/invar-otel/invar/internal/reloading"
 )
 
-// Collector runs the service that a configuration describes, and others in its
-// place when the configuration is reloaded. Create it with [New].
+// Collector runs the service that a configuration describes, and replaces it when
+// the configuration is reloaded. Create it with [New].
 type Collector struct {
 	set        otelcol.CollectorSettings
 	loader     *loader
@@ -32,12 +32,12 @@ type Collector struct {
 	ran      sync.WaitGroup
 
 	// Owned by the goroutine of Run.
-	running     *generation // nil while a configuration cannot be restored
-	good        *source     // the last that has proven itself
-	goodFiles   map[string]reloading.Digest
-	generations int
-	delay       time.Duration // before the next attempt to restore
-	repeats     repeats
+	running      *generation // nil while the previous configuration cannot be restored
+	proven       *source     // the last configuration that settled; the one to return to
+	provenFiles  map[string]reloading.Digest
+	generations  int
+	restoreDelay time.Duration // before the next attempt to restore
+	repeats      repeats
 
 	settleTime         time.Duration
 	minDelay, maxDelay time.Duration
@@ -46,18 +46,18 @@ type Collector struct {
 // Times of a reload.
 const (
 	// settleTime is how long after its start a new configuration is undone if a
-	// component reports a fatal error. Later, that ends the process, as it does
-	// after the first start.
+	// component reports a fatal error. A later fatal error ends the process, as it
+	// does after the first start.
 	settleTime = 5 * time.Second
-	// A configuration that has run and does not start again is tried again with
-	// growing delays.
+	// A configuration that has run before and does not start is tried again, with
+	// delays that double.
 	minRestoreDelay = time.Second
 	maxRestoreDelay = 30 * time.Second
 )
 
-// New returns a collector for upstream's settings, all of which mean what they
-// mean there. set.ConfigProviderSettings must have URIs and providers. It takes
-// the loggers of the resolver settings over.
+// New returns a collector with upstream's settings, which have the same meaning as
+// in otelcol. set.ConfigProviderSettings must have URIs and providers; the loggers
+// of its resolver settings are replaced.
 func New(set otelcol.CollectorSettings) (*Collector, error) {
 	c := &Collector{
 		set: set, controller: newController(), relay: newRelay(),
@@ -74,36 +74,37 @@ func New(set otelcol.CollectorSettings) (*Collector, error) {
 	return c, err
 }
 
-// Shutdown makes Run return and waits until it has. It may be called at any
-// time, also before Run, and more than once.
+// Shutdown makes Run return and waits for it. It may be called at any time, even
+// before Run, and more than once.
 func (c *Collector) Shutdown() {
 	c.stopOnce.Do(func() { close(c.stop) })
 	c.ran.Wait()
 }
 
-// Why Run ends, beside signals and the end of its context.
+// errShutdownRequested is why Run ends after Shutdown.
 var errShutdownRequested = errors.New("shutdown requested")
 
-type signalError struct{ os.Signal }
+// signalError is why Run ends after a signal.
+type signalError struct{ signal os.Signal }
 
 // Error implements error.
-func (s signalError) Error() string { return "signal " + s.String() }
+func (s signalError) Error() string { return "signal " + s.signal.String() }
 
 // Run starts the collector and returns when it has been shut down: by SIGINT
 // or SIGTERM (unless set otherwise), by Shutdown, by the end of ctx, or by a
-// component's fatal error. A configuration that is wrong at the start is an
-// error; one that is wrong at a reload is not. Run may be called once.
+// component's fatal error. It returns an error if the first configuration is
+// wrong; a wrong one at a reload is only logged. Run may be called once.
 func (c *Collector) Run(ctx context.Context) error {
 	c.ran.Add(1)
 	defer c.ran.Done()
-	// Data on its way outlasts the end of ctx.
+	// The pipelines drain after the end of ctx.
 	base := context.WithoutCancel(reloading.ContextWith(ctx, c.controller))
 	select {
 	case <-c.stop:
 		return c.shutdownProviders(base)
 	default:
 	}
-	// A SIGHUP during the start is a reload after it, and ends nothing.
+	// A SIGHUP during the start must not end the process: it reloads afterwards.
 	signal.Notify(c.signals, otelcol.SIGHUP)
 	defer signal.Stop(c.signals)
 	if err := c.firstStart(base, ctx); err != nil {
@@ -131,8 +132,8 @@ func (c *Collector) Run(ctx context.Context) error {
 	return err
 }
 
-// listen passes on what comes from outside, also while Run's goroutine is busy
-// with a reload.
+// listen turns signals into requests and the end of life. It has its own goroutine
+// because Run's may be busy with a reload.
 func (c *Collector) listen(life context.Context, end context.CancelCauseFunc) {
 	for {
 		select {
@@ -152,8 +153,8 @@ func (c *Collector) listen(life context.Context, end context.CancelCauseFunc) {
 	}
 }
 
-// watchProviders passes on what confmap providers report, until the resolver is
-// shut down.
+// watchProviders requests a reload when a confmap provider reports a change. It
+// returns when the resolver is shut down.
 func (c *Collector) watchProviders() {
 	for err := range c.loader.resolver.Watch() {
 		if err != nil {
@@ -164,7 +165,7 @@ func (c *Collector) watchProviders() {
 	}
 }
 
-// firstStart is the start of the process, whose error ends it.
+// firstStart starts the first configuration. Its error ends the process.
 func (c *Collector) firstStart(ctx, life context.Context) error {
 	s, err := c.loader.load(life)
 	if err != nil {
@@ -178,24 +179,23 @@ func (c *Collector) firstStart(ctx, life context.Context) error {
 	if err := c.start(ctx, life, g); err != nil {
 		return errors.Join(err, g.stop(ctx))
 	}
-	c.proven(g)
+	c.accept(g)
 	return nil
 }
 
-// proven makes g the configuration to return to.
-func (c *Collector) proven(g *generation) {
-	c.running, c.good, c.goodFiles, c.delay = g, g.source, c.loader.files(), c.minDelay
+// accept makes g the configuration to return to.
+func (c *Collector) accept(g *generation) {
+	c.running, c.proven, c.provenFiles, c.restoreDelay = g, g.source, c.loader.files(), c.minDelay
 	c.noteFiles()
-	c.controller.runs(g)
-	c.controller.applied(g.started)
+	c.controller.setRunning(g)
+	c.controller.setApplied(g.started)
 }
 
 func (c *Collector) noteFiles() {
-	c.controller.reads(configFiles(c.goodFiles, c.loader.files()))
+	c.controller.setFiles(configFiles(c.provenFiles, c.loader.files()))
 }
 
-// serve does what is asked until life ends or a component reports a fatal
-// error.
+// serve handles requests until life ends or a component reports a fatal error.
 func (c *Collector) serve(ctx, life context.Context) {
 	for {
 		if c.running == nil {
@@ -226,7 +226,7 @@ func (c *Collector) serve(ctx, life context.Context) {
 func (c *Collector) logEnd(cause error) {
 	var s signalError
 	switch {
-	case errors.As(cause, &s): // has been logged
+	case errors.As(cause, &s): // logged by listen
 	case errors.Is(cause, errShutdownRequested):
 		c.log.Info("Received shutdown request")
 	default:

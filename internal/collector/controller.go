@@ -8,20 +8,19 @@ import (
 	"github.com/invar-otel/invar/internal/reloading"
 )
 
-// controller is the part of the collector that everybody may call: it takes
-// requests for reloads and answers what became of them. It implements
-// reloading.Controller.
+// controller accepts requests for reloads and answers them with the outcome. It
+// implements reloading.Controller and is safe for concurrent use.
 type controller struct {
-	asked chan struct{} // has an element while requests are waiting
+	asked chan struct{} // readable while requests are waiting
 	tasks sync.WaitGroup
 
-	mu       sync.Mutex
-	waiting  []request
-	ended    bool
-	status   reloading.Status
-	files    []reloading.ConfigFile
-	counts   map[outcomeKey]int64
-	lastGood time.Time // when the running configuration was applied
+	mu          sync.Mutex
+	waiting     []request
+	isEnding    bool
+	status      reloading.Status
+	files       []reloading.ConfigFile
+	counts      map[outcomeKey]int64
+	lastSuccess time.Time // when the running configuration took effect
 }
 
 type outcomeKey struct {
@@ -29,7 +28,7 @@ type outcomeKey struct {
 	trigger reloading.Trigger
 }
 
-// request is somebody's wish for a reload; answer has room for the one answer.
+// request is one call of Reload. answer has room for its only answer.
 type request struct {
 	trigger reloading.Trigger
 	answer  chan outcome
@@ -44,31 +43,31 @@ func newController() *controller {
 	return &controller{asked: make(chan struct{}, 1), counts: map[outcomeKey]int64{}}
 }
 
-// ask leaves a request and returns where its answer will be.
+// ask queues a request and returns the channel of its answer.
 func (c *controller) ask(trigger reloading.Trigger) <-chan outcome {
 	r := request{trigger, make(chan outcome, 1)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended {
+	if c.isEnding {
 		r.answer <- outcome{err: reloading.ErrEnding}
 		return r.answer
 	}
 	c.waiting = append(c.waiting, r)
-	c.nudge()
+	c.wake()
 	return r.answer
 }
 
-// nudge makes asked ready.
-func (c *controller) nudge() {
+// wake makes asked readable.
+func (c *controller) wake() {
 	select {
 	case c.asked <- struct{}{}:
-	default: // it is
+	default: // it is already
 	}
 }
 
-// take returns all waiting requests, which one reload serves: it begins after
-// each of them was made. Somebody who wants a restart outdoes a watcher.
-func (c *controller) take() (reloading.Trigger, []request) {
+// takeRequests returns all waiting requests and the trigger of the one reload that
+// serves them. A trigger that wants a restart takes precedence over a watcher.
+func (c *controller) takeRequests() (reloading.Trigger, []request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	requests := c.waiting
@@ -85,8 +84,8 @@ func (c *controller) take() (reloading.Trigger, []request) {
 	return trigger, requests
 }
 
-// decided notes an attempt and answers those who asked for it.
-func (c *controller) decided(a reloading.Attempt, requests []request) {
+// finish records an attempt and answers the requests for it.
+func (c *controller) finish(a reloading.Attempt, requests []request) {
 	c.mu.Lock()
 	c.status.LastAttempt = &a
 	if a.Result != reloading.Unchanged {
@@ -96,11 +95,11 @@ func (c *controller) decided(a reloading.Attempt, requests []request) {
 	reply(requests, outcome{a.Result, a.Err})
 }
 
-// end answers everybody who waits, and everybody who asks from now on.
+// end answers all waiting and all later requests with ErrEnding.
 func (c *controller) end() {
 	c.mu.Lock()
 	requests := c.waiting
-	c.waiting, c.ended = nil, true
+	c.waiting, c.isEnding = nil, true
 	c.mu.Unlock()
 	reply(requests, outcome{err: reloading.ErrEnding})
 }
@@ -111,9 +110,9 @@ func reply(requests []request, o outcome) {
 	}
 }
 
-// runs notes the running generation, or that there is none. The number of
-// generations stays.
-func (c *controller) runs(g *generation) {
+// setRunning records the running generation; nil if none runs, which leaves the
+// number of generations as it is.
+func (c *controller) setRunning(g *generation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if g == nil {
@@ -123,14 +122,16 @@ func (c *controller) runs(g *generation) {
 	c.status.Generation, c.status.RunningSince, c.status.Hash = g.number, g.started, g.source.hash
 }
 
-// applied notes when a configuration took effect that has been found good.
-func (c *controller) applied(since time.Time) {
+// setApplied records when the running configuration took effect, once it has
+// settled.
+func (c *controller) setApplied(since time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lastGood = since
+	c.lastSuccess = since
 }
 
-func (c *controller) reads(files []reloading.ConfigFile) {
+// setFiles records the files that ConfigFiles returns.
+func (c *controller) setFiles(files []reloading.ConfigFile) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.files = files
@@ -158,8 +159,7 @@ func (c *controller) Status() reloading.Status {
 	return s
 }
 
-// ConfigFiles implements reloading.Controller. The caller does not change the
-// slice.
+// ConfigFiles implements reloading.Controller. The caller must not change the slice.
 func (c *controller) ConfigFiles() []reloading.ConfigFile {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package collector runs the collector of a process and replaces its
-// configuration without endangering what runs.
+// Package collector runs the collector of a process and reloads its configuration
+// without putting the running one at risk.
 //
 //	          signals, providers, extensions
 //	                     │ Reload
@@ -11,18 +11,17 @@
 //	               │                  nothing     previous one from its record;
 //	               └────────────────▶ touched     again and again until it runs
 //
-// One goroutine, that of Run, owns the running service and does all of this;
-// everybody else asks it through the [reloading.Controller], which services
-// find in the context of their Start.
+// The goroutine of Run owns the running service and does all of this. Others send
+// it requests through the [reloading.Controller], which components find in the
+// context of their Start.
 //
-// A configuration is started twice from the same sources if a reload has to be
-// undone. By then files have changed, and components may have changed the
-// configuration structs they were given. So the loader records what every
-// source answered, and each start decodes a configuration of its own from that.
+// A reload that is undone starts the previous configuration a second time. By then
+// its files have changed, and components may have modified the structs they were
+// given. The loader therefore records what every source answered, and each start
+// decodes its own configuration from that record.
 //
-// Upstream can exchange receivers only, in a service that goes on running
-// (service.UpdateReceivers, behind feature gates). That is not used here: when
-// it fails half-way the service is beyond repair, extensions are not told the
-// new configuration, and a restart that somebody asked for to have
-// certificates read again would not be one.
+// Upstream can replace the receivers of a running service (service.UpdateReceivers,
+// behind feature gates). It is not used: a failure half-way leaves a service that
+// cannot be repaired, extensions do not see the new configuration, and a reload that
+// is meant to read certificates again would not do so.
 package collector

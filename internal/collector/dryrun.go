@@ -10,8 +10,7 @@ import (
 	"github.com/invar-otel/invar/internal/guardedservice"
 )
 
-// dryRunShutdownTime bounds the wait for the components of a dry run to shut
-// down, which have nothing to do.
+// dryRunShutdownTime bounds the shutdown of components that were never started.
 const dryRunShutdownTime = 10 * time.Second
 
 // dryRun finds out whether g could be started, as far as that can be known while

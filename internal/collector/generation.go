@@ -24,11 +24,11 @@ type generation struct {
 
 	service  *guardedservice.Service // nil before it is made
 	started  time.Time               // zero before it is started
-	restored bool                    // this is a return to a configuration that had run
+	restored bool                    // the configuration had run before
 }
 
-// newGeneration decodes a source for one start. The error says what is wrong
-// with the configuration.
+// newGeneration decodes a source for one start. An error is about the
+// configuration.
 func (c *Collector) newGeneration(ctx context.Context, s *source) (*generation, error) {
 	factories, err := c.set.Factories()
 	if err != nil {
@@ -69,8 +69,8 @@ func moduleInfo(modules map[component.Type]string) map[component.Type]service.Mo
 }
 
 // start makes and starts the service. ctx is the process's and outlives the
-// service; the end of life breaks the start off. After an error or a panic, stop
-// cleans up.
+// service; the end of life cancels the start. After an error or a panic the caller
+// calls stop.
 func (c *Collector) start(ctx, life context.Context, g *generation) error {
 	var err error
 	if g.service, err = guardedservice.New(ctx, g.settings, g.config.Service); err != nil {
@@ -88,8 +88,8 @@ func (c *Collector) start(ctx, life context.Context, g *generation) error {
 	return nil
 }
 
-// stop shuts the service down, whether or not it was started. It is not limited in
-// time: what it waits for is data on its way.
+// stop shuts the service down, whether or not it was started. It has no timeout,
+// because it waits for the pipelines to drain.
 func (g *generation) stop(ctx context.Context) error {
 	if g.service == nil {
 		return nil

@@ -12,26 +12,25 @@ import (
 	"google.golang.org/grpc/grpclog"
 )
 
-// relay is a zap core whose destination can be exchanged while loggers use it.
-// It keeps what is logged before there is a destination. Safe for concurrent
-// use.
+// relay is a zap core whose destination can be replaced while loggers use it. It
+// buffers entries until it has a destination. It is safe for concurrent use.
 type relay struct {
-	to     *atomic.Pointer[zapcore.Core]
-	kept   *observer.ObservedLogs
-	fields []zapcore.Field // of With
+	to       *atomic.Pointer[zapcore.Core]
+	buffered *observer.ObservedLogs
+	fields   []zapcore.Field // of With
 }
 
 func newRelay() *relay {
-	core, kept := observer.New(zapcore.DebugLevel)
-	r := &relay{to: new(atomic.Pointer[zapcore.Core]), kept: kept}
+	core, buffered := observer.New(zapcore.DebugLevel)
+	r := &relay{to: new(atomic.Pointer[zapcore.Core]), buffered: buffered}
 	r.to.Store(&core)
 	return r
 }
 
-// point makes core the destination and gives it what was kept.
+// point makes core the destination and writes the buffered entries to it.
 func (r *relay) point(core zapcore.Core) {
 	r.to.Store(&core)
-	for _, e := range r.kept.TakeAll() {
+	for _, e := range r.buffered.TakeAll() {
 		if ce := core.Check(e.Entry, nil); ce != nil {
 			ce.Write(e.Context...)
 		}
@@ -51,7 +50,7 @@ func (r *relay) Enabled(l zapcore.Level) bool { return (*r.to.Load()).Enabled(l)
 
 // With implements zapcore.Core.
 func (r *relay) With(f []zapcore.Field) zapcore.Core {
-	return &relay{to: r.to, kept: r.kept, fields: slices.Concat(r.fields, f)}
+	return &relay{to: r.to, buffered: r.buffered, fields: slices.Concat(r.fields, f)}
 }
 
 // Check implements zapcore.Core.
@@ -65,8 +64,8 @@ func (r *relay) Write(e zapcore.Entry, f []zapcore.Field) error { return r.core(
 // Sync implements zapcore.Core.
 func (r *relay) Sync() error { return (*r.to.Load()).Sync() }
 
-// fallbackLogger writes to standard error, for when a configuration is so wrong
-// that it cannot say where logs go.
+// fallbackLogger returns a logger to standard error, for a configuration that is
+// too broken to configure one.
 func fallbackLogger(options []zap.Option) (*zap.Logger, error) {
 	cfg := zap.NewProductionConfig()
 	cfg.Level = zap.NewAtomicLevelAt(zapcore.DebugLevel)
@@ -76,14 +75,14 @@ func fallbackLogger(options []zap.Option) (*zap.Logger, error) {
 	return cfg.Build(options...)
 }
 
-// withLoggingOptions is how services build their loggers.
+// withLoggingOptions returns the function that services build their loggers with.
 func withLoggingOptions(set otelcol.CollectorSettings) func(zap.Config, ...zap.Option) (*zap.Logger, error) {
 	return func(cfg zap.Config, options ...zap.Option) (*zap.Logger, error) {
 		return cfg.Build(append(options, set.LoggingOptions...)...)
 	}
 }
 
-// grpcCore lets gRPC's information through only where debug logs are wanted.
+// grpcCore drops gRPC's info entries unless the debug level is enabled.
 type grpcCore struct{ *relay }
 
 // Enabled implements zapcore.Core.
@@ -104,18 +103,18 @@ func (c grpcCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Chec
 	return c.relay.Check(e, ce)
 }
 
-// grpcLogger answers gRPC's question for a verbosity, which zapgrpc takes for
-// a severity: verbosity 2 would then be on whenever warnings are.
+// grpcLogger overrides V, because zapgrpc takes gRPC's verbosity for a severity:
+// verbosity 2 would be on whenever warnings are.
 type grpcLogger struct{ *zapgrpc.Logger }
 
 // V implements grpclog.LoggerV2.
 func (grpcLogger) V(level int) bool { return level <= 0 }
 
-// logGRPC makes gRPC log to where r points. gRPC wants that said once, before
-// it is used; the relay makes later services' loggers its destination.
+// logGRPC makes gRPC log to r. gRPC's logger must be set once, before gRPC is used;
+// the relay then follows the loggers of later services.
 func logGRPC(r *relay) {
 	core := grpcCore{r}.With([]zapcore.Field{zap.Bool("grpc_log", true)})
-	// gRPC calls through five functions of its own and zapgrpc's.
+	// Five functions of gRPC and zapgrpc are on the stack above the caller.
 	logger := zap.New(core, zap.WithCaller(true), zap.AddCallerSkip(5))
 	grpclog.SetLoggerV2(grpcLogger{zapgrpc.NewLogger(logger)})
 }

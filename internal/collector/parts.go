@@ -5,14 +5,15 @@ import (
 	"strings"
 )
 
-// maxDepth bounds the way into a configuration; structs of other libraries may
-// be circular.
+// maxDepth bounds the recursion: structs of other libraries may be circular.
 const maxDepth = 24
 
-// visitParts calls visit with a pointer to every struct in a component's
-// configuration, and with its key path. Parts that are turned off are left out:
-// None and Default of configoptional, and what is in a struct with a key enabled
-// that is false.
+// visitParts calls visit with the key path of every struct in a component's
+// configuration and a pointer to it. It skips parts that are turned off: a
+// configoptional that is None or Default, and a struct whose key enabled is false.
+//
+// Unlike configwalk, it skips fields that mapstructure does not decode, and leaves
+// the index of a list's item out of the path.
 func visitParts(path string, config any, visit func(path string, part any)) {
 	visitValue(path, reflect.ValueOf(config), visit, maxDepth)
 }
@@ -35,7 +36,7 @@ func visitValue(path string, v reflect.Value, visit func(string, any), depth int
 			visitValue(path+"::"+keyText(k), v.MapIndex(k), visit, depth-1)
 		}
 	case reflect.Struct:
-		if !v.CanAddr() { // of a map or an interface
+		if !v.CanAddr() { // in a map or an interface
 			c := reflect.New(v.Type()).Elem()
 			c.Set(v)
 			v = c
@@ -75,8 +76,8 @@ func visitStruct(path string, v reflect.Value, visit func(string, any), depth in
 	}
 }
 
-// optional looks into a configoptional.Optional of any type. The value is not
-// valid if there is none.
+// optional returns the value of a configoptional.Optional of any type, invalid if it
+// has none.
 func optional(v reflect.Value) (inner reflect.Value, isOptional bool) {
 	if !strings.HasPrefix(v.Type().Name(), "Optional[") || !strings.HasSuffix(v.Type().PkgPath(), "/configoptional") {
 		return reflect.Value{}, false

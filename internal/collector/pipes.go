@@ -12,34 +12,34 @@ import (
 	"github.com/invar-otel/invar/internal/config/configsize"
 )
 
-// pipes are the sources that can be read once: --config <(generate), /dev/stdin,
-// a named pipe. What was in one is kept for as long as the process lives, so that
-// a source may be named twice and that a reload finds the configuration again.
+// pipes are the sources that can be read only once: --config <(generate),
+// /dev/stdin, a named pipe. Their contents are kept for the lifetime of the process,
+// because a source may be named twice and a reload reads it again.
 type pipes struct {
 	byPath map[string]*pipe
 }
 
-// pipe is a pipe that has been read, or the terminal or socket behind a path.
+// pipe is a source that has been read: a pipe, a terminal, or a socket.
 type pipe struct {
-	info      os.FileInfo // tells one pipe by its paths: /dev/stdin, /dev/fd/0
+	info      os.FileInfo // identifies a pipe with several paths: /dev/stdin, /dev/fd/0
 	retrieved *confmap.Retrieved
 	err       error
 }
 
-// has reports whether a path leads to something that can be read once.
+// has reports whether a path is a source that can be read only once.
 func (p *pipes) has(path string) bool {
 	info, err := os.Stat(filepath.Clean(path))
 	if err != nil {
-		return p.byPath[path] != nil // it is closed, and was one
+		return p.byPath[path] != nil // it may have been closed since
 	}
 	return !info.Mode().IsRegular() && !info.IsDir()
 }
 
-// retrieve returns what is in the pipe, which is read if it has not been. If it
-// must not be waited for, one that has not been read is an error.
+// retrieve returns the contents of a pipe, and reads it the first time. With noWait
+// it returns an error instead of reading a pipe for the first time.
 //
-// The provider, which may do more than to decode, reads it by provide from a pipe
-// that it has to itself.
+// provide is the provider, which may do more than decode. It is called with the path
+// of another pipe that has the same contents.
 func (p *pipes) retrieve(path string, noWait bool, provide func(path string) (*confmap.Retrieved, error)) (*confmap.Retrieved, error) {
 	info, err := os.Stat(filepath.Clean(path))
 	known := p.byPath[path]
@@ -60,7 +60,7 @@ func (p *pipes) retrieve(path string, noWait bool, provide func(path string) (*c
 		known = &pipe{info: info}
 		var content []byte
 		if content, known.err = readPipe(path); known.err == nil {
-			known.retrieved, known.err = hand(content, provide)
+			known.retrieved, known.err = provideContent(content, provide)
 		}
 	}
 	if p.byPath == nil {
@@ -70,15 +70,15 @@ func (p *pipes) retrieve(path string, noWait bool, provide func(path string) (*c
 	return known.retrieved, known.err
 }
 
-// hand gives a content to provide by the path of a pipe.
-func hand(content []byte, provide func(path string) (*confmap.Retrieved, error)) (*confmap.Retrieved, error) {
+// provideContent calls provide with the path of a pipe that has the content.
+func provideContent(content []byte, provide func(path string) (*confmap.Retrieved, error)) (*confmap.Retrieved, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
 	path := fmt.Sprintf("/dev/fd/%d", r.Fd())
-	if _, err := os.Stat(path); err != nil { // where there is no such folder
+	if _, err := os.Stat(path); err != nil { // this system has no /dev/fd
 		_ = w.Close()
 		return confmap.NewRetrievedFromYAML(content)
 	}
@@ -88,7 +88,7 @@ func hand(content []byte, provide func(path string) (*confmap.Retrieved, error))
 		_ = w.Close()
 	})
 	retrieved, err := provide(path)
-	_ = r.Close() // which ends the writing, if not all was read
+	_ = r.Close() // ends the write if provide did not read everything
 	writing.Wait()
 	return retrieved, err
 }
@@ -101,7 +101,7 @@ func readPipe(path string) ([]byte, error) {
 	defer file.Close()
 	content, err := io.ReadAll(io.LimitReader(file, int64(configsize.Local.Bytes)+1))
 	if err == nil && len(content) > configsize.Local.Bytes {
-		err = fmt.Errorf("there are more than %d bytes in it", configsize.Local.Bytes)
+		err = fmt.Errorf("it has more than %d bytes", configsize.Local.Bytes)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("unable to read the file %s: %w", path, err)

@@ -50,10 +50,10 @@ func TestPipes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := piped(t, config("a", ""))
 			s := runOf(t, uris(path)...)
-			require.Equal(t, []string{"start a"}, s.history())
+			require.Equal(t, []string{"start a"}, s.takeEvents())
 			hash := s.controller.Status().Hash
 			s.reload(reloading.HTTP, reloading.Applied, "")
-			require.Equal(t, []string{"stop a", "start a"}, s.history())
+			require.Equal(t, []string{"stop a", "start a"}, s.takeEvents())
 			s.reload(reloading.File, reloading.Unchanged, "")
 			require.Equal(t, hash, s.controller.Status().Hash)
 			for _, file := range s.controller.ConfigFiles() {
@@ -86,15 +86,15 @@ func TestNamedPipe(t *testing.T) {
 	require.NoError(t, syscall.Mkfifo(path, 0o600))
 	go func() { _ = os.WriteFile(path, []byte(config("a", "")), 0o600) }()
 	s := runOf(t, path)
-	require.Equal(t, []string{"start a"}, s.history())
+	require.Equal(t, []string{"start a"}, s.takeEvents())
 	s.reload(reloading.Signal, reloading.Applied, "")
-	require.Equal(t, []string{"stop a", "start a"}, s.history())
+	require.Equal(t, []string{"stop a", "start a"}, s.takeEvents())
 
 	// It may become a file.
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.WriteFile(path, []byte(config("b", "")), 0o600))
 	s.reload(reloading.Signal, reloading.Applied, "")
-	require.Equal(t, []string{"stop a", "start b"}, s.history())
+	require.Equal(t, []string{"stop a", "start b"}, s.takeEvents())
 }
 
 // A reload waits for nobody who may write into a pipe.
@@ -110,11 +110,11 @@ func TestPipeAtReload(t *testing.T) {
 	require.NoError(t, syscall.Mkfifo(s.path, 0o600))
 	require.Zero(t, reloading.DigestFile(s.path))
 	s.reload(reloading.File, reloading.Rejected, s.path+" is not a regular file")
-	require.Equal(t, []string{"start a"}, s.history())
+	require.Equal(t, []string{"start a"}, s.takeEvents())
 }
 
 func TestDevices(t *testing.T) {
-	c, err := New(newWorld().settings("/dev/null"))
+	c, err := New(newFixture().settings("/dev/null"))
 	require.NoError(t, err)
 	_, err = c.loader.load(t.Context())
 	require.NoError(t, err, "it is empty, which validation says")
@@ -128,7 +128,7 @@ func TestDeepConfiguration(t *testing.T) {
 		t.Helper()
 		path := filepath.Join(t.TempDir(), "config.yaml")
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-		c, err := New(newWorld().settings(path))
+		c, err := New(newFixture().settings(path))
 		require.NoError(t, err)
 		_, err = c.loader.load(t.Context())
 		require.ErrorContains(t, err, want)
@@ -143,7 +143,7 @@ func TestDeepConfiguration(t *testing.T) {
 // The provider sees what was in the pipe: it may do more than to decode it.
 func TestHand(t *testing.T) {
 	large := []byte(strings.Repeat("x", 1<<20))
-	retrieved, err := hand(large, func(path string) (*confmap.Retrieved, error) {
+	retrieved, err := provideContent(large, func(path string) (*confmap.Retrieved, error) {
 		content, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.Equal(t, large, content)
@@ -154,6 +154,6 @@ func TestHand(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "provided", text)
 
-	_, err = hand(large, func(string) (*confmap.Retrieved, error) { return nil, os.ErrInvalid }) // reads nothing
+	_, err = provideContent(large, func(string) (*confmap.Retrieved, error) { return nil, os.ErrInvalid }) // reads nothing
 	require.ErrorIs(t, err, os.ErrInvalid)
 }

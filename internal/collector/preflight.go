@@ -22,11 +22,10 @@ import (
 	"github.com/invar-otel/invar/internal/sockets"
 )
 
-// preflight tries what the components of a configuration do only when they
-// start, so that it fails before the running service is stopped: certificates
-// are loaded, addresses are bound, extensions referred to are looked for. It
-// knows the collector's standard blocks, in whatever component they are. What
-// it cannot see is left to the start, and to the rollback.
+// preflight tries what components do only at their start, while the running service
+// is still up: it loads certificates, binds addresses, and looks for the extensions
+// that are referred to. It knows the collector's standard configuration blocks in any
+// component. Everything else fails at the start, which is rolled back.
 func preflight(ctx context.Context, cfg *otelcol.Config) error {
 	p := &trial{extensions: cfg.Service.Extensions}
 	defer p.close()
@@ -40,7 +39,7 @@ func preflight(ctx context.Context, cfg *otelcol.Config) error {
 	return errors.Join(p.errs...)
 }
 
-// usedConfig is the configuration of a component that will be started.
+// usedConfig is the configuration of a component in service.
 type usedConfig struct {
 	path   string // its key
 	config component.Config
@@ -81,12 +80,12 @@ func used(cfg *otelcol.Config) []usedConfig {
 	return all
 }
 
-// trial tries the parts of one configuration. Listeners stay open until all has
-// been tried, so that an address that is in it twice is found as well.
+// trial tries the parts of one configuration. Its listeners stay open until the
+// end, which finds addresses that are configured twice.
 type trial struct {
 	extensions []component.ID
 	listeners  []net.Listener
-	own        map[string]bool // ports this process listens on; nil if not looked up
+	own        map[string]bool // ports this process listens on; nil until looked up
 	errs       []error
 }
 
@@ -100,7 +99,7 @@ func (p *trial) try(ctx context.Context, part any) error {
 	switch part := part.(type) {
 	case *configtls.ClientConfig:
 		if part.TPMConfig.Enabled {
-			return nil // the device may take one user only
+			return nil // the device may allow one user only
 		}
 		_, err := part.LoadTLSConfig(ctx)
 		return err
@@ -109,7 +108,7 @@ func (p *trial) try(ctx context.Context, part any) error {
 			return nil
 		}
 		once := *part
-		once.ReloadClientCAFile = false // it would watch the file from now on
+		once.ReloadClientCAFile = false // would start to watch the file
 		_, err := once.LoadTLSConfig(ctx)
 		return err
 	case *confighttp.ServerConfig:
@@ -147,8 +146,8 @@ func ownPorts() (map[string]bool, error) {
 	return ports, err
 }
 
-// listen binds a TCP address for a moment. One that is taken by this process is
-// taken by the service that is going to be stopped.
+// listen binds a TCP address for a moment. An address that this process listens on
+// belongs to the service that is about to be stopped.
 func (p *trial) listen(ctx context.Context, addr confignet.AddrConfig) error {
 	switch addr.Transport {
 	case confignet.TransportTypeTCP, confignet.TransportTypeTCP4, confignet.TransportTypeTCP6:
@@ -173,7 +172,7 @@ func (p *trial) listen(ctx context.Context, addr confignet.AddrConfig) error {
 	if p.own == nil {
 		own, err := ownPorts()
 		if err != nil {
-			return nil //nolint:nilerr // unknown: left to the start
+			return nil //nolint:nilerr // not known; the start will tell
 		}
 		p.own = own
 	}

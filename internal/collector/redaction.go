@@ -8,15 +8,15 @@ import (
 	"github.com/invar-otel/invar/internal/config/redaction"
 )
 
-// snapshot is what extensions are told of the configuration: with defaults and
-// as written, both without secrets. Extensions report it to servers.
+// snapshot returns what extensions see of the configuration: with defaults and as
+// written, both without secrets, because extensions report it to servers.
 func snapshot(cfg *otelcol.Config, effective, written *confmap.Conf) extensioncapabilities.ConfigSnapshot {
 	secrets := secretsOf(cfg, written)
 	return extensioncapabilities.NewConfigSnapshot(secrets.Conf(effective), secrets.Conf(written))
 }
 
-// withoutSecrets returns an error about a configuration without what must not be
-// shown: it is logged, and reported to servers. cfg is nil if it was not decoded.
+// withoutSecrets hides the secrets of a configuration in an error about it, which is
+// logged and reported to servers. cfg is nil if the configuration was not decoded.
 func withoutSecrets(err error, cfg *otelcol.Config, written *confmap.Conf) error {
 	return secretsOf(cfg, written).Error(err)
 }

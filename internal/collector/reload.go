@@ -12,9 +12,9 @@ import (
 	"github.com/invar-otel/invar/internal/reloading"
 )
 
-// reload serves the waiting requests.
+// reload serves the waiting requests with one reload.
 func (c *Collector) reload(ctx, life context.Context) {
-	trigger, requests := c.controller.take()
+	trigger, requests := c.controller.takeRequests()
 	if len(requests) == 0 {
 		return
 	}
@@ -38,10 +38,10 @@ func (c *Collector) reload(ctx, life context.Context) {
 		reply(requests, outcome{err: reloading.ErrEnding})
 		return
 	}
-	c.controller.decided(a, requests)
+	c.controller.finish(a, requests)
 }
 
-// change does one reload and fills in what became of it.
+// change does one reload and fills in the outcome.
 func (c *Collector) change(ctx, life context.Context, a *reloading.Attempt) {
 	next, err := c.prepare(ctx, life, a)
 	if life.Err() != nil {
@@ -58,7 +58,7 @@ func (c *Collector) change(ctx, life context.Context, a *reloading.Attempt) {
 	same := c.running != nil && c.running.source.hash == next.source.hash
 	stopped := time.Now()
 	if c.running != nil {
-		c.retire(ctx) // from here to the start of next nothing is received
+		c.retire(ctx) // nothing is received until next has started
 	}
 	if life.Err() != nil {
 		return
@@ -74,18 +74,18 @@ func (c *Collector) change(ctx, life context.Context, a *reloading.Attempt) {
 		return
 	}
 	if err == nil {
-		c.proven(next)
+		c.accept(next)
 		a.Result = reloading.Applied
 		return
 	}
-	a.Result, a.Err, c.delay = reloading.RolledBack, err, c.minDelay
+	a.Result, a.Err, c.restoreDelay = reloading.RolledBack, err, c.minDelay
 	if err := c.restore(ctx, life); err != nil {
 		a.Err = fmt.Errorf("%w; the previous configuration does not start either and is tried again: %w", a.Err, err)
 	}
 }
 
-// prepare does all of a reload that can be done while the old service runs. It
-// returns nil if there is nothing to do.
+// prepare does the part of a reload that is possible while the old service runs. It
+// returns nil if there is nothing to change.
 func (c *Collector) prepare(ctx, life context.Context, a *reloading.Attempt) (*generation, error) {
 	var g *generation
 	err := guardedservice.Guard("reading the configuration", func() error {
@@ -111,7 +111,7 @@ func (c *Collector) prepare(ctx, life context.Context, a *reloading.Attempt) (*g
 	return g, err
 }
 
-// begin starts a service; after an error nothing is left of it.
+// begin starts a service. After an error or a panic the service has been stopped.
 func (c *Collector) begin(ctx, life context.Context, g *generation) error {
 	err := guardedservice.Guard("starting", func() error { return c.start(ctx, life, g) })
 	if err != nil {
@@ -119,7 +119,7 @@ func (c *Collector) begin(ctx, life context.Context, g *generation) error {
 		return err
 	}
 	c.running = g
-	c.controller.runs(g)
+	c.controller.setRunning(g)
 	return nil
 }
 
@@ -127,18 +127,18 @@ func (c *Collector) begin(ctx, life context.Context, g *generation) error {
 func (c *Collector) retire(ctx context.Context) {
 	c.abandon(ctx, c.running)
 	c.running = nil
-	c.controller.runs(nil)
+	c.controller.setRunning(nil)
 }
 
-// abandon stops a service of which no error counts any more.
+// abandon stops a service and only logs its errors.
 func (c *Collector) abandon(ctx context.Context, g *generation) {
 	if err := g.stop(ctx); err != nil {
 		c.log.Warn("The retired configuration did not shut down cleanly", zap.Error(err))
 	}
 }
 
-// settle waits whether the service that has just been started stays up. If not
-// it is stopped.
+// settle waits for settleTime. If a component reports a fatal error meanwhile, it
+// stops the service and returns the error.
 func (c *Collector) settle(ctx, life context.Context) error {
 	timer := time.NewTimer(c.settleTime)
 	defer timer.Stop()
@@ -152,12 +152,12 @@ func (c *Collector) settle(ctx, life context.Context) error {
 	return nil
 }
 
-// restore starts the configuration that has proven itself, once.
+// restore makes one attempt to start the proven configuration.
 func (c *Collector) restore(ctx, life context.Context) error {
 	var g *generation
 	err := guardedservice.Guard("reading the configuration", func() error {
 		var err error
-		g, err = c.newGeneration(ctx, c.good)
+		g, err = c.newGeneration(ctx, c.proven)
 		return err
 	})
 	if err == nil {
@@ -165,29 +165,29 @@ func (c *Collector) restore(ctx, life context.Context) error {
 		err = c.begin(ctx, life, g)
 	}
 	if err != nil {
-		c.log.Error("The previous configuration does not start", zap.Error(err), zap.Duration("next_attempt_in", c.delay))
+		c.log.Error("The previous configuration does not start", zap.Error(err), zap.Duration("next_attempt_in", c.restoreDelay))
 		return err
 	}
 	c.log.Info("The previous configuration runs again")
 	return nil
 }
 
-// awaitRestore tries to restore, with delays, until something runs, somebody
-// asks for a reload, or life ends.
+// awaitRestore tries to restore, with delays, until a service runs, a reload is
+// requested, or life ends.
 func (c *Collector) awaitRestore(ctx, life context.Context) {
 	for c.running == nil {
-		timer := time.NewTimer(c.delay)
+		timer := time.NewTimer(c.restoreDelay)
 		select {
 		case <-timer.C:
 		case <-c.controller.asked:
 			timer.Stop()
-			c.controller.nudge()
+			c.controller.wake()
 			return
 		case <-life.Done():
 			timer.Stop()
 			return
 		}
-		c.delay = min(2*c.delay, c.maxDelay)
-		_ = c.restore(ctx, life) // logged there
+		c.restoreDelay = min(2*c.restoreDelay, c.maxDelay)
+		_ = c.restore(ctx, life) // logs its error
 	}
 }

@@ -18,11 +18,11 @@ func TestApplied(t *testing.T) {
 	s := run(t, config("a", ""), nil)
 	first := s.controller.Status()
 	require.Nil(t, first.LastAttempt)
-	require.Equal(t, []string{"start a"}, s.history())
+	require.Equal(t, []string{"start a"}, s.takeEvents())
 
 	s.write(config("b", ""))
 	s.reload(reloading.HTTP, reloading.Applied, "")
-	require.Equal(t, []string{"stop a", "start b"}, s.history())
+	require.Equal(t, []string{"stop a", "start b"}, s.takeEvents())
 	second := s.controller.Status()
 	require.Equal(t, 2, second.Generation)
 	require.NotEqual(t, first.Hash, second.Hash)
@@ -33,15 +33,15 @@ func TestApplied(t *testing.T) {
 	s.write("# a comment\n" + config("b", ""))
 	s.reload(reloading.File, reloading.Unchanged, "")
 	s.reload(reloading.Provider, reloading.Unchanged, "")
-	require.Empty(t, s.history())
+	require.Empty(t, s.takeEvents())
 	s.reload(reloading.HTTP, reloading.Applied, "")
-	require.Equal(t, []string{"stop b", "start b"}, s.history())
+	require.Equal(t, []string{"stop b", "start b"}, s.takeEvents())
 	s.reload(reloading.Signal, reloading.Applied, "")
 	require.Equal(t, 4, s.controller.Status().Generation)
 
 	s.Shutdown()
 	require.NoError(t, <-s.end)
-	require.Equal(t, []string{"stop b", "start b", "stop b"}, s.history())
+	require.Equal(t, []string{"stop b", "start b", "stop b"}, s.takeEvents())
 	_, err := s.controller.Reload(t.Context(), reloading.HTTP)
 	require.ErrorIs(t, err, reloading.ErrEnding)
 }
@@ -49,20 +49,20 @@ func TestApplied(t *testing.T) {
 // Who may ask for reloads cannot keep the pipelines from running.
 func TestRepeatedReloads(t *testing.T) {
 	s := run(t, config("a", ""), func(c *Collector) { c.repeats.minGap = time.Hour })
-	require.Equal(t, []string{"start a"}, s.history())
+	require.Equal(t, []string{"start a"}, s.takeEvents())
 	s.reload(reloading.HTTP, reloading.Applied, "") // as certificates may have changed
-	require.Equal(t, []string{"stop a", "start a"}, s.history())
+	require.Equal(t, []string{"stop a", "start a"}, s.takeEvents())
 	for range 100 {
 		s.reload(reloading.HTTP, reloading.Unchanged, "")
 		s.reload("remote_config", reloading.Unchanged, "")
 	}
-	require.Empty(t, s.history())
+	require.Empty(t, s.takeEvents())
 	require.Equal(t, 2, s.controller.Status().Generation)
 	s.reload(reloading.Signal, reloading.Applied, "")
-	require.Equal(t, []string{"stop a", "start a"}, s.history())
+	require.Equal(t, []string{"stop a", "start a"}, s.takeEvents())
 	s.write(config("b", ""))
 	s.reload(reloading.HTTP, reloading.Applied, "")
-	require.Equal(t, []string{"stop a", "start b"}, s.history())
+	require.Equal(t, []string{"stop a", "start b"}, s.takeEvents())
 	s.reload(reloading.HTTP, reloading.Unchanged, "")
 
 	// The gap is over, and long enough for how long the last one took.
@@ -76,7 +76,7 @@ func TestRepeatedReloads(t *testing.T) {
 func TestRejected(t *testing.T) {
 	t.Setenv("PROBE", "a")
 	s := run(t, config("${env:PROBE}", "token: t"), nil)
-	require.Equal(t, []string{"start a"}, s.history())
+	require.Equal(t, []string{"start a"}, s.takeEvents())
 	before := s.controller.Status()
 
 	// f tries a configuration; what runs must not notice.
@@ -89,7 +89,7 @@ func TestRejected(t *testing.T) {
 		after := s.controller.Status()
 		after.LastAttempt = nil
 		require.Equal(t, before, after)
-		require.Empty(t, s.history())
+		require.Empty(t, s.takeEvents())
 	}
 	pipeline := func(p string) string {
 		return strings.Replace(config("b", ""), "logs: {receivers: [probe], exporters: [nop]}", p, 1)
@@ -114,11 +114,11 @@ func TestRejectedExtension(t *testing.T) {
 		return strings.Replace(config("a", ""), "service: {", "extensions: {probe: {name: x, "+extra+"}}\nservice: {extensions: [probe], ", 1)
 	}
 	s := run(t, with("token: s3cret"), nil)
-	require.Equal(t, []string{"start x", "start a"}, s.history())
-	require.Equal(t, "[REDACTED]", s.effect.Get("extensions::probe::token"))
+	require.Equal(t, []string{"start x", "start a"}, s.takeEvents())
+	require.Equal(t, "[REDACTED]", s.effective.Get("extensions::probe::token"))
 	s.write(with("create: error"))
 	s.reload(reloading.HTTP, reloading.Rejected, `failed to create extension "probe"`)
-	require.Empty(t, s.history())
+	require.Empty(t, s.takeEvents())
 }
 
 // TestPreflight is about what only the start of a component finds out.
@@ -126,14 +126,14 @@ func TestPreflight(t *testing.T) {
 	s := run(t, config("a", ""), nil)
 	f := func(extra, wantErr string) {
 		t.Helper()
-		s.history()
+		s.takeEvents()
 		s.write(config("b", extra))
 		if wantErr == "" {
 			s.reload(reloading.HTTP, reloading.Applied, "")
 			return
 		}
 		s.reload(reloading.HTTP, reloading.Rejected, wantErr)
-		require.Empty(t, s.history())
+		require.Empty(t, s.takeEvents())
 	}
 	f("server: {endpoint: '127.0.0.1:0', tls: {cert_file: /no/cert.pem, key_file: /no/key.pem}}", "receivers::probe::server::tls: failed to load TLS config")
 	f("client: {endpoint: 'http://127.0.0.1:1', tls: {ca_file: /no/ca.pem}}", "receivers::probe::client::tls: failed to load TLS config")
@@ -152,7 +152,7 @@ func TestListenTrial(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
-	s := newWorld()
+	s := newFixture()
 	text := strings.NewReplacer("${addr}", taken.Addr().String()).Replace(
 		config("a", "server: {endpoint: '${addr}'}"))
 	cfg := decode(t, s, text)
@@ -186,12 +186,12 @@ func TestRolledBack(t *testing.T) {
 			t.Setenv("PROBE", "a")
 			s := run(t, config("${env:PROBE}", ""), func(c *Collector) { c.settleTime = time.Minute })
 			first := s.controller.Status()
-			s.breaks("b", how)
+			s.setFailure("b", how)
 			// The return must not depend on what the sources say by now.
 			t.Setenv("PROBE", "b")
 			s.write(config("${env:PROBE}", "token: new"))
 			s.reload(reloading.HTTP, reloading.RolledBack, wantErr)
-			require.Equal(t, []string{"start a", "stop a", "start b", "stop b", "start a"}, s.history())
+			require.Equal(t, []string{"start a", "stop a", "start b", "stop b", "start a"}, s.takeEvents())
 			second := s.controller.Status()
 			require.Equal(t, first.Hash, second.Hash)
 			require.NotEqual(t, first.Hash, second.LastAttempt.Hash)
@@ -206,15 +206,15 @@ func TestDryRunCannotBeDiscarded(t *testing.T) {
 	s := run(t, config("a", ""), nil)
 	s.write(config("b", "create: panic later"))
 	s.reload(reloading.HTTP, reloading.Applied, "")
-	require.Equal(t, []string{"start a", "stop a", "start b"}, s.history())
+	require.Equal(t, []string{"start a", "stop a", "start b"}, s.takeEvents())
 	require.Equal(t, 1, s.logs.FilterMessage("Components of the dry run could not be shut down").Len())
 }
 
 // TestRestore has the previous configuration fail as well, for a while.
 func TestRestore(t *testing.T) {
 	s := run(t, config("a", ""), nil)
-	s.breaks("a", "error")
-	s.breaks("b", "error")
+	s.setFailure("a", "error")
+	s.setFailure("b", "error")
 	s.write(config("b", ""))
 	s.reload(reloading.HTTP, reloading.RolledBack, "the previous configuration does not start either and is tried again")
 	require.Zero(t, s.controller.Status().RunningSince)
@@ -223,24 +223,24 @@ func TestRestore(t *testing.T) {
 	// A reload that is rejected changes nothing about that.
 	s.write("nonsense")
 	s.reload(reloading.HTTP, reloading.Rejected, "cannot be used as a Conf")
-	s.breaks("a", "panic")
+	s.setFailure("a", "panic")
 	tried := s.logs.FilterMessage("The previous configuration does not start").Len()
 	s.await(func() bool { return s.logs.FilterMessage("The previous configuration does not start").Len() > tried+1 })
-	s.breaks("a", "")
+	s.setFailure("a", "")
 	s.await(func() bool { return !s.controller.Status().RunningSince.IsZero() })
 
 	// From there on all is as it was.
-	s.history()
+	s.takeEvents()
 	s.write(config("c", ""))
 	s.reload(reloading.File, reloading.Applied, "")
-	require.Equal(t, []string{"stop a", "start c"}, s.history())
+	require.Equal(t, []string{"stop a", "start c"}, s.takeEvents())
 }
 
 // TestReloadInsteadOfRestore ends the attempts with a configuration that works.
 func TestReloadInsteadOfRestore(t *testing.T) {
 	s := run(t, config("a", ""), func(c *Collector) { c.minDelay, c.maxDelay = time.Hour, time.Hour })
-	s.breaks("a", "error")
-	s.breaks("b", "error")
+	s.setFailure("a", "error")
+	s.setFailure("b", "error")
 	s.write(config("b", ""))
 	s.reload(reloading.HTTP, reloading.RolledBack, "is tried again")
 	s.write(config("c", ""))
@@ -251,14 +251,14 @@ func TestReloadInsteadOfRestore(t *testing.T) {
 // TestRestoredFails has the previous configuration start and fail right after.
 func TestRestoredFails(t *testing.T) {
 	s := run(t, config("a", ""), func(c *Collector) { c.settleTime = time.Minute })
-	s.breaks("a", "fatal")
-	s.breaks("b", "error")
+	s.setFailure("a", "fatal")
+	s.setFailure("b", "error")
 	s.write(config("b", ""))
 	s.reload(reloading.HTTP, reloading.RolledBack, "broken on purpose")
 	s.await(func() bool {
 		return s.logs.FilterMessage("The previous configuration failed after its restart").Len() > 2
 	})
-	s.breaks("a", "")
+	s.setFailure("a", "")
 	s.await(func() bool {
 		status := s.controller.Status()
 		return !status.RunningSince.IsZero() && s.logs.FilterMessage("The previous configuration runs again").Len() > 2
@@ -274,32 +274,32 @@ func TestSignals(t *testing.T) {
 	}
 
 	// Several during a reload are one more reload.
-	begun, goOn := make(chan struct{}), make(chan struct{})
-	s.starts("b", func() { begun <- struct{}{}; <-goOn })
+	begun, proceed := make(chan struct{}), make(chan struct{})
+	s.setStartHook("b", func() { begun <- struct{}{}; <-proceed })
 	s.write(config("b", ""))
 	require.NoError(t, self.Signal(otelcol.SIGHUP))
 	<-begun
-	s.starts("b", nil)
+	s.setStartHook("b", nil)
 	for i := range 3 {
 		require.NoError(t, self.Signal(otelcol.SIGHUP))
 		s.await(func() bool { // signals that nobody has taken yet may become one
 			return s.logs.FilterMessage("Received signal from OS").Len() == i+2
 		})
 	}
-	close(goOn)
+	close(proceed)
 	s.await(generation(3))
-	require.Equal(t, []string{"start a", "stop a", "start b", "stop b", "start b"}, s.history())
+	require.Equal(t, []string{"start a", "stop a", "start b", "stop b", "start b"}, s.takeEvents())
 
 	// SIGTERM during a reload ends it.
-	s.breaks("c", "wait")
-	s.starts("c", func() { begun <- struct{}{} })
+	s.setFailure("c", "wait")
+	s.setStartHook("c", func() { begun <- struct{}{} })
 	s.write(config("c", ""))
 	answer := s.controller.ask(reloading.HTTP)
 	<-begun
 	require.NoError(t, self.Signal(otelcol.SIGTERM))
 	require.NoError(t, <-s.end)
 	require.ErrorIs(t, (<-answer).err, reloading.ErrEnding)
-	require.Equal(t, []string{"stop b", "start c", "stop c"}, s.history())
+	require.Equal(t, []string{"stop b", "start c", "stop c"}, s.takeEvents())
 }
 
 func TestConfigFiles(t *testing.T) {

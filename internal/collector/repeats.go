@@ -7,27 +7,28 @@ import (
 )
 
 const (
-	// minRepeatGap is the least time between two reloads by request that change
-	// nothing. Whoever may ask could otherwise keep the receivers from receiving.
+	// minRepeatGap is the least time between two requested reloads that change
+	// nothing. Without it a client could keep the receivers from receiving.
 	minRepeatGap = 10 * time.Second
-	// repeatShare is how much longer than such a reload has interrupted the
-	// receivers the gap is.
+	// repeatShare is the least ratio of that gap to the time for which the previous
+	// such reload interrupted the receivers.
 	repeatShare = 20
 )
 
-// repeats bounds how often the configuration that runs is started again because
-// somebody asks for it. SIGHUP, which needs the rights of the process, is not
-// bounded, and a configuration that has changed is not.
+// repeats limits how often a request restarts an unchanged configuration. SIGHUP is
+// not limited, because it needs the rights of the process.
 type repeats struct {
 	minGap time.Duration
 
-	restarted   time.Time     // when the same configuration was started again by request
-	interrupted time.Duration // for how long by that
+	restarted   time.Time     // when a request last restarted an unchanged configuration
+	interrupted time.Duration // for how long nothing was received then
 }
 
+// bounded reports whether reloads of a trigger are limited.
 func bounded(t reloading.Trigger) bool { return t != reloading.Signal && !t.Watches() }
 
-// tooEarly reports whether the configuration that runs need not be started again.
+// tooEarly reports whether a request comes too early to restart an unchanged
+// configuration.
 func (r *repeats) tooEarly(t reloading.Trigger) bool {
 	return bounded(t) && !r.restarted.IsZero() && time.Since(r.restarted) < max(r.minGap, repeatShare*r.interrupted)
 }

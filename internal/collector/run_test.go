@@ -17,7 +17,7 @@ import (
 )
 
 // decode returns the configuration of the receiver in text.
-func decode(t *testing.T, w *world, text string) any {
+func decode(t *testing.T, w *fixture, text string) any {
 	t.Helper()
 	p, err := otelcol.NewConfigProvider(w.settings("yaml:" + text).ConfigProviderSettings)
 	require.NoError(t, err)
@@ -45,12 +45,12 @@ func errorTexts(errs []error) []string {
 func TestFirstStartFails(t *testing.T) {
 	f := func(uri string) {
 		t.Helper()
-		upstream, wantErr := otelcol.NewCollector(newWorld().settings(uri))
+		upstream, wantErr := otelcol.NewCollector(newFixture().settings(uri))
 		if wantErr == nil {
 			wantErr = upstream.Run(t.Context())
 		}
 		require.Error(t, wantErr)
-		ours, err := New(newWorld().settings(uri))
+		ours, err := New(newFixture().settings(uri))
 		if err == nil {
 			err = ours.Run(t.Context())
 		}
@@ -68,40 +68,40 @@ func TestFirstStartFails(t *testing.T) {
 }
 
 func TestFatalError(t *testing.T) {
-	w := newWorld()
+	w := newFixture()
 	c, err := New(w.settings("yaml:" + config("a", "start: fatal")))
 	require.NoError(t, err)
 	require.NoError(t, c.Run(t.Context()), "as with upstream")
-	require.Equal(t, []string{"start a", "stop a"}, w.history())
+	require.Equal(t, []string{"start a", "stop a"}, w.takeEvents())
 	require.Len(t, w.logs.FilterMessage("Asynchronous error received, terminating process").All(), 1)
 }
 
 func TestShutdownBeforeRun(t *testing.T) {
-	w := newWorld()
+	w := newFixture()
 	c, err := New(w.settings("yaml:" + config("a", "")))
 	require.NoError(t, err)
 	c.Shutdown()
 	require.NoError(t, c.Run(t.Context()))
 	c.Shutdown()
-	require.Empty(t, w.history())
+	require.Empty(t, w.takeEvents())
 }
 
 func TestContextEnds(t *testing.T) {
-	w := newWorld()
+	w := newFixture()
 	c, err := New(w.settings("yaml:" + config("a", "")))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
-	w.starts("a", cancel)
+	w.setStartHook("a", cancel)
 	require.NoError(t, c.Run(ctx))
-	require.Equal(t, []string{"start a", "stop a"}, w.history())
+	require.Equal(t, []string{"start a", "stop a"}, w.takeEvents())
 	require.Len(t, w.logs.FilterMessage("Context done, terminating process").All(), 1)
 }
 
 // TestShutdownWhileRestoring ends a process in which nothing runs.
 func TestShutdownWhileRestoring(t *testing.T) {
 	s := run(t, config("a", ""), func(c *Collector) { c.minDelay = time.Hour })
-	s.breaks("a", "error")
-	s.breaks("b", "error")
+	s.setFailure("a", "error")
+	s.setFailure("b", "error")
 	s.write(config("b", ""))
 	s.reload(reloading.HTTP, reloading.RolledBack, "is tried again")
 	s.Shutdown()
@@ -111,11 +111,11 @@ func TestShutdownWhileRestoring(t *testing.T) {
 // TestTasksOutliveServices has Run wait for what extensions have left behind.
 func TestTasksOutliveServices(t *testing.T) {
 	s := run(t, config("a", ""), nil)
-	goOn, done := make(chan struct{}), false
-	s.controller.Go(func() { <-goOn; done = true })
+	proceed, done := make(chan struct{}), false
+	s.controller.Go(func() { <-proceed; done = true })
 	go func() {
 		s.await(func() bool { return s.logs.FilterMessage("Shutdown complete.").Len() == 1 })
-		close(goOn)
+		close(proceed)
 	}()
 	s.Shutdown()
 	require.True(t, done)
@@ -123,14 +123,14 @@ func TestTasksOutliveServices(t *testing.T) {
 
 func TestReloadGivesUpWaiting(t *testing.T) {
 	s := run(t, config("a", ""), nil)
-	begun, goOn := make(chan struct{}), make(chan struct{})
-	s.starts("b", func() { close(begun); <-goOn })
+	begun, proceed := make(chan struct{}), make(chan struct{})
+	s.setStartHook("b", func() { close(begun); <-proceed })
 	s.write(config("b", ""))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-begun; cancel() }()
 	_, err := s.controller.Reload(ctx, reloading.HTTP)
 	require.ErrorIs(t, err, context.Canceled)
-	close(goOn)
+	close(proceed)
 	s.await(func() bool { return s.controller.Status().LastAttempt != nil })
 	require.Equal(t, reloading.Applied, s.controller.Status().LastAttempt.Result, "the reload goes on")
 }
@@ -174,7 +174,7 @@ func TestMetrics(t *testing.T) {
 	s.write(config("b", "size: 1"))
 	s.reload(reloading.File, reloading.Rejected, "size")
 	require.InDelta(t, start, f(0, map[[2]string]int64{{"rejected", "file"}: 1}), 0)
-	s.breaks("b", "error")
+	s.setFailure("b", "error")
 	s.write(config("b", ""))
 	s.reload(reloading.Signal, reloading.RolledBack, "broken")
 	require.InDelta(t, start, f(0, map[[2]string]int64{{"rejected", "file"}: 1, {"rolled_back", "signal"}: 1}), 0)
@@ -198,7 +198,7 @@ func (p changing) Retrieve(_ context.Context, _ string, w confmap.WatcherFunc) (
 }
 
 func TestProviderReportsChange(t *testing.T) {
-	w := newWorld()
+	w := newFixture()
 	p := changing{make(chan confmap.WatcherFunc, 1), make(chan string, 1)}
 	set := w.settings("changing:x")
 	resolver := &set.ConfigProviderSettings.ResolverSettings
@@ -223,7 +223,7 @@ func TestProviderReportsChange(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return w.logs.FilterMessageSnippet("cannot be watched").Len() == 1
 	}, 20*time.Second, time.Millisecond)
-	require.Equal(t, []string{"start a", "stop a", "start b"}, w.history())
+	require.Equal(t, []string{"start a", "stop a", "start b"}, w.takeEvents())
 	c.Shutdown()
 	require.NoError(t, <-end)
 }
@@ -232,7 +232,7 @@ func TestRelay(t *testing.T) {
 	r := newRelay()
 	log := zap.New(r).With(zap.Int("n", 1))
 	log.Debug("early")
-	w := newWorld()
+	w := newFixture()
 	r.point(w.logCore)
 	log.Info("late")
 	for i, want := range []string{"early", "late"} {

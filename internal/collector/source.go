@@ -17,37 +17,36 @@ import (
 	"github.com/invar-otel/invar/internal/reloading"
 )
 
-// source is a configuration as it was when it was loaded. It does not change.
+// source is a configuration as it was loaded. It is immutable.
 type source struct {
-	settings   confmap.ResolverSettings // whose providers answer from the record
+	settings   confmap.ResolverSettings // its providers answer from the record
 	unexpanded *confmap.Conf            // merged, with ${…} as written
-	hash       string                   // of all, merged and expanded
+	hash       string                   // of the merged and expanded configuration
 }
 
-// decode makes configuration structs from the record, new ones at each call.
+// decode returns new configuration structs, decoded from the record.
 func (s *source) decode(ctx context.Context, factories otelcol.Factories) (*otelcol.Config, error) {
 	p, err := otelcol.NewConfigProvider(otelcol.ConfigProviderSettings{ResolverSettings: s.settings})
 	if err != nil {
 		return nil, err
 	}
-	// The provider is not shut down: that would close what was retrieved, which
-	// is the loader's.
+	// The provider is not shut down, because that would close what the loader has
+	// retrieved.
 	cfg, err := p.Get(ctx, factories)
 	return cfg, yamltext.Explain(err)
 }
 
-// loader loads configurations from where they really are. It is used by one
-// goroutine.
+// loader loads configurations from their sources. It is not safe for concurrent use.
 type loader struct {
 	settings confmap.ResolverSettings
 	schemes  []string
 	resolver *confmap.Resolver
 	record   *record
 	pipes    pipes
-	loaded   bool // once, so that pipes are not waited for any more
+	loaded   bool // a load has succeeded; pipes are not waited for afterwards
 }
 
-// record is what the sources answered in one load.
+// record has the answers of the sources in one load.
 type record struct {
 	answers map[string]answer // by URI
 	files   map[string]reloading.Digest
@@ -73,7 +72,7 @@ func newLoader(settings confmap.ResolverSettings) (*loader, error) {
 	return l, err
 }
 
-// load asks all sources. Unless it fails, the record is that of the result.
+// load asks all sources and returns their merged configuration.
 func (l *loader) load(ctx context.Context) (*source, error) {
 	l.record = &record{answers: map[string]answer{}, files: map[string]reloading.Digest{}}
 	conf, err := l.resolver.Resolve(ctx)
@@ -85,8 +84,7 @@ func (l *loader) load(ctx context.Context) (*source, error) {
 	}
 	l.loaded = true
 	s := &source{settings: l.settings, unexpanded: l.resolver.UnexpandedConf(), hash: hash(conf)}
-	// The answers have been given with the same loggers, which need not hear the
-	// same warnings again.
+	// The warnings about these answers have been logged already.
 	s.settings.ProviderSettings, s.settings.ConverterSettings = confmap.ProviderSettings{}, confmap.ConverterSettings{}
 	s.settings.ProviderFactories = make([]confmap.ProviderFactory, len(l.schemes))
 	answers := l.record.answers
@@ -98,10 +96,10 @@ func (l *loader) load(ctx context.Context) (*source, error) {
 	return s, nil
 }
 
-// files returns what the last load read or tried to read.
+// files returns the files that the last load read or tried to read.
 func (l *loader) files() map[string]reloading.Digest { return maps.Clone(l.record.files) }
 
-// recordingProvider writes down what a provider answers.
+// recordingProvider records the answers of a provider.
 type recordingProvider struct {
 	confmap.Provider
 	loader *loader
@@ -113,15 +111,15 @@ func (p recordingProvider) Retrieve(ctx context.Context, uri string, watcher con
 	retrieve := p.Provider.Retrieve
 	if path, isFile := strings.CutPrefix(uri, "file:"); isFile {
 		if p.loader.pipes.has(path) {
-			// Nothing but the first reader gets what is in it, not even for a digest.
+			// Only the first reader gets the contents, so there is no digest.
 			retrieve = func(ctx context.Context, _ string, watcher confmap.WatcherFunc) (*confmap.Retrieved, error) {
 				return p.loader.pipes.retrieve(path, p.loader.loaded, func(path string) (*confmap.Retrieved, error) {
 					return p.Provider.Retrieve(ctx, "file:"+path, watcher)
 				})
 			}
 		} else if _, known := r.files[path]; !known {
-			// Before the file is read: if it changes in between, the digest is
-			// wrong and a watcher sees a change, instead of missing one.
+			// Taken before the file is read: a change in between makes the digest
+			// differ, and a watcher sees it.
 			r.files[path] = reloading.DigestFile(path)
 		}
 	}
@@ -135,7 +133,7 @@ func (p recordingProvider) Retrieve(ctx context.Context, uri string, watcher con
 	return retrieved, err
 }
 
-// checkSize looks at what was retrieved before the resolver walks it.
+// checkSize checks a retrieved value before the resolver walks it.
 func checkSize(uri string, retrieved *confmap.Retrieved) error {
 	value, err := retrieved.AsRaw()
 	if err != nil {
@@ -172,17 +170,17 @@ func (p replayingProvider) Scheme() string { return p.scheme }
 // Shutdown implements confmap.Provider.
 func (replayingProvider) Shutdown(context.Context) error { return nil }
 
-// hash identifies a configuration, with the texts of values where fields may have
-// them. Fmt prints maps in the order of their keys.
+// hash identifies a configuration, including the original text of values that a
+// field may use. fmt prints maps sorted by key.
 func hash(conf *confmap.Conf) string {
 	h := sha256.New()
 	_, _ = fmt.Fprintf(h, "%#v", yamltext.Raw(conf))
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// configFiles merges the files of the running configuration with those of the
-// last load. One that the last load did not come to counts as it is now, or a
-// watcher would take it for a change for as long as the load fails.
+// configFiles merges the files of the running configuration with those of the last
+// load. A file that the last load did not reach has its present digest; otherwise a
+// watcher would see a change for as long as the load fails.
 func configFiles(running, last map[string]reloading.Digest) []reloading.ConfigFile {
 	all := maps.Clone(last)
 	for path := range running {

@@ -34,7 +34,8 @@ func (f telemetryFactory) CreateMeterProvider(ctx context.Context, set telemetry
 	return p, nil
 }
 
-// register exposes the counts, which outlive services, with a service's meter.
+// register exposes the counts with the meter of a service. The counts outlive the
+// service. internal/collector has no metadata.yaml, so its metrics are not generated.
 func (c *controller) register(p metric.MeterProvider) error {
 	m := p.Meter(scopeName)
 	reloads, err1 := m.Int64ObservableCounter("otelcol_config_reloads", metric.WithUnit("{reloads}"),
@@ -53,13 +54,13 @@ func (c *controller) register(p metric.MeterProvider) error {
 			o.ObserveInt64(reloads, n, metric.WithAttributes(
 				attribute.String("result", string(key.result)), attribute.String("trigger", string(key.trigger))))
 		}
-		var good int64 = 1
+		var success int64 = 1
 		if a := c.status.LastAttempt; a != nil && a.Err != nil {
-			good = 0
+			success = 0
 		}
-		o.ObserveInt64(successful, good)
-		if !c.lastGood.IsZero() {
-			o.ObserveFloat64(timestamp, float64(c.lastGood.UnixMilli())/1e3)
+		o.ObserveInt64(successful, success)
+		if !c.lastSuccess.IsZero() {
+			o.ObserveFloat64(timestamp, float64(c.lastSuccess.UnixMilli())/1e3)
 		}
 		return nil
 	}, reloads, successful, timestamp)

@@ -1,11 +1,10 @@
-// Package reloading is how an extension asks the process to load its
-// configuration again, and learns what became of it.
+// Package reloading lets an extension ask the process to reload its configuration,
+// and learn the outcome.
 //
 //	internal/collector ── ContextWith ──▶ ctx of Start ── FromContext ──▶ extension
 //
-// The process implements [Controller]; extensions find it in the context that
-// their Start gets. In a binary that runs its service in another way there is
-// none.
+// The process implements [Controller]; extensions find it in the context of their
+// Start. Binaries that run upstream's collector have none.
 package reloading
 
 import (
@@ -18,12 +17,12 @@ import (
 	"github.com/invar-otel/invar/internal/bounded/regularfile"
 )
 
-// Trigger is what asked for a reload.
+// Trigger is the origin of a request for a reload.
 type Trigger string
 
-// The triggers. After [File] and [Provider] a configuration that equals the
-// running one is left alone; the others restart it, so that certificates and
-// other files are read again, but not again and again: only [Signal] does.
+// The triggers. [File] and [Provider] leave a configuration alone that equals the
+// running one. The others restart it, which reads certificates and other files
+// again; all but [Signal] are limited in how often they do.
 const (
 	Signal   Trigger = "signal"   // SIGHUP
 	HTTP     Trigger = "http"     // a request to the reload extension
@@ -31,10 +30,11 @@ const (
 	Provider Trigger = "provider" // a confmap provider reported a change
 )
 
-// Watches says that the trigger is a watcher, not somebody who wants a restart.
+// Watches reports whether the trigger is a watcher, which wants no restart of an
+// unchanged configuration.
 func (t Trigger) Watches() bool { return t == File || t == Provider }
 
-// Result is what became of a reload.
+// Result is the outcome of a reload.
 type Result string
 
 // The results.
@@ -45,45 +45,43 @@ const (
 	RolledBack Result = "rolled_back" // it did not start; the previous one was started again
 )
 
-// ErrEnding is returned for a reload that the end of the process came before.
+// ErrEnding is returned for a reload that the process has ended before.
 var ErrEnding = errors.New("the process is ending")
 
-// Controller reloads the configuration of the process. Its methods may be
-// called at any time, from any goroutine, also from a component that a reload
-// shuts down.
+// Controller reloads the configuration of the process. Its methods are safe for
+// concurrent use, and may be called by a component that a reload shuts down.
 type Controller interface {
-	// Reload loads the configuration again and waits until it is decided what
-	// becomes of it: for a new one that is a few seconds after its start. The
-	// error is the reason if the result is Rejected or RolledBack; with
-	// ErrEnding, or the error of ctx, there is no result. The end of ctx ends
-	// the waiting only.
+	// Reload loads the configuration again and waits for the outcome, which for a
+	// new configuration is known a few seconds after its start. The error is the
+	// reason if the result is Rejected or RolledBack. With ErrEnding or the error
+	// of ctx there is no result; the end of ctx does not end the reload.
 	//
-	// A component that has called Reload is shut down by it: its Shutdown must
-	// not wait for the call.
+	// Reload may shut the calling component down: its Shutdown must not wait for
+	// the call.
 	Reload(ctx context.Context, trigger Trigger) (Result, error)
-	// Status says what runs and how the last reload ended.
+	// Status returns what runs and how the last reload ended.
 	Status() Status
 	// ConfigFiles returns the files that the running configuration and the last
 	// attempt were read from, sorted by path.
 	ConfigFiles() []ConfigFile
-	// Go runs f in a goroutine that may outlive the component. The process
-	// waits for it before it ends, so f has to have a bound.
+	// Go runs f in a goroutine that may outlive the component. The process waits
+	// for it before it ends, so f must be bounded.
 	Go(f func())
 }
 
 // ConfigFile is a file that configuration is read from.
 type ConfigFile struct {
 	Path string // as configured, so it may be relative
-	// Digest is that of the content when it was last read.
+	// Digest is of the contents as they were last read.
 	Digest Digest
 }
 
-// Digest tells contents of a file apart. The zero value stands for what cannot be
-// read: a file that is not there, and anything that is no file, such as a pipe,
-// which would be empty for the next reader.
+// Digest identifies the contents of a file. It is zero for what cannot be read: a
+// file that does not exist, or something else such as a pipe, whose next reader would
+// find it empty.
 type Digest [sha256.Size]byte
 
-// DigestFile returns the digest of what is in a file now.
+// DigestFile returns the digest of the present contents of a file.
 func DigestFile(path string) Digest {
 	file, err := regularfile.Open(path)
 	if err != nil {
@@ -97,21 +95,19 @@ func DigestFile(path string) Digest {
 	return Digest(h.Sum(nil))
 }
 
-// Status is the state of a process' configuration.
+// Status is the state of the process's configuration.
 type Status struct {
 	// Generation counts the services that have been started, from 1.
 	Generation int
-	// RunningSince is when the running service had been started, and zero
-	// while nothing runs.
+	// RunningSince is when the running service was started; zero if none runs.
 	RunningSince time.Time
-	// Hash is the SHA-256 of the running configuration after all its parts have
-	// been merged, in hexadecimal.
+	// Hash is the SHA-256 of the merged running configuration, in hexadecimal.
 	Hash string
 	// LastAttempt is nil before the first reload.
 	LastAttempt *Attempt
 }
 
-// Attempt is one reload that has been decided.
+// Attempt is one finished reload.
 type Attempt struct {
 	Time    time.Time // when it began
 	Trigger Trigger

@@ -1,8 +1,9 @@
-// Package remoteconf is what a server of configurations gives to a collector: a
-// set of named pipelines, each a collector configuration of its own.
+// Package remoteconf is what a configuration server and a collector exchange: a set
+// of named pipelines, each a complete collector configuration, and a report of its
+// status.
 //
-// A content is either one plain collector configuration, which becomes the only
-// pipeline and is named DefaultName, or a map with the single key "pipelines":
+// A content is either a plain collector configuration, which becomes a single
+// pipeline named DefaultName, or a map with the single key "pipelines":
 //
 //	pipelines:
 //	  host_metrics:
@@ -12,7 +13,7 @@
 //	  orders:
 //	    …
 //
-// A content without anything in it is the empty set.
+// An empty content is the empty set.
 package remoteconf
 
 import (
@@ -30,20 +31,20 @@ import (
 	"github.com/invar-otel/invar/internal/config/configsize"
 )
 
-// DefaultName is the name of the pipeline that a plain configuration becomes.
+// DefaultName is the name of the pipeline of a plain configuration.
 const DefaultName = "remote"
 
-// MaxSize is the largest content that is taken, in bytes. Answers of servers
-// are read no further.
+// MaxSize is the largest accepted content in bytes. Answers of servers are read no
+// further.
 const MaxSize = 8 << 20
 
-// MaxPipelines is how many pipelines a content may have.
+// MaxPipelines is the largest number of pipelines in a content.
 const MaxPipelines = 1000
 
-// Limits is what the pipelines of a set may have, one of them or all together.
+// Limits bounds the pipelines of a set, each and all together.
 var Limits = configsize.Remote
 
-// contentLimits is what a content may have: two levels more, for the key
+// contentLimits returns the limits of a content, which has two more levels: the key
 // pipelines and the names.
 func contentLimits() configsize.Limits {
 	l := Limits
@@ -51,17 +52,15 @@ func contentLimits() configsize.Limits {
 	return l
 }
 
-// Set is what a collector should run besides its local configuration, as YAML
-// by the names of the pipelines. It is not changed after it was made, and may be
-// shared.
+// Set is what a collector should run besides its local configuration: YAML by
+// pipeline name. It is immutable and may be shared.
 type Set map[string][]byte
 
 const namePattern = `[A-Za-z0-9][A-Za-z0-9_.-]{0,127}`
 
 var validName = regexp.MustCompile(`^` + namePattern + `$`)
 
-// ValidName returns an error that says what is right if name cannot be the name
-// of a pipeline.
+// ValidName returns an error if name cannot be the name of a pipeline.
 func ValidName(name string) error {
 	if !validName.MatchString(name) {
 		return fmt.Errorf("pipeline name %q: use letters, digits, '_', '-' and '.', beginning with a letter or digit, at most 128", name)
@@ -69,7 +68,7 @@ func ValidName(name string) error {
 	return nil
 }
 
-// Parse reads a content. The Set does not refer to it.
+// Parse reads a content. The Set does not alias it.
 func Parse(content []byte) (Set, error) {
 	document, decoder, err := contentLimits().Parse(content)
 	var limit *configsize.LimitError
@@ -97,7 +96,7 @@ func Parse(content []byte) (Set, error) {
 	named := find(root, "pipelines")
 	if named == nil {
 		if !hasAlias(root) {
-			return Set{DefaultName: slices.Clone(content)}, nil // so that errors have its line numbers
+			return Set{DefaultName: slices.Clone(content)}, nil // keeps the line numbers of errors
 		}
 		body, err := Body(root)
 		if err != nil {
@@ -153,9 +152,8 @@ func parseNamed(pipelines *yaml.Node) (Set, error) {
 	return set, nil
 }
 
-// Body writes a map of a document as the body of a pipeline. Where it has
-// aliases they are resolved, as their anchors may be elsewhere in the document;
-// comments are lost then.
+// Body writes a map of a document as the body of a pipeline. It resolves aliases,
+// whose anchors may be elsewhere in the document; comments are lost then.
 func Body(config *yaml.Node) ([]byte, error) {
 	if !hasAlias(config) {
 		spellNulls(config)
@@ -168,8 +166,8 @@ func Body(config *yaml.Node) ([]byte, error) {
 	return yaml.Marshal(resolved)
 }
 
-// spellNulls writes nulls out: the encoder makes an empty text of one that is
-// written as nothing in a flow map, as in {otlp: }.
+// spellNulls writes nulls out. The encoder would turn an implicit null in a flow map,
+// as in {otlp: }, into an empty string.
 func spellNulls(n *yaml.Node) {
 	if isNull(n) {
 		n.Value = "null"
@@ -183,8 +181,8 @@ func hasAlias(n *yaml.Node) bool {
 	return n.Kind == yaml.AliasNode || slices.ContainsFunc(n.Content, hasAlias)
 }
 
-// CheckSize returns an error if the pipelines of a set are together beyond the
-// limits, as those of one content cannot be. Their bodies must have been parsed.
+// CheckSize returns an error if the pipelines of a set together exceed the limits.
+// Those of one content cannot. Their bodies must have been parsed.
 func (s Set) CheckSize() error {
 	if len(s) > MaxPipelines {
 		return fmt.Errorf("the configuration has %d pipelines; at most %d are taken", len(s), MaxPipelines)
@@ -202,15 +200,15 @@ func (s Set) CheckSize() error {
 	return nil
 }
 
-// SizeOf returns what a body has, or a *configsize.LimitError if that is more than
-// is taken. One that is not YAML has nothing: whoever decodes it says what is wrong.
+// SizeOf returns the size of a body, or a *configsize.LimitError if it exceeds the
+// limits. The size of a body that is not YAML is zero; decoding it returns the error.
 func SizeOf(body []byte) (configsize.Size, error) {
 	document, _, err := Limits.Parse(body)
 	if limit := new(configsize.LimitError); errors.As(err, &limit) {
 		return configsize.Size{}, err
 	}
 	if err != nil || document == nil {
-		return configsize.Size{}, nil //nolint:nilerr // said by whoever decodes it
+		return configsize.Size{}, nil //nolint:nilerr // returned when it is decoded
 	}
 	return Limits.CheckNode(document)
 }
@@ -218,11 +216,11 @@ func SizeOf(body []byte) (configsize.Size, error) {
 // Names returns the names of the pipelines in order.
 func (s Set) Names() []string { return slices.Sorted(maps.Keys(s)) }
 
-// Equal tells whether both sets have the same pipelines with the same bytes.
+// Equal reports whether both sets have the same pipelines with the same bytes.
 func (s Set) Equal(other Set) bool { return maps.EqualFunc(s, other, bytes.Equal) }
 
-// Hash identifies the set: equal sets have equal hashes. It is 64 hexadecimal
-// digits, or "" for the empty set.
+// Hash returns 64 hexadecimal digits that identify the set, or "" for the empty set.
+// Equal sets have equal hashes.
 func (s Set) Hash() string {
 	if len(s) == 0 {
 		return ""

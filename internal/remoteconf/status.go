@@ -2,7 +2,7 @@ package remoteconf
 
 import "fmt"
 
-// Status is what became of the configuration that a collector received last.
+// Status is the outcome of the configuration that a collector received last.
 type Status int
 
 // The numbers are those of collector.v1.RemoteConfigStatuses and of OpAMP's

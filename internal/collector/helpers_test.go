@@ -39,33 +39,33 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is what the probes of a test do and note, across generations.
-type world struct {
+// fixture controls and records the probes of a test, across generations.
+type fixture struct {
 	logCore zapcore.Core
 	logs    *observer.ObservedLogs
 
-	mu      sync.Mutex
-	events  []string          // "start a", "stop a" …
-	broken  map[string]string // by name: how probes fail from now on
-	onStart map[string]func() // by name: called in Start
-	reader  *sdkmetric.ManualReader
-	effect  *confmap.Conf // the configuration that the extension was told
+	mu        sync.Mutex
+	events    []string          // "start a", "stop a" …
+	failure   map[string]string // how the probes of a name fail from now on
+	onStart   map[string]func() // called in Start, by name
+	reader    *sdkmetric.ManualReader
+	effective *confmap.Conf // the configuration that the extension was notified of
 }
 
-func newWorld() *world {
-	w := &world{broken: map[string]string{}, onStart: map[string]func(){}}
+func newFixture() *fixture {
+	w := &fixture{failure: map[string]string{}, onStart: map[string]func(){}}
 	w.logCore, w.logs = observer.New(zapcore.DebugLevel)
 	return w
 }
 
-func (w *world) note(event string) {
+func (w *fixture) note(event string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.events = append(w.events, event)
 }
 
-// history returns the events since the last call.
-func (w *world) history() []string {
+// takeEvents returns the events since the last call.
+func (w *fixture) takeEvents() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	events := w.events
@@ -73,15 +73,15 @@ func (w *world) history() []string {
 	return events
 }
 
-// breaks makes the probes of a name fail; with "" they work again.
-func (w *world) breaks(name, how string) {
+// setFailure makes the probes of a name fail; with "" they work again.
+func (w *fixture) setFailure(name, how string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.broken[name] = how
+	w.failure[name] = how
 }
 
-// starts makes the probes of a name call f in Start.
-func (w *world) starts(name string, f func()) {
+// setStartHook makes the probes of a name call f in Start.
+func (w *fixture) setStartHook(name string, f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.onStart[name] = f
@@ -92,7 +92,7 @@ type probeConfig struct {
 	Name   string                                           `mapstructure:"name"`
 	Token  configopaque.String                              `mapstructure:"token"`
 	Create string                                           `mapstructure:"create"` // "error", "panic", or "panic later": in Shutdown without Start
-	Start  string                                           `mapstructure:"start"`  // as for breaks
+	Start  string                                           `mapstructure:"start"`  // as for setFailure
 	Server configoptional.Optional[confighttp.ServerConfig] `mapstructure:"server"`
 	Client configoptional.Optional[confighttp.ClientConfig] `mapstructure:"client"`
 }
@@ -103,16 +103,16 @@ func explode() {
 	panic(errBroken) //nolint:forbidigo // as a component with a bug does
 }
 
-// probe is a receiver or an extension. Those of dry runs never start and leave
-// nothing in the history.
+// probe is a receiver or an extension. Probes of dry runs never start and record no
+// events.
 type probe struct {
-	w       *world
+	w       *fixture
 	cfg     *probeConfig
 	name    string
 	started bool
 }
 
-func newProbe(w *world, cfg *probeConfig) (*probe, error) {
+func newProbe(w *fixture, cfg *probeConfig) (*probe, error) {
 	switch cfg.Create {
 	case "error":
 		return nil, errBroken
@@ -126,7 +126,7 @@ func newProbe(w *world, cfg *probeConfig) (*probe, error) {
 
 func (p *probe) Start(ctx context.Context, host component.Host) error {
 	p.w.mu.Lock()
-	how, hook := p.w.broken[p.name], p.w.onStart[p.name]
+	how, hook := p.w.failure[p.name], p.w.onStart[p.name]
 	p.w.mu.Unlock()
 	if how == "" {
 		how = p.cfg.Start
@@ -160,7 +160,7 @@ func (p *probe) Shutdown(context.Context) error {
 	p.w.note("stop " + p.name)
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	if p.w.broken[p.name] == "panic twice" {
+	if p.w.failure[p.name] == "panic twice" {
 		explode()
 	}
 	return nil
@@ -170,11 +170,11 @@ func (p *probe) Shutdown(context.Context) error {
 func (p *probe) NotifyConfig(_ context.Context, conf *confmap.Conf) error {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	p.w.effect = conf
+	p.w.effective = conf
 	return nil
 }
 
-func (w *world) factories() (otelcol.Factories, error) {
+func (w *fixture) factories() (otelcol.Factories, error) {
 	probeType := component.MustNewType("probe")
 	config := func() component.Config {
 		return &probeConfig{
@@ -209,7 +209,7 @@ func (w *world) factories() (otelcol.Factories, error) {
 	}, nil
 }
 
-func (w *world) settings(uris ...string) otelcol.CollectorSettings {
+func (w *fixture) settings(uris ...string) otelcol.CollectorSettings {
 	return otelcol.CollectorSettings{
 		BuildInfo:             component.BuildInfo{Command: "test", Version: "0"},
 		Factories:             w.factories,
@@ -225,7 +225,7 @@ func (w *world) settings(uris ...string) otelcol.CollectorSettings {
 // subject is a collector that runs in a test.
 type subject struct {
 	*Collector
-	*world
+	*fixture
 	t    *testing.T
 	path string     // of its configuration
 	end  chan error // what Run returned
@@ -238,11 +238,11 @@ func config(name, extra string) string {
 		"service: {pipelines: {logs: {receivers: [probe], exporters: [nop]}}}\n"
 }
 
-// run starts a collector with a configuration and waits until it runs. adjust
-// changes it before.
+// run starts a collector with a configuration and waits until it runs. adjust, which
+// may be nil, changes the collector before.
 func run(t *testing.T, text string, adjust func(*Collector)) *subject {
 	t.Helper()
-	s := &subject{world: newWorld(), t: t, path: filepath.Join(t.TempDir(), "config.yaml"), end: make(chan error, 1)}
+	s := &subject{fixture: newFixture(), t: t, path: filepath.Join(t.TempDir(), "config.yaml"), end: make(chan error, 1)}
 	s.write(text)
 	var err error
 	s.Collector, err = New(s.settings(s.path))
