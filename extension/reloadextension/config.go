@@ -16,22 +16,22 @@ import (
 
 // Config is what a user writes under extensions::reload.
 type Config struct {
-	// HTTP is where reloads can be asked for; on by default.
+	// HTTP is the endpoint for requests; on by default.
 	HTTP configoptional.Optional[confighttp.ServerConfig] `mapstructure:"http"`
-	// AllowUnauthenticated accepts an HTTP endpoint that other hosts can reach
-	// and that asks nobody who they are.
+	// AllowUnauthenticated permits an HTTP endpoint that other hosts can reach without
+	// authentication.
 	AllowUnauthenticated bool `mapstructure:"allow_unauthenticated"`
-	// Watch looks after the configuration files; off by default.
+	// Watch watches the configuration files; off by default.
 	Watch configoptional.Optional[WatchConfig] `mapstructure:"watch"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
 
-// WatchConfig is how the configuration files are looked after.
+// WatchConfig configures the watching of the configuration files.
 type WatchConfig struct {
-	// Interval is the time between two looks. A change has to be there for two
-	// of them in a row, so that a file that is being written is left alone.
+	// Interval is the time between two looks. A change must be the same for two looks
+	// in a row, because a file may be in the middle of a write.
 	Interval time.Duration `mapstructure:"interval"`
 
 	// prevent unkeyed literal initialization
@@ -47,7 +47,7 @@ const (
 func createDefaultConfig() component.Config {
 	http := confighttp.NewDefaultServerConfig()
 	http.NetAddr.Endpoint = defaultEndpoint
-	http.WriteTimeout = 0 // an answer waits for the reload, and that for data on its way
+	http.WriteTimeout = 0 // an answer waits for the reload, which waits for pipelines to drain
 	return &Config{
 		HTTP:  configoptional.Some(http),
 		Watch: configoptional.Default(WatchConfig{Interval: defaultInterval}),
@@ -67,7 +67,7 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// localOnly says that only processes of this host can reach the endpoint.
+// localOnly reports whether only processes of this host can reach the endpoint.
 func (c *Config) localOnly() bool {
 	addr := c.HTTP.Get().NetAddr
 	if !strings.HasPrefix(string(addr.Transport), "tcp") {
@@ -75,7 +75,7 @@ func (c *Config) localOnly() bool {
 	}
 	host, _, err := net.SplitHostPort(addr.Endpoint)
 	if err != nil {
-		return true // confignet's error is the better one
+		return true // confignet returns a better error
 	}
 	return sockets.IsLoopback(host)
 }

@@ -1,14 +1,13 @@
-// Package reloadextension implements the reload extension: it has the process
-// load its configuration again, when it is asked to over HTTP or when a
-// configuration file changes, and tells what became of it.
+// Package reloadextension implements the reload extension, which makes the process
+// reload its configuration on an HTTP request or when a configuration file changes, and
+// reports the outcome.
 //
-// The reload itself, with all that guards it, is the process's
-// (internal/collector); it stops this extension like everything else and
-// starts another one. So nothing here may make Shutdown wait for a reload:
+// The reload itself is done by internal/collector. It stops this extension like every
+// other component and starts a new one, so Shutdown must never wait for a reload:
 //
 //	POST ──▶ handler ──▶ Controller.Reload ──▶ Shutdown of this extension
 //	           ▲                  │              closes the listener, leaves the
 //	           └──── result ──────┘              server to Controller.Go, returns
 //
-// The connections of those who wait for the result outlive the extension.
+// Connections that wait for the result outlive the extension.
 package reloadextension

@@ -15,10 +15,10 @@ import (
 	"github.com/invar-otel/invar/internal/reloading"
 )
 
-// errNoController is for binaries that run upstream's collector.
+// errNoController is returned in binaries that run upstream's collector.
 var errNoController = errors.New("this binary cannot reload its configuration by itself; remove the extension, or run invar")
 
-// drainTime is how long requests may take to end after the last result is known.
+// drainTime bounds the writing of answers after the last result is known.
 const drainTime = 5 * time.Second
 
 type reloadExtension struct {
@@ -31,12 +31,12 @@ type reloadExtension struct {
 	running  sync.WaitGroup // the server and the watcher
 	stop     context.CancelFunc
 
-	peer func(net.Conn) error // checkPeer, but in tests
+	peer func(net.Conn) error // checkPeer, except in tests
 
 	mu       sync.Mutex
-	closing  bool           // no more requests for reloads
-	requests int            // for a reload, under way
-	waiting  sync.WaitGroup // for them
+	closing  bool           // further requests are refused
+	requests int            // number of requests that wait for a reload
+	waiting  sync.WaitGroup // counts the same
 }
 
 // maxRequests is how many requests may wait for a reload.
@@ -86,8 +86,8 @@ func (e *reloadExtension) serve(ctx context.Context, host component.Host) error 
 	return nil
 }
 
-// Shutdown implements component.Component. It does not wait for requests: one
-// of them may be the reason for it.
+// Shutdown implements component.Component. It does not wait for requests, because one
+// of them may have caused it.
 func (e *reloadExtension) Shutdown(context.Context) error {
 	if e.stop != nil {
 		e.stop()
@@ -97,7 +97,7 @@ func (e *reloadExtension) Shutdown(context.Context) error {
 		e.mu.Lock()
 		e.closing = true
 		e.mu.Unlock()
-		e.http.SetKeepAlivesEnabled(false) // or clients take up connections that drain closes
+		e.http.SetKeepAlivesEnabled(false) // drain is about to close idle connections
 		if err = e.listener.Close(); errors.Is(err, net.ErrClosed) {
 			err = nil
 		}
@@ -107,13 +107,13 @@ func (e *reloadExtension) Shutdown(context.Context) error {
 	return err
 }
 
-// drain lets the requests under way end.
+// drain waits for the pending requests and closes the server.
 func (e *reloadExtension) drain() {
 	e.waiting.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	if e.http.Shutdown(ctx) != nil {
-		_ = e.http.Close() // a client that does not read its answer
+		_ = e.http.Close() // a client does not read its answer
 	}
 }
 
@@ -130,7 +130,7 @@ func (e *reloadExtension) begin() bool {
 	return true
 }
 
-// end counts a request off.
+// end is the counterpart of begin.
 func (e *reloadExtension) end() {
 	e.mu.Lock()
 	e.requests--

@@ -19,7 +19,7 @@ func (e *reloadExtension) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+path, e.status)
 	mux.HandleFunc("POST "+path, e.reload)
-	// A page in a browser on this host is neither local nor authenticated.
+	// A web page in a browser on this host must not trigger a reload.
 	h := http.NewCrossOriginProtection().Handler(mux)
 	if e.cfg.AllowUnauthenticated || e.cfg.HTTP.Get().Auth.HasValue() {
 		return h
@@ -27,9 +27,9 @@ func (e *reloadExtension) handler() http.Handler {
 	return refuseForeignNames(h)
 }
 
-// refuseForeignNames answers only requests that name this host by an address
-// or as localhost. A page whose own name has been made to lead here would not
-// be cross-origin.
+// refuseForeignNames refuses requests whose host is neither an address nor localhost.
+// With DNS rebinding, the name of a web page resolves to this host, and its requests are
+// not cross-origin.
 func refuseForeignNames(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
@@ -44,7 +44,7 @@ func refuseForeignNames(next http.Handler) http.Handler {
 	})
 }
 
-// reload answers when it is decided what becomes of the reload.
+// reload answers when the outcome of the reload is known.
 func (e *reloadExtension) reload(w http.ResponseWriter, r *http.Request) {
 	if !e.begin() {
 		w.Header().Set("Retry-After", "1")

@@ -13,21 +13,20 @@ import (
 	"github.com/invar-otel/invar/internal/sockets"
 )
 
-// This endpoint is for people and programs of this host, and not for the pipelines
-// of the process: one that a server has configured could have an exporter post
-// here all the time, so that the local pipelines are stopped and started and
-// nothing else. An exporter's connection has both of its ends in this process.
+// The endpoint must not serve the pipelines of this process. A pipeline configured by a
+// server could have an exporter post here all the time, and the local pipelines would
+// do nothing but restart. Both ends of such a connection are in this process.
 
 type peerKey struct{}
 
-// errOwn is the answer to the process itself.
+// errOwn is the answer to this process.
 var errOwn = errors.New("the connection is this process's own; its pipelines cannot reload it")
 
-// errUnknown is the answer to a peer that has gone before it was known who it is.
+// errUnknown is the answer to a peer that closed the connection before it was identified.
 var errUnknown = errors.New("the connection was closed too early to tell whose it is; wait for the answer")
 
-// refuseOwn answers only connections of others. It looks when a connection is made,
-// as one that is closed has no owner any more.
+// refuseOwn refuses connections of this process. It checks a connection when it is
+// accepted, because a closed one has no owner any more.
 func (e *reloadExtension) refuseOwn(server *http.Server) {
 	next := server.Handler
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
@@ -59,7 +58,7 @@ func (e *reloadExtension) checkPeer(conn net.Conn) error {
 	return nil
 }
 
-// isOwn reports whether the other end of a connection is this process's.
+// isOwn reports whether the other end of a connection is in this process.
 func isOwn(conn net.Conn) (bool, error) {
 	if unix, is := conn.(*net.UnixConn); is {
 		return isOwnUnix(unix)

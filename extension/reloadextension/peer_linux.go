@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// isOwnUnix asks the kernel who connected.
+// isOwnUnix asks the kernel for the process at the other end.
 func isOwnUnix(conn *net.UnixConn) (bool, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -10,17 +10,17 @@ import (
 	"github.com/invar-otel/invar/internal/reloading"
 )
 
-// watcher looks at the contents of the configuration files. Nothing else tells
-// a change everywhere: Kubernetes exchanges a symbolic link above the file, and
-// on network file systems nobody is notified.
+// watcher polls the contents of the configuration files. Notifications do not work
+// everywhere: Kubernetes replaces a symbolic link above the file, and network file
+// systems send none.
 //
-// What it compares with is what the last reload has read, not what was there
-// when it started: it is started anew by each reload, also by one that was
-// rolled back and must not be tried again.
+// It compares with what the last reload has read, not with what it found at its start:
+// each reload starts a new watcher, and one that was rolled back must not be tried
+// again.
 type watcher struct {
 	controller reloading.Controller
 	log        *zap.Logger
-	seen       []reloading.Digest // a change that the last look found
+	seen       []reloading.Digest // the digests of the last look if it found a change
 }
 
 // watch looks at each tick until ctx ends.
@@ -33,14 +33,14 @@ func (w *watcher) watch(ctx context.Context, ticks <-chan time.Time) {
 			if !w.settled() {
 				continue
 			}
-			// The outcome is logged by the controller. Shutdown of this extension,
-			// which the reload may lead to, ends the waiting.
+			// The controller logs the outcome. The reload may shut this extension
+			// down, which ends ctx.
 			_, _ = w.controller.Reload(ctx, reloading.File)
 		}
 	}
 }
 
-// settled says that there is a change and that it is complete.
+// settled reports whether there is a change that was the same in two looks.
 func (w *watcher) settled() bool {
 	files := w.controller.ConfigFiles()
 	now, changed := make([]reloading.Digest, len(files)), ""

@@ -20,18 +20,18 @@ import (
 )
 
 const (
-	// maxDeaths is how often the process may end while a configuration is tried
-	// before it is tried no more.
+	// maxDeaths is how often the process may end during trials of a configuration
+	// before it is not tried again.
 	maxDeaths = 2
-	// healthInterval is how often the pipelines' health is looked at.
+	// healthInterval is the time between two looks at the health of the pipelines.
 	healthInterval = 5 * time.Second
-	// maxReason bounds the reason of a failure as reported, in bytes.
+	// maxReason bounds the reported reason of a failure, in bytes.
 	maxReason = 16 << 10
-	// maxLogged bounds the same in the log, which has the whole of each error.
+	// maxLogged bounds the error in the log, in bytes.
 	maxLogged = 64 << 10
 )
 
-// What can be wrong, for the component's status.
+// Reasons for an error in the component's status.
 const (
 	reasonServer        healthstatus.Reason = "server"
 	reasonConfiguration healthstatus.Reason = "configuration"
@@ -39,10 +39,10 @@ const (
 	reasonStorage       healthstatus.Reason = "storage"
 )
 
-// errDeaths is the reason of a configuration that is not tried any more.
+// errDeaths is the reason why a configuration is not tried again.
 var errDeaths = errors.New("the collector ended twice while it was tried, so it is not tried again; offer another one")
 
-// runner is what the conductor needs of remotepipelines.Runner.
+// runner is the part of remotepipelines.Runner that the conductor uses.
 type runner interface {
 	Apply(ctx context.Context, want remoteconf.Set, started func()) error
 	Running() remoteconf.Set
@@ -50,19 +50,19 @@ type runner interface {
 	Health() remotepipelines.Health
 }
 
-// conductor decides what runs. Offers come on the transport's goroutine and wait
-// for run; the newest replaces one that still waits.
+// conductor decides which configuration runs. Offers arrive on the transport's
+// goroutine and wait for run; a newer offer replaces one that still waits.
 //
-//	last good ──▶ runs, or is held back if it ended the process (see restore.go)
-//	offer ──▶ trial: noted on disk ▶ Apply ▶ applied: it is the last good now
-//	                                       ▶ failed: the Runner runs what ran before
-//	                                       ▶ superseded: a newer offer cuts its
-//	                                         probation short; if that one fails,
-//	                                         the last good runs again
+//	last good ──▶ started, or held if it ended the process (see restore.go)
+//	offer ──▶ trial: noted on disk ▶ Apply ▶ applied: it becomes the last good one
+//	                                       ▶ failed: the Runner restores what ran
+//	                                       ▶ superseded: a newer offer ends its
+//	                                         probation early; if that one fails,
+//	                                         the last good one is restored
 type conductor struct {
 	runner    runner
 	store     *lastgood.Store
-	rules     string           // the restrictions, for the record
+	rules     string           // the restrictions, kept with the last good configuration
 	settle    time.Duration    // see settleTime
 	lastGood  *lastgood.Record // nil if there is none
 	report    func(transport.Report)
@@ -70,16 +70,16 @@ type conductor struct {
 	telemetry *telemetry
 	status    *healthstatus.Reporter
 
-	offers chan struct{} // has a value if an offer waits
+	offers chan struct{} // readable while an offer waits
 
 	mu           sync.Mutex
 	reported     transport.Report // what the server was told last
-	local        []byte           // the local configuration, to be reported beside what runs
+	local        []byte           // the local configuration to report; nil for none
 	hasOffer     bool             // reported.Hash is that of an offer
-	waiting      *transport.Offer // not tried yet; nil if there is none
+	waiting      *transport.Offer // the offer to try next; nil if there is none
 	endProbation func()           // ends the probation under way; nil if there is none
 
-	// The following belong to run.
+	// The rest belongs to the goroutine of run.
 
 	lastGoodState lastGoodState
 	restoreTimer  *time.Timer   // to start the last good configuration
@@ -87,21 +87,21 @@ type conductor struct {
 	settleTimer   *time.Timer   // until the last good configuration has settled
 }
 
-// lastGoodState is what is known of the last good configuration in this process.
+// lastGoodState is the state of the last good configuration in this process.
 type lastGoodState int
 
 const (
-	// lastGoodQuiet is: it has settled, or it is to be started.
+	// lastGoodQuiet: it has settled, or has not started.
 	lastGoodQuiet lastGoodState = iota
-	// lastGoodUnsettled is: it was started, which is noted on disk until it has run
-	// for a while.
+	// lastGoodUnsettled: it has started, and has not run for long. A note on disk
+	// says so.
 	lastGoodUnsettled
-	// lastGoodHeld is: it ended the process several times, and is not started before
-	// the server had time to offer another one.
+	// lastGoodHeld: it ended the process several times. It is not started until the
+	// server has had time to offer another configuration.
 	lastGoodHeld
 )
 
-// begin reports what is known before anything runs. It comes before run.
+// begin makes the first report, before anything runs. It must be called before run.
 func (c *conductor) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,7 +117,7 @@ func (c *conductor) begin() {
 	c.report(c.reported)
 }
 
-// setLocal makes the local configuration a part of what is reported.
+// setLocal adds the local configuration to the reports.
 func (c *conductor) setLocal(config []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,7 +126,7 @@ func (c *conductor) setLocal(config []byte) {
 	c.report(c.reported)
 }
 
-// effective adds the local configuration to the remote ones. c.mu is held.
+// effective adds the local configuration to the remote ones. The caller holds mu.
 func (c *conductor) effective(remote map[string][]byte) map[string][]byte {
 	all := make(map[string][]byte, len(remote)+1)
 	maps.Copy(all, remote)
@@ -136,7 +136,7 @@ func (c *conductor) effective(remote map[string][]byte) map[string][]byte {
 	return all
 }
 
-// offered takes what the server offers.
+// offered queues an offer of the server for run.
 func (c *conductor) offered(o transport.Offer) {
 	c.mu.Lock()
 	if c.hasOffer && o.Hash == c.reported.Hash {
@@ -153,11 +153,11 @@ func (c *conductor) offered(o transport.Offer) {
 	c.logger.Info("The server offers a configuration", zap.String("hash", o.Hash), zap.Strings("pipelines", o.Set.Names()))
 	select {
 	case c.offers <- struct{}{}:
-	default: // the one before was not taken yet
+	default: // an older offer has not been read yet
 	}
 }
 
-// takeOffer returns the offer that waits, nil if there is none.
+// takeOffer returns the waiting offer and clears it. It returns nil if none waits.
 func (c *conductor) takeOffer() *transport.Offer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,8 +166,7 @@ func (c *conductor) takeOffer() *transport.Offer {
 	return o
 }
 
-// run starts the last good configuration, and then follows the server until ctx
-// ends.
+// run starts the last good configuration, and then handles offers until ctx ends.
 func (c *conductor) run(ctx context.Context) {
 	c.restoreTimer, c.settleTimer = stoppedTimer(), stoppedTimer()
 	defer c.restoreTimer.Stop()
@@ -178,7 +177,7 @@ func (c *conductor) run(ctx context.Context) {
 	case c.lastGoodState == lastGoodHeld:
 		c.hold()
 	case c.lastGood != nil:
-		c.restore(ctx) // before any offer, as it is what a failed one falls back to
+		c.restore(ctx) // before any offer, which may have to fall back to it
 	}
 	for {
 		select {
@@ -196,12 +195,12 @@ func (c *conductor) run(ctx context.Context) {
 		case <-c.settleTimer.C:
 			c.noteStorage(c.forgetStart())
 		case <-health.C:
-			c.tellHealth()
+			c.reportHealth()
 		}
 	}
 }
 
-// try runs what the server offers and tells what became of it.
+// try applies an offer and reports the outcome.
 func (c *conductor) try(ctx context.Context, o *transport.Offer) {
 	err := o.Err
 	switch {
@@ -219,7 +218,7 @@ func (c *conductor) try(ctx context.Context, o *transport.Offer) {
 	c.settleTimer.Stop()
 	began := c.store.Trial.Begin(o.Hash)
 	if c.lastGoodState == lastGoodUnsettled {
-		began = errors.Join(began, c.store.Start.Abandon()) // from here on it is the trial that a death counts for
+		began = errors.Join(began, c.store.Start.Abandon()) // a death counts for the trial from here on
 	}
 	c.noteStorage(began)
 	superseded, err := c.apply(ctx, o.Set)
@@ -242,8 +241,8 @@ func (c *conductor) try(ctx context.Context, o *transport.Offer) {
 	}
 }
 
-// apply runs a set, and tells whether a newer offer cut its probation short: it
-// runs then, but is not proven.
+// apply applies a set. It reports whether a newer offer ended its probation early; the
+// set then runs, but is not proven.
 func (c *conductor) apply(ctx context.Context, set remoteconf.Set) (superseded bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -261,12 +260,12 @@ func (c *conductor) apply(ctx context.Context, set remoteconf.Set) (superseded b
 	return ctx.Err() != nil && errors.Is(err, context.Canceled), err
 }
 
-// accepted makes a set that was proven the last good one.
+// accepted makes a proven set the last good configuration.
 func (c *conductor) accepted(o *transport.Offer) {
-	same := c.lastGoodState == lastGoodUnsettled && c.lastGood.Set.Equal(o.Set) // it ran already, so there was no probation
+	same := c.lastGoodState == lastGoodUnsettled && c.lastGood.Set.Equal(o.Set) // it was running, so there was no probation
 	c.lastGood = &lastgood.Record{Hash: o.Hash, Set: o.Set, Rules: c.rules, Accepted: time.Now()}
-	// In this order: a process that ends in between finds a trial of what is
-	// known to work, which lastgood does not count.
+	// In this order: if the process ends in between, the next one finds a trial of
+	// the last good configuration, which lastgood ignores.
 	kept := errors.Join(c.store.SetLastGood(c.lastGood), c.store.Trial.End())
 	if same {
 		kept = errors.Join(kept, c.noteStart())
@@ -282,11 +281,12 @@ func (c *conductor) accepted(o *transport.Offer) {
 	c.decided(o.Hash, remoteconf.StatusApplied, "")
 }
 
+// failed reports that an offer cannot be used.
 func (c *conductor) failed(o *transport.Offer, err error) {
 	c.telemetry.recordOutcome(resultFailed)
 	c.logger.Error("The configuration of the server is not used; what ran before runs on",
 		zap.String("hash", o.Hash), zap.String("error", shortened(err.Error(), maxLogged)))
-	c.status.Healthy(reasonConfiguration) // so that the new reason is told
+	c.status.Healthy(reasonConfiguration) // clears the previous reason
 	c.status.Failing(reasonConfiguration, fmt.Errorf("the configuration %q of the server is not used: %w", o.Hash, err))
 	c.decided(o.Hash, remoteconf.StatusFailed, reason(err))
 	if c.lastGoodState == lastGoodHeld {
@@ -294,8 +294,8 @@ func (c *conductor) failed(o *transport.Offer, err error) {
 	}
 }
 
-// decided reports what runs, and the outcome if hash is still that of the newest
-// offer.
+// decided reports what runs. If hash is still that of the newest offer, it also reports
+// the outcome.
 func (c *conductor) decided(hash string, status remoteconf.Status, reason string) {
 	remote, health := c.runner.Effective(), c.runner.Health()
 	c.mu.Lock()
@@ -308,9 +308,9 @@ func (c *conductor) decided(hash string, status remoteconf.Status, reason string
 	c.report(c.reported)
 }
 
-// tellHealth reports the pipelines' health if it changed, and what runs, which
-// may have changed with it.
-func (c *conductor) tellHealth() {
+// reportHealth reports the health of the pipelines if it has changed, and what runs,
+// which may have changed too.
+func (c *conductor) reportHealth() {
 	remote, health := c.runner.Effective(), c.runner.Health()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -321,8 +321,8 @@ func (c *conductor) tellHealth() {
 	c.report(c.reported)
 }
 
-// noteStorage tells of a directory that cannot be written. The pipelines run
-// without it; only a restart misses what was to be kept.
+// noteStorage reports the outcome of writing to the directory. The pipelines run
+// without it; only a restart needs what is in it.
 func (c *conductor) noteStorage(err error) {
 	if err == nil {
 		c.status.Healthy(reasonStorage)
@@ -334,18 +334,18 @@ func (c *conductor) noteStorage(err error) {
 	}
 }
 
-// reason is what the server is told of an error, shortened.
+// reason returns the text of an error for the server, shortened.
 func reason(err error) string {
 	return shortened(remotepipelines.Reason(err), maxReason)
 }
 
-// shortened returns a text of at most most bytes, and a sign that there was more.
-func shortened(text string, most int) string {
-	if len(text) <= most {
+// shortened returns at most limit bytes of text, and an ellipsis if that is not all.
+func shortened(text string, limit int) string {
+	if len(text) <= limit {
 		return text
 	}
-	for !utf8.RuneStart(text[most]) {
-		most--
+	for !utf8.RuneStart(text[limit]) {
+		limit--
 	}
-	return text[:most] + "…"
+	return text[:limit] + "…"
 }

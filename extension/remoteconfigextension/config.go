@@ -23,27 +23,27 @@ type Config struct {
 	Connect configoptional.Optional[connecttransport.Config] `mapstructure:"connect"`
 	OpAMP   configoptional.Optional[opamptransport.Config]   `mapstructure:"opamp"`
 
-	// ID tells this collector from all others; generated and kept if empty.
+	// ID identifies this collector; if empty, one is generated and kept.
 	ID string `mapstructure:"id"`
 	// Name is for people.
 	Name string `mapstructure:"name"`
-	// Attributes are what a server chooses configurations by, beside the built-in
-	// ones.
+	// Attributes are added to the built-in ones. A server selects configurations by
+	// them.
 	Attributes map[string]string `mapstructure:"attributes"`
-	// StorageDirectory is where the ID and the last known good configuration are
-	// kept; see directories if empty.
+	// StorageDirectory holds the ID and the last known good configuration. If empty,
+	// it is one of directories.
 	StorageDirectory string `mapstructure:"storage_directory"`
 
 	// Probation is how long changed pipelines are watched before they are kept.
 	Probation time.Duration `mapstructure:"probation"`
-	// MaxErrorRatio is the share of an exporter's items that may fail during
-	// probation.
+	// MaxErrorRatio is the share of an exporter's items that, if lost during
+	// probation, fails it.
 	MaxErrorRatio float64 `mapstructure:"max_error_ratio"`
-	// DrainTimeout bounds the stop of a pipeline.
+	// DrainTimeout bounds the shutdown of a pipeline.
 	DrainTimeout time.Duration `mapstructure:"drain_timeout"`
 	// Rules are what a remote configuration may use.
 	Rules confinement.Rules `mapstructure:",squash"`
-	// ReportLocalConfig tells the server the local configuration too.
+	// ReportLocalConfig also reports the local configuration to the server.
 	ReportLocalConfig bool `mapstructure:"report_local_config"`
 
 	// prevent unkeyed literal initialization
@@ -56,9 +56,9 @@ const (
 	defaultMaxErrorRatio = 0.5
 	defaultDrainTimeout  = 30 * time.Second
 
-	// reservedPrefix begins the built-in attributes.
+	// reservedPrefix is the prefix of the built-in attributes.
 	reservedPrefix = "collector."
-	// maxName bounds IDs, names and attributes, in bytes: they are in every request.
+	// maxName bounds IDs, names and attributes in bytes. They are in every request.
 	maxName = 1024
 )
 
@@ -105,7 +105,7 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// validText refuses what the protocols cannot carry.
+// validText returns an error for a text that the protocols cannot carry.
 func validText(key, text string) error {
 	switch {
 	case len(text) > maxName:

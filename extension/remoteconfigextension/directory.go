@@ -13,12 +13,11 @@ import (
 	"github.com/invar-otel/invar/internal/dirlock"
 )
 
-// systemState is where services keep what they need after a restart.
+// systemState is the directory for the state of services.
 const systemState = "/var/lib"
 
-// directories are where the state is kept if no directory is configured, in the
-// order in which they are tried: the system's, and that of the user, who may not
-// write to the system's.
+// directories returns the default directories in the order in which they are tried: the
+// system's, and the user's for a user who cannot write to the system's.
 func directories(id component.ID) []string {
 	name := id.Type().String()
 	if id.Name() != "" {
@@ -36,8 +35,7 @@ func directories(id component.ID) []string {
 	return append(all, filepath.Join(user, "invar", name))
 }
 
-// openStore opens the configured directory, or the first of candidates that can
-// be used.
+// openStore opens the configured directory, or the first usable candidate.
 func openStore(configured, owner string, candidates []string) (*lastgood.Store, error) {
 	if configured != "" {
 		return lastgood.Open(configured, owner)
@@ -48,8 +46,8 @@ func openStore(configured, owner string, candidates []string) (*lastgood.Store, 
 		if err == nil {
 			return store, nil
 		}
-		if held := new(dirlock.LockedError); errors.As(err, &held) {
-			return nil, err // another place would be another identity
+		if locked := new(dirlock.LockedError); errors.As(err, &locked) {
+			return nil, err // another directory would mean another identity
 		}
 		errs = append(errs, err)
 	}

@@ -1,6 +1,6 @@
-// Package remoteconfigextension implements the remote_config extension: it asks
-// a server for pipelines and runs them beside the collector's own, which they
-// cannot stop.
+// Package remoteconfigextension implements the remote_config extension, which asks a
+// server for pipelines and runs them beside the collector's own. They cannot stop the
+// local pipelines.
 //
 //	server ◀──▶ connecttransport or opamptransport
 //	                 │ offers          ▲ reports
@@ -8,10 +8,10 @@
 //	             conductor ──▶ remotepipelines.Runner: a service per pipeline
 //	                 │           restricted by confinement.Rules
 //	                 ▼
-//	             lastgood: what worked last, what is being tried
+//	             lastgood: the last good configuration, the one on trial
 //
-// The local pipelines start first. When they are ready the last configuration
-// that worked is started, whether the server answers or not; what the server
-// offers then is tried and kept or rolled back. Nothing that a server says or
-// does not say is an error of the collector's start.
+// The local pipelines start first. When they are ready, the extension starts the last
+// known good configuration, whether or not the server answers. It tries what the server
+// offers, and keeps it or rolls it back. No answer of a server, and no missing one,
+// fails the start of the collector.
 package remoteconfigextension

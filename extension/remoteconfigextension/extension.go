@@ -25,14 +25,14 @@ import (
 )
 
 const (
-	// farewellTimeout bounds the leave that is taken of a server, so that the
-	// pipelines have time to drain.
+	// farewellTimeout bounds the shutdown of the transport, which leaves time for
+	// the pipelines to drain.
 	farewellTimeout = 5 * time.Second
 	// lastTimeout bounds the wait for the goroutine that applies configurations.
 	lastTimeout = 5 * time.Second
-	// restartTimeout bounds a restart that the server commands.
+	// restartTimeout bounds a restart commanded by the server.
 	restartTimeout = 10 * time.Minute
-	// triggerCommand is what internal/reloading is told about such a restart.
+	// triggerCommand is the trigger of such a restart.
 	triggerCommand reloading.Trigger = "remote_config"
 )
 
@@ -45,28 +45,28 @@ var (
 
 // remoteConfig is the extension.
 //
-//	Start               state from disk; begins to ask the server
-//	NotifyConfigSnapshot
-//	Ready               the local pipelines run: remote ones may
-//	NotReady            nothing: remote pipelines go on
-//	Shutdown            leave of the server, then the remote pipelines
+//	Start                 reads the state from disk, starts the transport
+//	NotifyConfigSnapshot  reports the local configuration
+//	Ready                 starts the conductor: the local pipelines run
+//	NotReady              does nothing: remote pipelines keep running
+//	Shutdown              stops the transport, then the remote pipelines
 type remoteConfig struct {
 	cfg       *Config
 	set       extension.Settings
 	telemetry *telemetry
 	status    healthstatus.Reporter
 
-	// The following are set by Start, and nil if it did not come as far.
+	// Set by Start; nil if it failed earlier.
 
 	store     *lastgood.Store
 	runner    *remotepipelines.Runner
 	transport transport.Transport
 	conductor *conductor
 
-	// The following are set by Ready.
+	// Set by Ready.
 
 	stop context.CancelFunc // ends the conductor
-	done chan struct{}      // it has ended
+	done chan struct{}      // closed when the conductor has ended
 }
 
 func newExtension(set extension.Settings, cfg *Config) (*remoteConfig, error) {
@@ -77,8 +77,8 @@ func newExtension(set extension.Settings, cfg *Config) (*remoteConfig, error) {
 	return &remoteConfig{cfg: cfg, set: set, telemetry: t}, nil
 }
 
-// Dependencies implements extensioncapabilities.Dependent: requests to the server
-// are authenticated by these.
+// Dependencies implements extensioncapabilities.Dependent. It returns the authenticators
+// and middlewares of the requests to the server.
 func (r *remoteConfig) Dependencies() []component.ID {
 	var ids []component.ID
 	add := func(client *confighttp.ClientConfig) {
@@ -143,8 +143,8 @@ func (r *remoteConfig) start(ctx context.Context, host component.Host) error {
 	return r.transport.Start(ctx, host, r.conductor.offered)
 }
 
-// lastGood returns the last configuration that worked. One that cannot be read
-// is as none: the server has it.
+// lastGood returns the last known good configuration. It returns nil if there is none or
+// it is damaged, because the server can provide one.
 func (r *remoteConfig) lastGood(rules string) (*lastgood.Record, error) {
 	good, damaged, err := r.store.LastGood()
 	if err != nil {
@@ -209,8 +209,7 @@ func (r *remoteConfig) asked(err error) {
 }
 
 // NotifyConfigSnapshot implements extensioncapabilities.ConfigSnapshotWatcher.
-// The server is told the configuration before ${…} is expanded and with secrets
-// redacted.
+// It reports the configuration as written, with ${…} and with secrets redacted.
 func (r *remoteConfig) NotifyConfigSnapshot(_ context.Context, snapshot extensioncapabilities.ConfigSnapshot) error {
 	if !r.cfg.ReportLocalConfig {
 		return nil
@@ -239,8 +238,8 @@ func (r *remoteConfig) Ready() error {
 	return nil
 }
 
-// NotReady implements extensioncapabilities.PipelineWatcher. Remote pipelines do
-// not depend on the local ones and go on until Shutdown.
+// NotReady implements extensioncapabilities.PipelineWatcher. Remote pipelines do not
+// depend on the local ones and run until Shutdown.
 func (*remoteConfig) NotReady() error { return nil }
 
 // Shutdown implements component.Component.
@@ -258,8 +257,7 @@ func (r *remoteConfig) Shutdown(ctx context.Context) error {
 		r.runner = nil
 	}
 	if r.stop != nil {
-		// The runner has ended what it applied. What is still written is refused by
-		// the store.
+		// The runner has stopped. The store refuses later writes.
 		errs = append(errs, inTime(ctx, lastTimeout, "the end of a configuration that is being applied", func(context.Context) error {
 			<-r.done
 			return nil
@@ -273,9 +271,8 @@ func (r *remoteConfig) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// inTime calls f with a context that ends after timeout, and does not wait for it
-// much longer: an authenticator or a disk may not return, and the process has to
-// end all the same.
+// inTime calls f with a context that ends after timeout, and gives up a second later:
+// an authenticator or a disk may not return, and must not keep the process from ending.
 func inTime(ctx context.Context, timeout time.Duration, what string, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	done := make(chan error, 1)
@@ -298,7 +295,7 @@ func inTime(ctx context.Context, timeout time.Duration, what string, f func(cont
 	}
 }
 
-// rulesText writes the restrictions as in a configuration.
+// rulesText returns the restrictions as written in a configuration.
 func rulesText(rules *confinement.Rules) string {
 	conf := confmap.New()
 	if err := conf.Marshal(rules); err != nil {

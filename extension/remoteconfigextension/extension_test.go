@@ -40,7 +40,7 @@ var stubborn = component.MustNewType("stubborn")
 
 // GetFactory implements hostcapabilities.ComponentFactory: nop, and a receiver
 // that does not start.
-func (*watched) GetFactory(kind component.Kind, typ component.Type) component.Factory {
+func (*statusHost) GetFactory(kind component.Kind, typ component.Type) component.Factory {
 	nopReceiver, nopExporter := receivertest.NewNopFactory(), exportertest.NewNopFactory()
 	switch {
 	case kind == component.KindReceiver && typ == nopReceiver.Type():
@@ -57,7 +57,7 @@ func (*watched) GetFactory(kind component.Kind, typ component.Type) component.Fa
 }
 
 // GetModuleInfos implements hostcapabilities.ModuleInfo.
-func (*watched) GetModuleInfos() service.ModuleInfos {
+func (*statusHost) GetModuleInfos() service.ModuleInfos {
 	return service.ModuleInfos{
 		Receiver: map[component.Type]service.ModuleInfo{
 			component.MustNewType("nop"): {BuilderRef: "example.org/nop v1.2.3"}, stubborn: {BuilderRef: "example.org/stubborn v1.0.0"},
@@ -132,7 +132,7 @@ func (f *fleet) await(t *testing.T, hash string, want collectorv1.RemoteConfigSt
 const nopPipeline = "{receivers: {nop: {}}, exporters: {nop: {}}, service: {pipelines: {logs: {receivers: [nop], exporters: [nop]}}}}"
 
 // newTestExtension makes an extension with a configuration, and the host for it.
-func newTestExtension(t *testing.T, text string) (*remoteConfig, *watched, *componenttest.Telemetry) {
+func newTestExtension(t *testing.T, text string) (*remoteConfig, *statusHost, *componenttest.Telemetry) {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
 	require.NoError(t, configtest.Parse(t, text, cfg))
@@ -143,11 +143,11 @@ func newTestExtension(t *testing.T, text string) (*remoteConfig, *watched, *comp
 	set.BuildInfo = component.BuildInfo{Command: "invar", Version: "v9.9.9"}
 	ext, err := NewFactory().Create(t.Context(), set, cfg)
 	require.NoError(t, err)
-	return ext.(*remoteConfig), &watched{Host: componenttest.NewNopHost()}, telemetry
+	return ext.(*remoteConfig), &statusHost{Host: componenttest.NewNopHost()}, telemetry
 }
 
 // ready starts an extension as the service does.
-func ready(t *testing.T, ext *remoteConfig, host *watched) {
+func ready(t *testing.T, ext *remoteConfig, host *statusHost) {
 	t.Helper()
 	require.NoError(t, ext.Start(t.Context(), host))
 	t.Cleanup(func() { require.NoError(t, ext.Shutdown(context.Background())) })
@@ -332,7 +332,7 @@ func TestComponents(t *testing.T) {
 		{Kind: component.KindExporter, Type: component.MustNewType("nop"), Module: "example.org/nop v1.2.3"},
 		{Kind: component.KindReceiver, Type: component.MustNewType("nop"), Module: "example.org/nop v1.2.3"},
 		{Kind: component.KindReceiver, Type: stubborn, Module: "example.org/stubborn v1.0.0"},
-	}, components(&watched{}))
+	}, components(&statusHost{}))
 	require.Empty(t, components(componenttest.NewNopHost()))
 }
 

@@ -21,7 +21,7 @@ func newIdentity(cfg *Config, id string, build component.BuildInfo, host compone
 		reservedPrefix + "os":           runtime.GOOS,
 		reservedPrefix + "arch":         runtime.GOARCH,
 	}
-	if name, err := os.Hostname(); err == nil { // without a name there is nothing to tell
+	if name, err := os.Hostname(); err == nil {
 		attributes[reservedPrefix+"hostname"] = name
 	}
 	if cfg.Name != "" {
@@ -31,14 +31,14 @@ func newIdentity(cfg *Config, id string, build component.BuildInfo, host compone
 	return transport.Identity{ID: id, Name: cfg.Name, Attributes: attributes, BuildInfo: build, Components: components(host)}
 }
 
-// components are the types in the program, by kind and type; none if the host
-// does not tell.
+// components returns the component types in the program, sorted by kind and type. It
+// returns none if the host does not know them.
 func components(host component.Host) []transport.Component {
-	teller, ok := host.(hostcapabilities.ModuleInfo)
+	modules, ok := host.(hostcapabilities.ModuleInfo)
 	if !ok {
 		return nil
 	}
-	infos := teller.GetModuleInfos()
+	infos := modules.GetModuleInfos()
 	var all []transport.Component
 	add := func(kind component.Kind, typ component.Type, module string) {
 		all = append(all, transport.Component{Kind: kind, Type: typ, Module: module})

@@ -12,39 +12,39 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// The last known good configuration passed its probation, but may end the process
-// all the same: a panic on a goroutine of a component, out of memory. So its start
-// is noted on disk until it has run for a while.
+// The last known good configuration has passed its probation, but may still end the
+// process: with a panic on a goroutine of a component, or by running out of memory. Its
+// start is therefore noted on disk until it has run for a while.
 //
-//	restore: noted ▶ Apply ▶ settled, graceful stop ──▶ no note
-//	                 │ the process ends
-//	                 ▼
-//	         counted; maxCrashes in a row ──▶ held: the server is asked first
-//	                                            │ holdTime without an offer
-//	                                            ▼
-//	                                          restore, counted from none
+//	restore: note ▶ Apply ▶ settled, or graceful stop ──▶ note removed
+//	                │ the process ends
+//	                ▼
+//	         a crash is counted; maxCrashes in a row ──▶ held: wait for the server
+//	                                                      │ holdTime without an offer
+//	                                                      ▼
+//	                                                     restore, the count is reset
 const (
-	// maxCrashes is how often in a row the process may end soon after the start
-	// of the last good configuration. A kill by hand counts as well, so it is more
-	// than maxDeaths.
+	// maxCrashes is how often in a row the process may end soon after the start of
+	// the last good configuration. It is more than maxDeaths, because a kill by hand
+	// counts too.
 	maxCrashes = 3
-	// holdTime is how long the last good configuration is not started then, so
-	// that what was no fault of its own (a host short of memory) heals by itself.
+	// holdTime is how long the last good configuration is held then. After that it
+	// is tried again, because the cause may be temporary, such as a host that was
+	// short of memory.
 	holdTime = 10 * time.Minute
-	// minSettle is the least time that the last good configuration has to run for
-	// its start to be forgotten.
+	// minSettle is the least time after which the note about a start is removed.
 	minSettle = time.Minute
-	// firstPause is after the first time that the last known good configuration
-	// does not start; it doubles up to maxPause.
+	// firstPause follows the first failed start of the last known good
+	// configuration. It doubles up to maxPause.
 	firstPause = time.Second
 	maxPause   = time.Minute
 )
 
-// errCrashes is the reason of a last good configuration that is not started.
+// errCrashes is the reason why the last good configuration is held.
 var errCrashes = fmt.Errorf("the collector ended %d times shortly after it started this configuration, so it is not started again for %d minutes; offer another one", maxCrashes, holdTime/time.Minute)
 
-// settleTime is how long the last good configuration has to run for its start to
-// be forgotten.
+// settleTime returns how long the last good configuration must run before the note
+// about its start is removed.
 func settleTime(probation time.Duration) time.Duration { return max(probation, minSettle) }
 
 func stoppedTimer() *time.Timer {
@@ -53,8 +53,8 @@ func stoppedTimer() *time.Timer {
 	return t
 }
 
-// hold leaves the last good configuration alone until the server had time to
-// offer another one.
+// hold waits holdTime for an offer of the server before the last good configuration is
+// started.
 func (c *conductor) hold() {
 	c.status.Failing(reasonLastGood, fmt.Errorf("the last known good configuration %q is not started: %w", c.lastGood.Hash, errCrashes))
 	c.logger.Error("The last known good configuration is not started; the collector waits for the server", zap.String("hash", c.lastGood.Hash), zap.Error(errCrashes))
@@ -62,12 +62,12 @@ func (c *conductor) hold() {
 	c.restoreTimer.Reset(holdTime)
 }
 
-// restore runs the last good configuration, without a probation. If it does not
-// start it is tried again later.
+// restore starts the last good configuration, without a probation. If it does not
+// start, a timer is set to try again.
 func (c *conductor) restore(ctx context.Context) {
 	if c.lastGoodState == lastGoodHeld {
 		c.lastGoodState = lastGoodQuiet
-		c.noteStorage(c.store.Start.End()) // counted from none
+		c.noteStorage(c.store.Start.End()) // resets the count
 		c.logger.Info("The server offered nothing that works, so the last known good configuration is started again", zap.String("hash", c.lastGood.Hash))
 	}
 	c.noteStorage(c.noteStart())
@@ -97,20 +97,19 @@ func (c *conductor) restore(ctx context.Context) {
 	c.decided(c.lastGood.Hash, remoteconf.StatusFailed, reason(err))
 }
 
-// fallBack sees to it that the last good configuration runs after an offer
-// failed.
+// fallBack makes sure that the last good configuration runs after an offer has failed.
 func (c *conductor) fallBack(ctx context.Context) {
 	switch {
 	case c.lastGood == nil || c.lastGoodState == lastGoodHeld:
 	case !c.runner.Running().Equal(c.lastGood.Set):
-		c.restore(ctx) // the one before was not proven either
+		c.restore(ctx) // what runs was not proven
 	case c.lastGoodState == lastGoodUnsettled:
 		c.noteStorage(c.noteStart())
 	}
 }
 
-// noteStart notes that the last good configuration is started, until it has
-// settled. An empty one cannot do harm.
+// noteStart notes on disk that the last good configuration starts, unless it is empty,
+// which can do no harm.
 func (c *conductor) noteStart() error {
 	c.lastGoodState = lastGoodUnsettled
 	c.settleTimer.Reset(c.settle)
@@ -120,8 +119,8 @@ func (c *conductor) noteStart() error {
 	return c.store.Start.Begin(c.lastGood.Hash)
 }
 
-// forgetStart takes the note back: the last good configuration has run for long
-// enough, another one takes its place, or the collector is stopped.
+// forgetStart removes the note: the last good configuration has settled, another one
+// replaces it, or the collector stops.
 func (c *conductor) forgetStart() error {
 	c.lastGoodState = lastGoodQuiet
 	c.settleTimer.Stop()

@@ -21,11 +21,11 @@ const crashed = "the collector ended 3 times shortly after it started this confi
 func crash(t *testing.T, times int) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	th := conduct(t, dir, &pipelines{})
-	th.give("a")
+	h := newHarness(t, dir, &fakeRunner{})
+	h.offer("a")
 	time.Sleep(31 * time.Second)
-	require.Equal(t, "#a APPLIED", th.last())
-	th.stop()
+	require.Equal(t, "#a APPLIED", h.last())
+	h.stop()
 	crashAgain(t, dir, times)
 	return dir
 }
@@ -33,83 +33,83 @@ func crash(t *testing.T, times int) (dir string) {
 func crashAgain(t *testing.T, dir string, times int) {
 	t.Helper()
 	for range times {
-		th := conduct(t, dir, &pipelines{})
+		h := newHarness(t, dir, &fakeRunner{})
 		synctest.Wait()
-		require.Equal(t, "#a APPLIED", th.last())
+		require.Equal(t, "#a APPLIED", h.last())
 		require.FileExists(t, filepath.Join(dir, "start"))
 		time.Sleep(50 * time.Second)
-		th.die(t)
+		h.crash(t)
 	}
 }
 
 func TestLastGoodThatEndsTheProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := crash(t, 3)
-		th := conduct(t, dir, &pipelines{bad: map[string]error{hash("bad"): errors.New("no")}})
-		require.Equal(t, "#a FAILED: "+crashed, th.last(), "the server knows before anything else")
+		h := newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("failsStart"): errors.New("no")}})
+		require.Equal(t, "#a FAILED: "+crashed, h.last(), "the server knows before anything else")
 		synctest.Wait()
-		require.Empty(t, th.Running())
-		status, text := th.host.last()
+		require.Empty(t, h.Running())
+		status, text := h.host.last()
 		require.Equal(t, componentstatus.StatusRecoverableError, status)
 		require.Equal(t, `the last known good configuration "#a" is not started: `+crashed, text)
 
-		th.give("a")
-		require.Equal(t, "#a FAILED: "+crashed, th.last())
-		th.give("bad")
-		require.Equal(t, "#bad FAILED: no", th.last())
-		require.Empty(t, th.Running(), "it is nothing to fall back to")
-		th.give("a")
-		require.Equal(t, "#a FAILED: "+crashed, th.last(), "the server goes back to it")
-		require.Equal(t, []string{hash("bad")}, th.applies())
+		h.offer("a")
+		require.Equal(t, "#a FAILED: "+crashed, h.last())
+		h.offer("failsStart")
+		require.Equal(t, "#failsStart FAILED: no", h.last())
+		require.Empty(t, h.Running(), "it is nothing to fall back to")
+		h.offer("a")
+		require.Equal(t, "#a FAILED: "+crashed, h.last(), "the server goes back to it")
+		require.Equal(t, []string{hash("failsStart")}, h.takeApplied())
 
-		th.give("b")
-		require.Equal(t, "#b APPLYING", th.last())
+		h.offer("b")
+		require.Equal(t, "#b APPLYING", h.last())
 		time.Sleep(31 * time.Second)
-		require.Equal(t, "#b APPLIED", th.last())
-		status, _ = th.host.last()
+		require.Equal(t, "#b APPLIED", h.last())
+		status, _ = h.host.last()
 		require.Equal(t, componentstatus.StatusOK, status)
 		require.NoFileExists(t, filepath.Join(dir, "start"))
-		th.give("bad")
+		h.offer("failsStart")
 		time.Sleep(2 * holdTime)
-		require.Equal(t, []string{hash("b"), hash("bad")}, th.applies(), "a is forgotten")
-		th.die(t)
+		require.Equal(t, []string{hash("b"), hash("failsStart")}, h.takeApplied(), "a is forgotten")
+		h.crash(t)
 
-		th = conduct(t, dir, &pipelines{})
+		h = newHarness(t, dir, &fakeRunner{})
 		synctest.Wait()
-		require.Equal(t, "#b APPLIED", th.last())
-		th.give("a")
+		require.Equal(t, "#b APPLIED", h.last())
+		h.offer("a")
 		time.Sleep(31 * time.Second)
-		require.Equal(t, "#a APPLIED", th.last(), "who offers it again after another may try")
+		require.Equal(t, "#a APPLIED", h.last(), "who offers it again after another may try")
 	})
 }
 
 func TestLastGoodIsStartedOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := crash(t, 3)
-		th := conduct(t, dir, &pipelines{})
+		h := newHarness(t, dir, &fakeRunner{})
 		time.Sleep(holdTime - time.Second)
-		th.stop() // this does not let it start either
+		h.stop() // this does not let it start either
 
-		th = conduct(t, dir, &pipelines{bad: map[string]error{hash("bad"): errors.New("no")}})
+		h = newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("failsStart"): errors.New("no")}})
 		time.Sleep(holdTime - time.Second)
-		require.Empty(t, th.applies())
-		th.give("bad")
+		require.Empty(t, h.takeApplied())
+		h.offer("failsStart")
 		time.Sleep(holdTime - time.Second)
-		require.Empty(t, th.Running(), "without another offer for that long")
-		th.give("a")
+		require.Empty(t, h.Running(), "without another offer for that long")
+		h.offer("a")
 		time.Sleep(holdTime + time.Second)
-		require.Equal(t, "#a APPLIED", th.last())
-		require.True(t, th.Running().Equal(set("a")))
+		require.Equal(t, "#a APPLIED", h.last())
+		require.True(t, h.Running().Equal(set("a")))
 		time.Sleep(50 * time.Second)
-		th.die(t)
+		h.crash(t)
 
 		crashAgain(t, dir, 2) // counted from that start on
-		th = conduct(t, dir, &pipelines{})
+		h = newHarness(t, dir, &fakeRunner{})
 		synctest.Wait()
-		require.Equal(t, "#a FAILED: "+crashed, th.last())
+		require.Equal(t, "#a FAILED: "+crashed, h.last())
 		time.Sleep(holdTime + 2*time.Minute)
-		require.Equal(t, "#a APPLIED", th.last())
-		status, _ := th.host.last()
+		require.Equal(t, "#a APPLIED", h.last())
+		status, _ := h.host.last()
 		require.Equal(t, componentstatus.StatusOK, status)
 		require.NoFileExists(t, filepath.Join(dir, "start"), "it has run for long enough")
 	})
@@ -118,19 +118,19 @@ func TestLastGoodIsStartedOnceMore(t *testing.T) {
 func TestStartIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := crash(t, 2)
-		th := conduct(t, dir, &pipelines{})
+		h := newHarness(t, dir, &fakeRunner{})
 		time.Sleep(minSettle + time.Second)
 		require.NoFileExists(t, filepath.Join(dir, "start"))
-		th.die(t)
+		h.crash(t)
 		crashAgain(t, dir, 2)
-		th = conduct(t, dir, &pipelines{})
+		h = newHarness(t, dir, &fakeRunner{})
 		synctest.Wait()
-		th.stop()
+		h.stop()
 		require.NoFileExists(t, filepath.Join(dir, "start"), "it was stopped, and did not end by itself")
 		crashAgain(t, dir, 2)
 
 		// A probation is the longer time.
-		conduct(t, dir, &pipelines{probation: 2 * time.Minute})
+		newHarness(t, dir, &fakeRunner{probation: 2 * time.Minute})
 		time.Sleep(minSettle + 30*time.Second)
 		require.FileExists(t, filepath.Join(dir, "start"))
 		time.Sleep(minSettle)
@@ -143,20 +143,20 @@ func TestTrialSoonAfterTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := crash(t, 2)
 		for _, name := range []string{"b", "c", "d"} {
-			th := conduct(t, dir, &pipelines{})
-			th.give(name)
-			require.True(t, th.Running().Equal(set(name)))
-			th.die(t)
+			h := newHarness(t, dir, &fakeRunner{})
+			h.offer(name)
+			require.True(t, h.Running().Equal(set(name)))
+			h.crash(t)
 		}
-		bad := map[string]error{hash("bad"): errors.New("no")}
-		th := conduct(t, dir, &pipelines{bad: bad})
+		failsStart := map[string]error{hash("failsStart"): errors.New("no")}
+		h := newHarness(t, dir, &fakeRunner{failsStart: failsStart})
 		synctest.Wait()
-		require.Equal(t, "#a APPLIED", th.last())
-		th.give("bad") // which the last good survives, but not for long
-		th.die(t)
-		th = conduct(t, dir, &pipelines{})
+		require.Equal(t, "#a APPLIED", h.last())
+		h.offer("failsStart") // which the last good survives, but not for long
+		h.crash(t)
+		h = newHarness(t, dir, &fakeRunner{})
 		synctest.Wait()
-		require.Equal(t, "#a FAILED: "+crashed, th.last())
+		require.Equal(t, "#a FAILED: "+crashed, h.last())
 	})
 }
 
@@ -164,14 +164,14 @@ func TestTrialSoonAfterTheStart(t *testing.T) {
 func TestOfferSoonAfterTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := crash(t, 2)
-		th := conduct(t, dir, &pipelines{bad: map[string]error{hash("bad"): errors.New("no")}})
-		th.give("bad")
-		th.give("a")
-		require.Equal(t, "#a APPLIED", th.last())
-		th.die(t)
-		th = conduct(t, dir, &pipelines{})
+		h := newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("failsStart"): errors.New("no")}})
+		h.offer("failsStart")
+		h.offer("a")
+		require.Equal(t, "#a APPLIED", h.last())
+		h.crash(t)
+		h = newHarness(t, dir, &fakeRunner{})
 		synctest.Wait()
-		require.Equal(t, "#a FAILED: "+crashed, th.last())
+		require.Equal(t, "#a FAILED: "+crashed, h.last())
 	})
 }
 
@@ -179,14 +179,14 @@ func TestOfferSoonAfterTheStart(t *testing.T) {
 func TestFallBackIsAStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := crash(t, 2)
-		th := conduct(t, dir, &pipelines{bad: map[string]error{hash("bad"): errors.New("no")}})
+		h := newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("failsStart"): errors.New("no")}})
 		time.Sleep(2 * minSettle)
-		th.give("b")
+		h.offer("b")
 		require.NoFileExists(t, filepath.Join(dir, "start"))
-		th.give("bad")
-		require.True(t, th.Running().Equal(set("a")))
+		h.offer("failsStart")
+		require.True(t, h.Running().Equal(set("a")))
 		require.FileExists(t, filepath.Join(dir, "start"))
-		th.give("c")
+		h.offer("c")
 		time.Sleep(31 * time.Second)
 		require.NoFileExists(t, filepath.Join(dir, "start"), "c was proven")
 	})
@@ -196,31 +196,31 @@ func TestLastGoodThatDoesNotStartIsNoCrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := crash(t, 2)
 		for range 3 {
-			th := conduct(t, dir, &pipelines{bad: map[string]error{hash("a"): errors.New("address in use")}})
+			h := newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("a"): errors.New("address in use")}})
 			time.Sleep(time.Minute)
-			require.Equal(t, "#a FAILED: the last known good configuration does not start: address in use", th.last())
-			th.die(t)
+			require.Equal(t, "#a FAILED: the last known good configuration does not start: address in use", h.last())
+			h.crash(t)
 		}
 		crashAgain(t, dir, 1) // the third, as the ones before are not forgotten
-		th := conduct(t, dir, &pipelines{})
+		h := newHarness(t, dir, &fakeRunner{})
 		synctest.Wait()
-		require.Equal(t, "#a FAILED: "+crashed, th.last())
+		require.Equal(t, "#a FAILED: "+crashed, h.last())
 	})
 }
 
 func TestNothingDoesNotEndTheProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		th := conduct(t, dir, &pipelines{})
-		th.offered(transport.Offer{Hash: "#none", Set: remoteconf.Set{}})
+		h := newHarness(t, dir, &fakeRunner{})
+		h.offered(transport.Offer{Hash: "#none", Set: remoteconf.Set{}})
 		time.Sleep(31 * time.Second)
-		th.stop()
+		h.stop()
 		for range 5 {
-			th = conduct(t, dir, &pipelines{})
+			h = newHarness(t, dir, &fakeRunner{})
 			synctest.Wait()
-			require.Equal(t, "#none APPLIED", th.last())
+			require.Equal(t, "#none APPLIED", h.last())
 			require.NoFileExists(t, filepath.Join(dir, "start"))
-			th.die(t)
+			h.crash(t)
 		}
 	})
 }

@@ -15,15 +15,14 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// Apply makes want the running set, as a whole or not at all. It returns after
-// the probation. started, which may be nil, is called when the new pipelines run
-// and the old ones are stopped; it is not called if nothing changed.
+// Apply makes want the running set, as a whole or not at all, and returns after the
+// probation. started, which may be nil, is called when the new pipelines run and the
+// old ones have stopped, but not if nothing changed.
 //
-// An error is or joins *Failures, and the previous set runs again then, or is
-// being restarted: Health tells. If ctx ends before the new pipelines have
-// started, the previous set runs as well; if it ends later, want is kept. Both
-// return ctx.Err(). Calls are made one after the other; after Shutdown they
-// return ErrShutdown.
+// An error is a *Failure or joins several. The previous set then runs again, or is
+// being restarted, which Health reports. If ctx ends before the new pipelines have
+// started, the previous set runs; if it ends later, want does. Both return ctx.Err().
+// Concurrent calls wait for each other. After Shutdown, Apply returns ErrShutdown.
 func (r *Runner) Apply(ctx context.Context, want remoteconf.Set, started func()) error {
 	during, done, err := r.begin(ctx)
 	if err != nil {
@@ -102,8 +101,8 @@ func (r *Runner) prepare(ctx context.Context, want remoteconf.Set, names []strin
 	return recipes, errors.Join(errs...)
 }
 
-// readInTime is read, but does not wait for a component's defaults or validation
-// that do not return.
+// readInTime is read with a time limit: a component's default configuration or
+// validation may not return.
 func (r *Runner) readInTime(ctx context.Context, name string, body []byte) (*recipe, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, r.startTimeout, ownWords("the reading takes longer than %v", r.startTimeout))
 	defer cancel()
@@ -121,8 +120,8 @@ func (r *Runner) readInTime(ctx context.Context, name string, body []byte) (*rec
 	return nil, err
 }
 
-// dryRun makes all components and shuts them down without a start: some hold
-// something from their making on.
+// dryRun makes all components and shuts them down without a start. Shutdown matters,
+// because some components acquire resources when they are made.
 func (r *Runner) dryRun(ctx context.Context, rec *recipe) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.startTimeout, ownWords("the making takes longer than %v", r.startTimeout))
 	defer cancel()
@@ -152,20 +151,20 @@ func (r *Runner) dryRun(ctx context.Context, rec *recipe) error {
 // switchover is one change of the running set.
 type switchover struct {
 	r        *Runner
-	previous map[string]*pipeline // the whole set before
-	old      map[string]*pipeline // of these, what is replaced or removed
-	fresh    map[string]*pipeline // what is started
-	stopped  []string             // of old, what is stopped already
+	previous map[string]*pipeline // the whole running set
+	old      map[string]*pipeline // the part of previous that is replaced or removed
+	fresh    map[string]*pipeline // the new pipelines that have started
+	stopped  []string             // the names of old pipelines that have stopped
 }
 
-// start starts the new pipelines. On an error none is left and the old ones run.
+// start starts the new pipelines. After an error it has rolled back.
 func (s *switchover) start(ctx context.Context, recipes []*recipe) error {
 	before, err := s.r.listeners()
 	if err != nil {
 		s.r.host.Logger.Warn("Cannot see what this process listens on; remote pipelines are checked by configuration only", zap.Error(err))
 	}
-	looked := time.Now()
-	var since []string // what was started since
+	lastLook := time.Now()
+	var unchecked []string // pipelines started since then
 	for i, rec := range recipes {
 		inst, err := s.launch(ctx, rec)
 		if err != nil {
@@ -173,36 +172,37 @@ func (s *switchover) start(ctx context.Context, recipes []*recipe) error {
 			return err
 		}
 		s.fresh[rec.name] = newPipeline(rec, inst, nil)
-		since = append(since, rec.name)
-		if before == nil || i < len(recipes)-1 && time.Since(looked) < lookEvery {
+		unchecked = append(unchecked, rec.name)
+		if before == nil || i < len(recipes)-1 && time.Since(lastLook) < lookInterval {
 			continue
 		}
-		if err := s.listensAsPermitted(since, before); err != nil {
+		if err := s.checkListeners(unchecked, before); err != nil {
 			s.rollBack(ctx, StageRestrictions)
 			return err
 		}
-		looked, since = time.Now(), nil
+		lastLook, unchecked = time.Now(), nil
 	}
 	return nil
 }
 
-// launch starts one pipeline. If what it needs is taken, the old pipelines that
-// may have it are stopped, its own predecessor first.
+// launch starts one pipeline. If that needs what an old pipeline may have, it stops
+// the old pipelines and tries again, the predecessor first.
 func (s *switchover) launch(ctx context.Context, rec *recipe) (*instance, error) {
 	inst, err := s.r.launch(ctx, rec)
-	for _, holders := range [][]string{{rec.name}, slices.Sorted(maps.Keys(s.old))} {
+	for _, candidates := range [][]string{{rec.name}, slices.Sorted(maps.Keys(s.old))} {
 		if err == nil || !conflicting(err) || ctx.Err() != nil {
 			break
 		}
-		if s.stop(ctx, holders, takenPort(err)) {
+		if s.stop(ctx, candidates, takenPort(err)) {
 			inst, err = s.r.launch(ctx, rec)
 		}
 	}
 	return inst, err
 }
 
-// stop stops those of the old pipelines named that run and, if a port is given,
-// have it in their configuration. It reports whether there was one.
+// stop stops the named pipelines that are old and still run. If port is not empty,
+// it stops only those with the port in their configuration. It reports whether it
+// stopped any.
 func (s *switchover) stop(ctx context.Context, names []string, port string) bool {
 	var stopping []*pipeline
 	for _, name := range names {
@@ -221,12 +221,12 @@ func (s *switchover) stop(ctx context.Context, names []string, port string) bool
 
 // finish stops the old pipelines and makes the new set the running one.
 func (s *switchover) finish(ctx context.Context) {
-	now := maps.Clone(s.previous)
+	next := maps.Clone(s.previous)
 	for name := range s.old {
-		delete(now, name)
+		delete(next, name)
 	}
-	maps.Copy(now, s.fresh)
-	s.r.replace(now)
+	maps.Copy(next, s.fresh)
+	s.r.replace(next)
 	var rest []*pipeline
 	for name, p := range s.old {
 		if !slices.Contains(s.stopped, name) {
@@ -237,21 +237,21 @@ func (s *switchover) finish(ctx context.Context) {
 	s.r.stopPipelines(ctx, slices.Values(rest))
 }
 
-// rollBack stops the new pipelines and starts the old ones that were stopped. One
-// that does not start is tried again in the background.
+// rollBack stops the new pipelines and starts the old ones that were stopped. The
+// keeper of an old pipeline that does not start goes on trying.
 func (s *switchover) rollBack(ctx context.Context, stage Stage) {
 	if ctx.Err() == nil && len(s.fresh)+len(s.stopped) > 0 {
 		s.r.metrics.rolledBack(stage)
 	}
-	ctx, cancel := s.r.draining(ctx) // the previous set has to run, whoever waits
+	ctx, cancel := s.r.draining(ctx) // the previous set must run, even if the caller gives up
 	defer cancel()
 	s.r.stopPipelines(ctx, maps.Values(s.fresh))
 	clear(s.fresh)
-	again := maps.Clone(s.previous)
+	restored := maps.Clone(s.previous)
 	slices.Sort(s.stopped)
 	for _, name := range s.stopped {
-		if s.r.isClosed() { // what runs is about to be stopped too
-			delete(again, name)
+		if s.r.isClosed() { // everything is about to be stopped
+			delete(restored, name)
 			continue
 		}
 		rec := s.old[name].recipe
@@ -262,14 +262,14 @@ func (s *switchover) rollBack(ctx context.Context, stage Stage) {
 		}
 		p := newPipeline(rec, inst, err)
 		p.keep(s.r)
-		again[name] = p
+		restored[name] = p
 	}
 	s.stopped = nil
-	s.r.replace(again)
+	s.r.replace(restored)
 }
 
-// releaseAll ends the keepers and returns the services that run. It waits for
-// keepers as long as ctx lasts and guardedservice.Grace after that.
+// releaseAll ends the keepers and returns the running services. It gives up waiting
+// for keepers guardedservice.Grace after the end of ctx.
 func (r *Runner) releaseAll(ctx context.Context, pipelines iter.Seq[*pipeline]) []*instance {
 	ended := ctx
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ended))
@@ -278,7 +278,7 @@ func (r *Runner) releaseAll(ctx context.Context, pipelines iter.Seq[*pipeline]) 
 	var instances []*instance
 	for p := range pipelines {
 		if p.halt != nil {
-			p.halt() // all before the first is waited for
+			p.halt() // all of them before waiting for the first
 		}
 	}
 	for p := range pipelines {
@@ -289,7 +289,7 @@ func (r *Runner) releaseAll(ctx context.Context, pipelines iter.Seq[*pipeline]) 
 	return instances
 }
 
-// stopPipelines stops pipelines, whatever becomes of ctx, and logs what went wrong.
+// stopPipelines stops pipelines even if ctx has ended, and logs errors.
 func (r *Runner) stopPipelines(ctx context.Context, pipelines iter.Seq[*pipeline]) {
 	ctx, cancel := r.draining(ctx)
 	defer cancel()

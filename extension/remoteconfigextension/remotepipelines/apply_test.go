@@ -11,13 +11,13 @@ import (
 )
 
 func TestApply(t *testing.T) {
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, nil)
 	require.Empty(t, r.Running())
 	require.True(t, r.Health().Healthy)
 
 	started := 0
-	first := set{"a": simple("a", "", ""), "b": simple("b", "token: s3cr3t", "")}
+	first := set{"a": onePipeline("a", "", ""), "b": onePipeline("b", "token: s3cr3t", "")}
 	require.NoError(t, r.Apply(t.Context(), first, func() { started++ }))
 	require.Equal(t, 1, started)
 	require.True(t, r.Running().Equal(first))
@@ -40,7 +40,7 @@ func TestApply(t *testing.T) {
 	require.Equal(t, 1, started)
 
 	// A change of one leaves the other alone, and a new one comes.
-	second := set{"a": first["a"], "b": simple("b", "token: another", ""), "c": simple("c", "", "")}
+	second := set{"a": first["a"], "b": onePipeline("b", "token: another", ""), "c": onePipeline("c", "", "")}
 	require.NoError(t, r.Apply(t.Context(), second, func() { started++ }))
 	require.Equal(t, 2, started)
 	require.Same(t, a, l.unit("receiver:unit/a"))
@@ -67,33 +67,33 @@ func TestShutdownWithoutApply(t *testing.T) {
 
 func TestSameAddress(t *testing.T) {
 	address := freeAddress(t)
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, nil)
-	old := set{"a": simple("a", "endpoint: "+address, ""), "b": simple("b", "", "")}
+	old := set{"a": onePipeline("a", "endpoint: "+address, ""), "b": onePipeline("b", "", "")}
 	require.NoError(t, r.Apply(t.Context(), old, nil))
 	b := l.unit("receiver:unit/b")
 
 	// Its own successor, which fails as well: the old one is there again.
 	before := l.unit("receiver:unit/a")
-	err := r.Apply(t.Context(), set{"a": simple("a", "endpoint: "+address, "fail: start"), "b": old["b"]}, nil)
-	fails(t, err, "a", StageStart, "exporters::unit/a")
+	err := r.Apply(t.Context(), set{"a": onePipeline("a", "endpoint: "+address, "fail: start"), "b": old["b"]}, nil)
+	requireFailure(t, err, "a", StageStart, "exporters::unit/a")
 	require.Same(t, before, l.unit("receiver:unit/a"), "nothing was taken, so it was not stopped")
 
-	next := set{"a": simple("a", "endpoint: "+address+", token: x", ""), "b": old["b"]}
+	next := set{"a": onePipeline("a", "endpoint: "+address+", token: x", ""), "b": old["b"]}
 	require.NoError(t, r.Apply(t.Context(), next, nil))
 	require.NotSame(t, before, l.unit("receiver:unit/a"))
 	require.Same(t, b, l.unit("receiver:unit/b"))
 
 	// The address moves to a pipeline of another name, the first in order.
-	moved := set{"0": simple("0", "endpoint: "+address, ""), "b": old["b"]}
+	moved := set{"0": onePipeline("0", "endpoint: "+address, ""), "b": old["b"]}
 	require.NoError(t, r.Apply(t.Context(), moved, nil))
 	require.NotNil(t, l.unit("receiver:unit/0"))
 	require.Nil(t, l.unit("receiver:unit/a"))
 	require.Same(t, b, l.unit("receiver:unit/b"))
 
 	// Two that want the same: the old one has it again.
-	err = r.Apply(t.Context(), set{"0": simple("0", "token: x, endpoint: "+address, ""), "1": simple("1", "endpoint: "+address, ""), "b": old["b"]}, nil)
-	fails(t, err, "1", StageStart, "receivers::unit/1")
+	err = r.Apply(t.Context(), set{"0": onePipeline("0", "token: x, endpoint: "+address, ""), "1": onePipeline("1", "endpoint: "+address, ""), "b": old["b"]}, nil)
+	requireFailure(t, err, "1", StageStart, "receivers::unit/1")
 	require.True(t, r.Running().Equal(moved))
 	require.NotNil(t, l.unit("receiver:unit/0").listener)
 	require.Same(t, b, l.unit("receiver:unit/b"))
@@ -104,8 +104,8 @@ func TestSameAddress(t *testing.T) {
 	require.NoError(t, err)
 	defer stranger.Close()
 	zero := l.unit("receiver:unit/0")
-	err = r.Apply(t.Context(), set{"0": simple("0", "endpoint: "+stranger.Addr().String(), ""), "b": old["b"]}, nil)
-	fails(t, err, "0", StageStart, "receivers::unit/0")
+	err = r.Apply(t.Context(), set{"0": onePipeline("0", "endpoint: "+stranger.Addr().String(), ""), "b": old["b"]}, nil)
+	requireFailure(t, err, "0", StageStart, "receivers::unit/0")
 	require.Same(t, zero, l.unit("receiver:unit/0"))
 }
 
@@ -118,22 +118,22 @@ func freeAddress(t testing.TB) string {
 
 func TestRestoreThatFails(t *testing.T) {
 	address := freeAddress(t)
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, nil)
-	old := set{"a": simple("a", "endpoint: "+address, "")}
+	old := set{"a": onePipeline("a", "endpoint: "+address, "")}
 	require.NoError(t, r.Apply(t.Context(), old, nil))
 
 	// The new one takes the old one's address with it when it fails, as something
 	// else takes it in the moment between.
 	var thief net.Listener
-	r.set.Rules = thieving{steal: func() {
+	r.set.Rules = listenerStealer{steal: func() {
 		var err error
 		require.NoError(t, l.unit("receiver:unit/a").listener.Close())
 		thief, err = net.Listen("tcp", address)
 		require.NoError(t, err)
 	}}
-	err := r.Apply(t.Context(), set{"a": simple("a", "token: x, endpoint: "+address, "")}, nil)
-	fails(t, err, "a", StageRestrictions, "")
+	err := r.Apply(t.Context(), set{"a": onePipeline("a", "token: x, endpoint: "+address, "")}, nil)
+	requireFailure(t, err, "a", StageRestrictions, "")
 	require.ErrorContains(t, err, "listens on 0.0.0.0:1/tcp, which is beyond loopback")
 	require.True(t, r.Running().Equal(old))
 	health := r.Health()
@@ -147,9 +147,9 @@ func TestRestoreThatFails(t *testing.T) {
 }
 
 func TestCancelled(t *testing.T) {
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, func(s *Settings) { s.Probation = time.Hour; s.StartTimeout = time.Hour })
-	old := set{"a": simple("a", "", "")}
+	old := set{"a": onePipeline("a", "", "")}
 
 	// In the probation: it is kept.
 	ctx, cancel := context.WithCancel(t.Context())
@@ -160,7 +160,7 @@ func TestCancelled(t *testing.T) {
 	// While it starts: it is not.
 	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	require.ErrorIs(t, r.Apply(ctx, set{"a": simple("a", "", "block: start_ctx")}, nil), context.DeadlineExceeded)
+	require.ErrorIs(t, r.Apply(ctx, set{"a": onePipeline("a", "", "block: start_ctx")}, nil), context.DeadlineExceeded)
 	require.Same(t, a, l.unit("receiver:unit/a"))
 	require.True(t, r.Running().Equal(old))
 
@@ -173,7 +173,7 @@ func TestCancelled(t *testing.T) {
 	// By the shutdown, in the probation.
 	applied := make(chan error, 1)
 	running := make(chan struct{})
-	go func() { applied <- r.Apply(t.Context(), set{"b": simple("b", "", "")}, func() { close(running) }) }()
+	go func() { applied <- r.Apply(t.Context(), set{"b": onePipeline("b", "", "")}, func() { close(running) }) }()
 	<-running
 	require.NoError(t, r.Shutdown(t.Context()))
 	require.ErrorIs(t, <-applied, ErrShutdown)
@@ -181,25 +181,25 @@ func TestCancelled(t *testing.T) {
 }
 
 func TestStuck(t *testing.T) {
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, func(s *Settings) { s.StartTimeout = 50 * time.Millisecond; s.DrainTimeout = 50 * time.Millisecond })
-	old := set{"a": simple("a", "", ""), "b": simple("b", "", "block: shutdown")}
+	old := set{"a": onePipeline("a", "", ""), "b": onePipeline("b", "", "block: shutdown")}
 	require.NoError(t, r.Apply(t.Context(), old, nil))
 	a := l.unit("receiver:unit/a")
 
 	for _, what := range []string{"start", "create"} {
-		err := r.Apply(t.Context(), set{"a": old["a"], "b": simple("b", "block: "+what, "")}, nil)
+		err := r.Apply(t.Context(), set{"a": old["a"], "b": onePipeline("b", "block: "+what, "")}, nil)
 		if what == "start" {
-			fails(t, err, "b", StageStart, "receivers::unit/b")
+			requireFailure(t, err, "b", StageStart, "receivers::unit/b")
 			require.ErrorContains(t, err, "the start takes longer than 50ms")
 		} else {
-			fails(t, err, "b", StageDryRun, "receivers::unit/b")
+			requireFailure(t, err, "b", StageDryRun, "receivers::unit/b")
 			require.ErrorContains(t, err, "the making takes longer than 50ms")
 		}
 		require.True(t, r.Running().Equal(old))
 	}
-	err := r.Apply(t.Context(), set{"a": old["a"], "b": simple("b", "block: start_ctx", "")}, nil)
-	fails(t, err, "b", StageStart, "receivers::unit/b")
+	err := r.Apply(t.Context(), set{"a": old["a"], "b": onePipeline("b", "block: start_ctx", "")}, nil)
+	requireFailure(t, err, "b", StageStart, "receivers::unit/b")
 	require.ErrorContains(t, err, "the start takes longer than 50ms")
 
 	// One that does not stop holds up nobody for long.
@@ -208,9 +208,9 @@ func TestStuck(t *testing.T) {
 }
 
 func TestShutdownOfStuck(t *testing.T) {
-	l := newLab(t)
-	r := New(Settings{Host: l, Rules: anything{}, DrainTimeout: time.Hour})
-	require.NoError(t, r.Apply(t.Context(), set{"a": simple("a", "", ""), "b": simple("b", "block: shutdown", "")}, nil))
+	l := newTestHost(t)
+	r := New(Settings{Host: l, Rules: permitAll{}, DrainTimeout: time.Hour})
+	require.NoError(t, r.Apply(t.Context(), set{"a": onePipeline("a", "", ""), "b": onePipeline("b", "block: shutdown", "")}, nil))
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, context.DeadlineExceeded)
 	defer cancel()
 	require.ErrorIs(t, r.Shutdown(ctx), context.DeadlineExceeded)
@@ -226,8 +226,8 @@ func TestShutdownIsBounded(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := newLab(t)
-				r := New(Settings{Host: l, Rules: anything{}, DrainTimeout: drain, StartTimeout: time.Hour, Probation: time.Hour})
+				l := newTestHost(t)
+				r := New(Settings{Host: l, Rules: permitAll{}, DrainTimeout: drain, StartTimeout: time.Hour, Probation: time.Hour})
 				if before != nil {
 					kept, cancel := context.WithCancel(t.Context())
 					require.ErrorIs(t, r.Apply(kept, before, cancel), context.Canceled)
@@ -244,9 +244,9 @@ func TestShutdownIsBounded(t *testing.T) {
 			})
 		})
 	}
-	ok := func(receiver string) set { return set{"p": simple("p", receiver, "")} }
+	ok := func(receiver string) set { return set{"p": onePipeline("p", receiver, "")} }
 	f("read", nil, set{"p": stuck}, time.Second)
-	f("read the second", nil, set{"a": simple("a", "", ""), "p": stuck}, time.Second)
+	f("read the second", nil, set{"a": onePipeline("a", "", ""), "p": stuck}, time.Second)
 	f("dry run", nil, ok("block: create"), time.Second)
 	f("start", nil, ok("block: start"), time.Second)
 	f("start of a successor", ok(""), ok("block: start"), time.Second)
@@ -256,31 +256,31 @@ func TestShutdownIsBounded(t *testing.T) {
 	f("shutdown of the predecessor, almost over", ok("block: shutdown"), ok(""), drain-time.Second)
 	f("shutdown of both", ok("block: shutdown"), ok("block: shutdown, token: x"), drain-time.Second)
 	f("roll-back", ok("block: shutdown"), ok("block: shutdown, report: permanent"), drain+5*time.Second)
-	f("roll-back to one that does not start", set{"p": simple("p", "endpoint: 127.0.0.1:0", "")},
-		set{"p": simple("p", "block: shutdown, report: permanent", "")}, 5*time.Second)
+	f("roll-back to one that does not start", set{"p": onePipeline("p", "endpoint: 127.0.0.1:0", "")},
+		set{"p": onePipeline("p", "block: shutdown, report: permanent", "")}, 5*time.Second)
 	f("restart", ok(""), ok("report: fatal, block: shutdown"), 3*time.Second)
 }
 
 func TestPanics(t *testing.T) {
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, nil)
-	old := set{"a": simple("a", "", ""), "z": simple("z", "panic: shutdown", "")}
+	old := set{"a": onePipeline("a", "", ""), "z": onePipeline("z", "panic: shutdown", "")}
 	require.NoError(t, r.Apply(t.Context(), old, nil))
 	a := l.unit("receiver:unit/a")
 	f := func(body []byte, stage Stage, key, text string) {
 		t.Helper()
 		err := r.Apply(t.Context(), set{"a": old["a"], "z": old["z"], "p": body}, nil)
-		fails(t, err, "p", stage, key)
+		requireFailure(t, err, "p", stage, key)
 		require.ErrorContains(t, err, "panic: in "+text)
 		require.True(t, r.Running().Equal(old))
 		require.Same(t, a, l.unit("receiver:unit/a"))
 		require.Equal(t, 4, l.count())
 	}
 	f([]byte("receivers: {none: }"), StageParse, "receivers::none", "CreateDefaultConfig")
-	f(simple("p", "panic: validate", ""), StageParse, "receivers::unit/p", "Validate")
-	f(simple("p", "", "panic: create"), StageDryRun, "exporters::unit/p", "create")
-	f(simple("p", "panic: start", ""), StageStart, "receivers::unit/p", "start")
-	f(simple("p", "", "panic: start"), StageStart, "exporters::unit/p", "start")
+	f(onePipeline("p", "panic: validate", ""), StageParse, "receivers::unit/p", "Validate")
+	f(onePipeline("p", "", "panic: create"), StageDryRun, "exporters::unit/p", "create")
+	f(onePipeline("p", "panic: start", ""), StageStart, "receivers::unit/p", "start")
+	f(onePipeline("p", "", "panic: start"), StageStart, "exporters::unit/p", "start")
 
 	// At the end it is logged, and all goes on.
 	require.NoError(t, r.Apply(t.Context(), set{"a": old["a"]}, nil))

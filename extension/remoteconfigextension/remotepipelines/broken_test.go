@@ -11,16 +11,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// broken makes one kind of broken configuration; n varies it. It returns the
-// key that the error has to name, "" if the error is of the whole.
-type broken struct {
+// brokenConfig makes configurations that are broken in one way. make returns one with
+// the key that the error must name, or "" if the error is about the whole.
+type brokenConfig struct {
 	kind  string
 	stage Stage
 	make  func(random *rand.Rand) (body, key string)
 }
 
-// around puts a broken part into a configuration that is else good.
-func around(receivers, processors, exporters, connectors, pipelines string) string {
+// configWith returns a working configuration with additional parts.
+func configWith(receivers, processors, exporters, connectors, pipelines string) string {
 	return fmt.Sprintf(`
 receivers: {unit/in: {count: 1}, %s}
 processors: {%s}
@@ -30,7 +30,7 @@ service: {pipelines: {logs: {receivers: [unit/in], exporters: [unit/out]}, %s}}
 `, receivers, processors, exporters, connectors, pipelines)
 }
 
-func brokens(taken, dir string) []broken {
+func brokenConfigs(taken, dir string) []brokenConfig {
 	pick := func(random *rand.Rand, of ...string) string { return of[random.IntN(len(of))] }
 	name := func(random *rand.Rand) string { return fmt.Sprintf("x%d", random.IntN(1000)) }
 	// in puts the configuration of a component into one of the sections, used.
@@ -39,28 +39,28 @@ func brokens(taken, dir string) []broken {
 		part := id + ": " + config
 		switch random.IntN(4) {
 		case 0:
-			return around(part, "", "", "", fmt.Sprintf("logs/b: {receivers: [%s], exporters: [unit/out]}", id)), "receivers::" + id
+			return configWith(part, "", "", "", fmt.Sprintf("logs/b: {receivers: [%s], exporters: [unit/out]}", id)), "receivers::" + id
 		case 1:
-			return around("", part, "", "", fmt.Sprintf("logs/b: {receivers: [unit/in], processors: [%s], exporters: [unit/out]}", id)), "processors::" + id
+			return configWith("", part, "", "", fmt.Sprintf("logs/b: {receivers: [unit/in], processors: [%s], exporters: [unit/out]}", id)), "processors::" + id
 		case 2:
-			return around("", "", part, "", fmt.Sprintf("logs/b: {receivers: [unit/in], exporters: [%s]}", id)), "exporters::" + id
+			return configWith("", "", part, "", fmt.Sprintf("logs/b: {receivers: [unit/in], exporters: [%s]}", id)), "exporters::" + id
 		default:
-			return around("", "", "", part, fmt.Sprintf("logs/b: {receivers: [unit/in], exporters: [%[1]s]}, logs/c: {receivers: [%[1]s], exporters: [unit/out]}", id)), "connectors::" + id
+			return configWith("", "", "", part, fmt.Sprintf("logs/b: {receivers: [unit/in], exporters: [%[1]s]}, logs/c: {receivers: [%[1]s], exporters: [unit/out]}", id)), "connectors::" + id
 		}
 	}
 	below := func(random *rand.Rand, config, key string) (string, string) {
 		body, at := in(random, config)
 		return body, at + "::" + key
 	}
-	return []broken{
+	return []brokenConfig{
 		{"YAML cut off", StageParse, func(random *rand.Rand) (string, string) {
-			body := around("", "", "", "", "")
+			body := configWith("", "", "", "", "")
 			return body[:len(body)-3-random.IntN(20)], ""
 		}},
 		{"no map", StageParse, func(random *rand.Rand) (string, string) { return pick(random, "[1, 2]", "text", "3.5", "- a: b"), "" }},
 		{"unknown section", StageParse, func(random *rand.Rand) (string, string) {
 			s := pick(random, "receiver", "pipelines", "exporter", "services")
-			return around("", "", "", "", "") + s + ": {a: b}\n", s
+			return configWith("", "", "", "", "") + s + ": {a: b}\n", s
 		}},
 		{"section of another kind", StageParse, func(random *rand.Rand) (string, string) {
 			s := pick(random, "receivers", "processors", "exporters", "connectors", "extensions")
@@ -73,7 +73,7 @@ func brokens(taken, dir string) []broken {
 		}},
 		{"bad name", StageParse, func(random *rand.Rand) (string, string) {
 			bad := pick(random, "1unit", "unit/", "un-it")
-			return around(`"`+bad+`": {}`, "", "", "", ""), "receivers::" + bad
+			return configWith(`"`+bad+`": {}`, "", "", "", ""), "receivers::" + bad
 		}},
 		{"unknown key", StageParse, func(random *rand.Rand) (string, string) {
 			key := name(random)
@@ -90,17 +90,17 @@ func brokens(taken, dir string) []broken {
 		{"refused value", StageParse, func(random *rand.Rand) (string, string) { return in(random, "{fail: validate}") }},
 		{"not configured", StageParse, func(random *rand.Rand) (string, string) {
 			id := name(random)
-			return around("", "", "", "", fmt.Sprintf("logs/%s: {receivers: [unit/none], exporters: [unit/out]}", id)), "service::pipelines::logs/" + id
+			return configWith("", "", "", "", fmt.Sprintf("logs/%s: {receivers: [unit/none], exporters: [unit/out]}", id)), "service::pipelines::logs/" + id
 		}},
 		{"no exporter", StageParse, func(random *rand.Rand) (string, string) {
 			id := name(random)
-			return around("", "", "", "", fmt.Sprintf("logs/%s: {receivers: [unit/in]}", id)), "service::pipelines::logs/" + id
+			return configWith("", "", "", "", fmt.Sprintf("logs/%s: {receivers: [unit/in]}", id)), "service::pipelines::logs/" + id
 		}},
 		{"extension not configured", StageParse, func(*rand.Rand) (string, string) {
-			return strings.Replace(around("", "", "", "", ""), "service: {", "service: {extensions: [unit/none], ", 1), "service::extensions"
+			return strings.Replace(configWith("", "", "", "", ""), "service: {", "service: {extensions: [unit/none], ", 1), "service::extensions"
 		}},
 		{"own telemetry", StageRestrictions, func(random *rand.Rand) (string, string) {
-			return strings.Replace(around("", "", "", "", ""), "service: {", "service: {telemetry: "+pick(random, "{}", "", "{logs: {level: debug}}")+", ", 1), "service::telemetry"
+			return strings.Replace(configWith("", "", "", "", ""), "service: {", "service: {telemetry: "+pick(random, "{}", "", "{logs: {level: debug}}")+", ", 1), "service::telemetry"
 		}},
 		{"no provider", StageParse, func(random *rand.Rand) (string, string) {
 			body, _ := in(random, `{endpoint: "${nowhere:`+name(random)+`}"}`)
@@ -108,15 +108,15 @@ func brokens(taken, dir string) []broken {
 		}},
 		{"cannot be made", StageDryRun, func(random *rand.Rand) (string, string) { return in(random, "{fail: create}") }},
 		{"wrong signal", StageDryRun, func(*rand.Rand) (string, string) {
-			return around("", "", "", "", "traces: {receivers: [unit/in], exporters: [unit/out]}"), "exporters::unit/out"
+			return configWith("", "", "", "", "traces: {receivers: [unit/in], exporters: [unit/out]}"), "exporters::unit/out"
 		}},
 		{"cycle", StageDryRun, func(random *rand.Rand) (string, string) {
 			id := "unit/" + name(random)
-			return around("", "", "", id+": ", fmt.Sprintf("logs/b: {receivers: [unit/in, %[1]s], exporters: [%[1]s]}", id)), "connectors::" + id
+			return configWith("", "", "", id+": ", fmt.Sprintf("logs/b: {receivers: [unit/in, %[1]s], exporters: [%[1]s]}", id)), "connectors::" + id
 		}},
 		{"connector to nowhere", StageDryRun, func(random *rand.Rand) (string, string) {
 			id := "unit/" + name(random)
-			return around("", "", "", id+": ", fmt.Sprintf("logs/b: {receivers: [unit/in], exporters: [%[1]s]}", id)), "connectors::" + id
+			return configWith("", "", "", id+": ", fmt.Sprintf("logs/b: {receivers: [unit/in], exporters: [%[1]s]}", id)), "connectors::" + id
 		}},
 		{"port in use", StageStart, func(random *rand.Rand) (string, string) { return in(random, "{endpoint: \""+taken+"\"}") }},
 		{"no such address", StageStart, func(random *rand.Rand) (string, string) {
@@ -140,15 +140,15 @@ func TestBroken(t *testing.T) {
 	stranger, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer stranger.Close()
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, nil)
-	old := set{"good": simple("good", "count: 1", ""), "other": simple("other", "", "")}
+	old := set{"good": onePipeline("good", "count: 1", ""), "other": onePipeline("other", "", "")}
 	require.NoError(t, r.Apply(t.Context(), old, nil))
 	good, other := l.unit("receiver:unit/good"), l.unit("exporter:unit/other")
 
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
-	kinds := brokens(stranger.Addr().String(), t.TempDir())
+	kinds := brokenConfigs(stranger.Addr().String(), t.TempDir())
 	for i := range 1000 {
 		b := kinds[i%len(kinds)]
 		body, key := b.make(random)

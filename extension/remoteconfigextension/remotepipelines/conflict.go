@@ -12,9 +12,9 @@ import (
 	"github.com/invar-otel/invar/internal/dirlock"
 )
 
-// conflicting reports whether a start failed because something is taken that a
-// running pipeline may have: an address, a locked file, what a process can have
-// only once. A wrong yes costs a pause of the pipeline that is stopped for it.
+// conflicting reports whether a start failed because of something that a running
+// pipeline may use: an address, a locked file, or what a process can have only once. A
+// false positive interrupts a pipeline.
 func conflicting(err error) bool {
 	if err == nil {
 		return false
@@ -27,8 +27,8 @@ func conflicting(err error) bool {
 	return errors.As(err, &locked) || errors.As(err, &taken) && taken.Taken() || saysTaken(err.Error())
 }
 
-// takenError is implemented by errors of this repository's components about what
-// another component of the process has, as ebpf_profile's.
+// takenError is implemented by errors of this repository's components about something
+// that another component of the process uses, such as that of ebpf_profile.
 type takenError interface {
 	error
 	Taken() bool
@@ -51,7 +51,7 @@ func takenPort(err error) string {
 func (rec *recipe) usesPort(port string) bool {
 	var document yaml.Node
 	if err := yaml.Unmarshal(rec.yaml, &document); err != nil {
-		return true // not known: as conflicting
+		return true // as in conflicting, rather a false positive
 	}
 	return nodeUsesPort(&document, port)
 }

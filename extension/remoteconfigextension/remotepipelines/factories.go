@@ -27,23 +27,23 @@ const (
 	sectionExtensions = "extensions"
 )
 
-// factoriesFor takes from the host the factories of exactly the types that conf
-// names. All that the host does not have are named in the error.
+// factoriesFor returns the host's factories for the component types in conf, and an
+// error for each type that the host does not have.
 func factoriesFor(host component.Host, conf *confmap.Conf) (otelcol.Factories, []error) {
 	var f otelcol.Factories
 	var errs []error
 	collect := func(more []error) { errs = append(errs, more...) }
 	modules := moduleInfos(host)
 	f.Receivers = make(map[component.Type]receiver.Factory)
-	collect(take(host, conf, sectionReceivers, component.KindReceiver, modules.Receiver, f.Receivers))
+	collect(addFactories(host, conf, sectionReceivers, component.KindReceiver, modules.Receiver, f.Receivers))
 	f.Processors = make(map[component.Type]processor.Factory)
-	collect(take(host, conf, sectionProcessors, component.KindProcessor, modules.Processor, f.Processors))
+	collect(addFactories(host, conf, sectionProcessors, component.KindProcessor, modules.Processor, f.Processors))
 	f.Exporters = make(map[component.Type]exporter.Factory)
-	collect(take(host, conf, sectionExporters, component.KindExporter, modules.Exporter, f.Exporters))
+	collect(addFactories(host, conf, sectionExporters, component.KindExporter, modules.Exporter, f.Exporters))
 	f.Connectors = make(map[component.Type]connector.Factory)
-	collect(take(host, conf, sectionConnectors, component.KindConnector, modules.Connector, f.Connectors))
+	collect(addFactories(host, conf, sectionConnectors, component.KindConnector, modules.Connector, f.Connectors))
 	f.Extensions = make(map[component.Type]extension.Factory)
-	collect(take(host, conf, sectionExtensions, component.KindExtension, modules.Extension, f.Extensions))
+	collect(addFactories(host, conf, sectionExtensions, component.KindExtension, modules.Extension, f.Extensions))
 	return f, errs
 }
 
@@ -54,9 +54,10 @@ func moduleInfos(host component.Host) service.ModuleInfos {
 	return service.ModuleInfos{}
 }
 
-// take puts the factories of one section into taken.
-func take[F component.Factory](host component.Host, conf *confmap.Conf, section string, kind component.Kind,
-	known map[component.Type]service.ModuleInfo, taken map[component.Type]F) []error {
+// addFactories adds the factories for one section to factories. known are the types
+// to suggest for an unknown one.
+func addFactories[F component.Factory](host component.Host, conf *confmap.Conf, section string, kind component.Kind,
+	known map[component.Type]service.ModuleInfo, factories map[component.Type]F) []error {
 	sub, err := conf.Sub(section)
 	if err != nil {
 		return []error{atKey(section, err, nil)}
@@ -77,7 +78,7 @@ func take[F component.Factory](host component.Host, conf *confmap.Conf, section 
 			errs = append(errs, &keyedError{section + "::" + name, unknownType(kind, id.Type(), known)})
 			continue
 		}
-		taken[id.Type()] = factory
+		factories[id.Type()] = factory
 	}
 	return errs
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// Stage is how far a set came before it failed.
+// Stage is the step at which a set failed.
 type Stage string
 
 // The stages, in order.
 const (
-	// StageParse is reading: YAML, ${…}, unknown components and keys, values
-	// that the components' own validation refuses.
+	// StageParse is the reading of YAML and ${…}, and the validation: unknown
+	// components and keys, and values that a component refuses.
 	StageParse Stage = "parse"
-	// StageRestrictions is what a remote configuration may not use here.
+	// StageRestrictions is the check of what a remote configuration may use.
 	StageRestrictions Stage = "restrictions"
 	// StageDryRun is the creation of the components, without a start.
 	StageDryRun Stage = "dry_run"
@@ -28,20 +28,20 @@ const (
 	StageProbation Stage = "probation"
 )
 
-// Failure tells why a pipeline of a set cannot run. Where several pipelines
-// failed, their Failures are joined.
+// Failure is why a pipeline of a set cannot run. The Failures of several pipelines
+// are joined.
 type Failure struct {
-	Pipelines []string // its name in the set; several if it is one of these
+	Pipelines []string // its name in the set; several names if it is one of them
 	Key       string   // the key path at fault, "exporters::otlp_http::endpoint", or ""
 	Stage     Stage
 	Err       error
 }
 
-// maxFailureText bounds what is reported of one error, in bytes: some contain the
-// configuration that they are about.
+// maxFailureText bounds the text of one error, in bytes: some errors contain the
+// whole configuration.
 const maxFailureText = 4096
 
-// Error begins with the pipeline and contains the key.
+// Error returns a text that begins with the pipeline and contains the key.
 func (f *Failure) Error() string {
 	text := tidy(f.Err.Error())
 	if f.Key != "" && !strings.Contains(text, f.Key) {
@@ -50,25 +50,25 @@ func (f *Failure) Error() string {
 	return f.text(text)
 }
 
-// text returns what is said of the failure as remoteconf.FailedPipelines reads it.
+// text returns the report of the failure in the form of remoteconf.FailureText.
 func (f *Failure) text(reason string) string {
 	return remoteconf.FailureText(f.Pipelines, string(f.Stage)+": "+reason)
 }
 
-// Unwrap returns what happened.
+// Unwrap returns Err.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// fail makes a Failure of an error. Its key is that of a keyedError, or what the
-// collector's text says; if it says nothing, elsewhere is asked, which may be nil.
-func fail(pipeline string, stage Stage, err error, elsewhere func() string) *Failure {
+// fail returns a Failure with the key of a keyedError, or the key in the collector's
+// text, or else what fallbackKey returns, which may be nil.
+func fail(pipeline string, stage Stage, err error, fallbackKey func() string) *Failure {
 	f := &Failure{Pipelines: []string{pipeline}, Stage: stage, Err: err}
 	if keyed := new(keyedError); errors.As(err, &keyed) {
 		f.Key = keyed.key
 	} else {
 		f.Key = keyIn(err.Error())
 	}
-	if f.Key == "" && elsewhere != nil {
-		f.Key = elsewhere()
+	if f.Key == "" && fallbackKey != nil {
+		f.Key = fallbackKey()
 	}
 	return f
 }
@@ -79,8 +79,8 @@ type keyedError struct {
 	err error
 }
 
-// atKey makes a keyedError of a decoding error, with what it says of keys below
-// key. config is what was decoded into.
+// atKey returns a keyedError for a decoding error. Its key is that of the value at
+// fault, below key. config is what was decoded into.
 func atKey(key string, err error, config any) error {
 	err = yamltext.Explain(err)
 	if deeper := decodedKey(err.Error(), config); deeper != "" {
@@ -93,7 +93,7 @@ func atKey(key string, err error, config any) error {
 func (e *keyedError) Error() string { return e.key + ": " + e.err.Error() }
 func (e *keyedError) Unwrap() error { return e.err }
 
-// tidy makes one short paragraph of an error text.
+// tidy shortens an error text and removes confmap's headings.
 func tidy(text string) string {
 	text = strings.ReplaceAll(text, decoding, "")
 	text = strings.ReplaceAll(text, "'' has invalid keys", "has invalid keys")

@@ -8,25 +8,26 @@ import (
 
 var statusOK = componentstatus.StatusOK.String()
 
-// Health is the state of all remote pipelines, of one, or of a component.
+// Health is the state of all remote pipelines, of one pipeline, or of a component.
 type Health struct {
 	Healthy bool
-	// Status is the name of a component status ("StatusOK"), the gravest below
-	// it, or "down" of a pipeline that does not run though it should.
+	// Status is the name of a component status ("StatusOK"), the worst among the
+	// parts, or "down" for a pipeline that should run but does not.
 	Status string
-	// Error is the reason if it is not healthy, as it may be told to the server.
+	// Error is the reason if it is not healthy, with nothing that the server must
+	// not see.
 	Error string
-	// Since is when it was started; the zero time for components, what is down,
-	// and the whole.
+	// Since is when a pipeline was started; zero if it is down, for components, and
+	// for all pipelines together.
 	Since time.Time
-	// Changed is when Status changed; the zero time for the whole.
+	// Changed is when Status changed; zero for all pipelines together.
 	Changed time.Time
-	// Parts are the pipelines by name, and below these their components as
-	// "exporter:otlp_http/a".
+	// Parts are the pipelines by name, and the components of a pipeline by names
+	// like "exporter:otlp_http/a".
 	Parts map[string]Health
 }
 
-// Health returns how the running set does. It may be called at any time.
+// Health returns the state of the running set. It may be called at any time.
 func (r *Runner) Health() Health {
 	all := Health{Healthy: true, Status: statusOK, Parts: make(map[string]Health)}
 	for name, p := range r.snapshot() {

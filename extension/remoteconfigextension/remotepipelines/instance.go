@@ -11,8 +11,8 @@ import (
 	"github.com/invar-otel/invar/internal/guardedservice"
 )
 
-// instance is one service of a pipeline, from its making to its end. It is
-// started at most once and stopped once.
+// instance is one service of a pipeline. It is started at most once and stopped
+// once.
 type instance struct {
 	name    string
 	logger  *zap.Logger
@@ -36,11 +36,11 @@ func (r *Runner) launch(ctx context.Context, rec *recipe) (*instance, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, r.startTimeout, ownWords("the start takes longer than %v", r.startTimeout))
 	defer cancel()
 	if err := inst.make(limited, r, rec); err != nil {
-		_ = inst.meters.Shutdown(ctx) // the service has not if its making is stuck
+		_ = inst.meters.Shutdown(ctx) // New does not if it is stuck
 		return nil, fail(rec.name, StageStart, err, inst.sent.lastMade)
 	}
 	inst.started = time.Now()
-	// What components are started with lives as long as they do; some keep it.
+	// Some components use the context of their Start for as long as they run.
 	err := inst.service.StartWithin(context.Background(), limited)
 	if err == nil {
 		return inst, nil
@@ -51,7 +51,7 @@ func (r *Runner) launch(ctx context.Context, rec *recipe) (*instance, error) {
 	}
 	failure := inst.startFailure(err)
 	if stuck {
-		return nil, failure // it is shut down when its start returns
+		return nil, failure // StartWithin shuts it down later
 	}
 	draining, done := r.draining(ctx)
 	defer done()
@@ -61,7 +61,7 @@ func (r *Runner) launch(ctx context.Context, rec *recipe) (*instance, error) {
 	return nil, failure
 }
 
-// make makes the service, which was made in the dry run before.
+// make makes the service.
 func (i *instance) make(ctx context.Context, r *Runner, rec *recipe) error {
 	var err error
 	i.service, err = guardedservice.CallValue(ctx, func() (*guardedservice.Service, error) {
@@ -82,8 +82,8 @@ func (i *instance) make(ctx context.Context, r *Runner, rec *recipe) error {
 	return err
 }
 
-// startFailure returns the Failure for an error of the start. If the error does
-// not say which component it is about, the components' status does.
+// startFailure returns the Failure for an error of the start. If the error does not
+// name the component, the status of the components does.
 func (i *instance) startFailure(err error) *Failure {
 	var panicked *guardedservice.PanicError
 	isPanic := errors.As(err, &panicked)
@@ -102,8 +102,8 @@ func (i *instance) startFailure(err error) *Failure {
 	return failure
 }
 
-// stop shuts the service down, within timeout and for as long as ctx lasts. What
-// does not stop by then is left to end later, if ever.
+// stop shuts the service down. It gives up after timeout or at the end of ctx; the
+// service may then stop later, or never.
 func (i *instance) stop(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ownWords("the shutdown takes longer than %v", timeout))
 	defer cancel()

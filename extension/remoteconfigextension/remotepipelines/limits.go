@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	// maxComponents bounds the components of one pipeline, whether they are used or
-	// not: each may have goroutines and buffers.
+	// maxComponents bounds the components of one pipeline, used or not: each may
+	// have goroutines and buffers.
 	maxComponents = 1000
-	// maxReferences bounds the components in the lists of service::pipelines. Each
-	// use of a processor is an instance of its own.
+	// maxReferences bounds the component IDs in service::pipelines. Each use of a
+	// processor is a separate instance.
 	maxReferences = 5000
-	// maxRetrievals bounds the ${…} that are expanded.
+	// maxRetrievals bounds the number of ${…} that are expanded.
 	maxRetrievals = 10_000
-	// maxNesting bounds the levels that values of ${…} can have within each other
-	// before the limits of the whole are looked at.
+	// maxNesting bounds the total depth of nested values of ${…}. The depth of the
+	// whole configuration is checked later.
 	maxNesting = 256
 )
 
-// checkResolvedSize looks at a configuration when all of it is expanded.
+// checkResolvedSize checks a configuration that has been expanded.
 func checkResolvedSize(resolved *confmap.Conf) error {
 	all := resolved.ToStringMap()
 	if _, err := remoteconf.Limits.CheckValue(all); err != nil {
@@ -64,16 +64,15 @@ func checkComponents(all map[string]any) error {
 	return nil
 }
 
-// expansion bounds what the ${…} of one configuration become while they are
-// expanded, which is before all of it can be looked at. The resolver asks for one
-// after the other. What is in the value of another is below that one's keys, so
-// that the paths of values with ${…} in them may add up.
+// expansion bounds the values of ${…} while a configuration is expanded, before the
+// whole can be checked. The resolver retrieves one value after the other. The value of
+// a nested ${…} is placed below the keys around it, so the lengths of paths add up.
 type expansion struct {
-	left   configsize.Limits // for what is yet to be expanded
-	asked  int
-	places int // where there is a ${ that what is retrieved may be put in
-	depth  int // levels that values with ${ in them have together
-	path   int // the longest path to a ${
+	left       configsize.Limits // what further values may use
+	retrievals int
+	places     int // number of ${ into which a value may be inserted
+	depth      int // total depth of the values that contain ${
+	path       int // length of the longest path to a ${
 }
 
 // newExpansion returns the bounds for a configuration of this size.
@@ -81,7 +80,7 @@ func newExpansion(body []byte, size configsize.Size) *expansion {
 	return &expansion{left: remoteconf.Limits, places: bytes.Count(body, []byte("${")), path: size.LongestPath}
 }
 
-// bound puts the bounds around the values of a provider.
+// bound returns a factory whose providers check their values against the bounds.
 func (e *expansion) bound(factory confmap.ProviderFactory) confmap.ProviderFactory {
 	return confmap.NewProviderFactory(func(set confmap.ProviderSettings) confmap.Provider {
 		return boundedProvider{Provider: factory.Create(set), expansion: e}
@@ -99,7 +98,7 @@ func (p boundedProvider) Retrieve(ctx context.Context, uri string, watch confmap
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if e.asked++; e.asked > maxRetrievals {
+	if e.retrievals++; e.retrievals > maxRetrievals {
 		return nil, fmt.Errorf("more than %d ${…} are expanded, which is the most that is taken", maxRetrievals)
 	}
 	scheme, text, _ := strings.Cut(uri, ":")
@@ -119,21 +118,21 @@ func (p boundedProvider) Retrieve(ctx context.Context, uri string, watch confmap
 	if err != nil {
 		return nil, err
 	}
-	if err := e.take(scheme, retrieved); err != nil {
+	if err := e.count(scheme, retrieved); err != nil {
 		return nil, fmt.Errorf("in the value of a ${…}: %w", err)
 	}
 	return retrieved, nil
 }
 
-// checkFile returns an error if a path leads to what may have no end, or is longer
-// than may be.
+// checkFile returns an error if a path is not a regular file, or the file is too
+// large.
 func checkFile(path string) error {
 	file, err := regularfile.Open(path)
 	if errors.Is(err, regularfile.ErrNotRegular) {
 		return err
 	}
 	if err != nil {
-		return nil // the provider says so
+		return nil // the provider returns the error
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err == nil && info.Size() > int64(remoteconf.Limits.Bytes) {
@@ -142,8 +141,9 @@ func checkFile(path string) error {
 	return nil
 }
 
-// take counts a value.
-func (e *expansion) take(scheme string, retrieved *confmap.Retrieved) error {
+// count subtracts a value from what is left, and returns an error if that is not
+// enough.
+func (e *expansion) count(scheme string, retrieved *confmap.Retrieved) error {
 	value, err := retrieved.AsRaw()
 	if err != nil {
 		return err
@@ -165,8 +165,8 @@ func (e *expansion) take(scheme string, retrieved *confmap.Retrieved) error {
 		}
 	}
 	text, err := retrieved.AsString()
-	if err != nil || scheme == "yaml" { // the text of which is in the configuration itself
-		return nil //nolint:nilerr // it is no text, and cannot be a part of one
+	if err != nil || scheme == "yaml" { // its text is in the configuration itself
+		return nil //nolint:nilerr // not a text, and not inserted into one
 	}
 	e.places += strings.Count(text, "${")
 	if len(text) > 0 && e.places > remoteconf.Limits.Bytes/len(text) {
@@ -175,7 +175,7 @@ func (e *expansion) take(scheme string, retrieved *confmap.Retrieved) error {
 	return nil
 }
 
-// expandable reports whether there is a ${ in a value.
+// expandable reports whether a value contains a ${.
 func expandable(value any) bool {
 	switch v := value.(type) {
 	case string:

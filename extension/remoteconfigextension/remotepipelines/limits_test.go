@@ -90,7 +90,7 @@ func block(levels int) string {
 // more than one that is within them.
 func TestLimits(t *testing.T) {
 	const mostAllocated = 600 << 20
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, nil)
 	for name, h := range hostile() {
 		t.Run(name, func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestLimits(t *testing.T) {
 func TestWithinLimits(t *testing.T) {
 	const part = 10 // of the limit, as all takes a while
 	const mostHeap = 1000 << 20 / part
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, nil)
 	f := func(change string) {
 		t.Helper()
@@ -176,7 +176,7 @@ func TestLimitsOfContents(t *testing.T) {
 
 // Files that ${…} may read have an end, and what is in them is bounded too.
 func TestFilesOfValues(t *testing.T) {
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, func(s *Settings) { s.Rules = filesToo{} })
 	dir := t.TempDir()
 	f := func(text, want string) {
@@ -198,7 +198,7 @@ func TestFilesOfValues(t *testing.T) {
 	f(strings.Repeat("x", 3<<20), "it has 3145728 bytes and may be in 3 places; at most 8388608 bytes are taken")
 }
 
-type filesToo struct{ anything }
+type filesToo struct{ permitAll }
 
 func (filesToo) ProviderFactories() []confmap.ProviderFactory {
 	return []confmap.ProviderFactory{fileprovider.NewFactory()}

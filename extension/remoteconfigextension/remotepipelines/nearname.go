@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// nearNames returns up to three of known that name may have been meant as, the
-// nearest first.
+// nearNames returns up to three names in known that resemble name, the nearest first.
 func nearNames(name string, known []string) []string {
 	type near struct {
 		name     string
@@ -28,8 +27,8 @@ func nearNames(name string, known []string) []string {
 	return names
 }
 
-// editDistance is Levenshtein's, over bytes; an underscore counts nothing, as
-// components were renamed to have them.
+// editDistance returns the Levenshtein distance in bytes. Underscores are free,
+// because components were renamed to have them.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := 1; j <= len(b); j++ {

@@ -13,15 +13,16 @@ import (
 
 const scopeName = "github.com/invar-otel/invar/extension/remoteconfigextension/remotepipelines"
 
-// ownMetrics is what the Runner tells of itself.
+// ownMetrics are the metrics of a Runner. They have a scope of their own, which is why
+// they are not declared in the extension's metadata.yaml.
 type ownMetrics struct {
 	running   metric.Registration
 	switching metric.Float64Histogram
 	rollbacks metric.Int64Counter
 }
 
-// newOwnMetrics registers the metrics. One that the provider refuses is left out
-// and told to the otel error handler: no pipeline should fail for it.
+// newOwnMetrics registers the metrics. An error goes to the otel error handler,
+// because it must not fail a pipeline.
 func newOwnMetrics(set component.TelemetrySettings, running func() int64) *ownMetrics {
 	m := set.MeterProvider.Meter(scopeName)
 	var own ownMetrics

@@ -10,18 +10,18 @@ import (
 	"go.uber.org/zap"
 )
 
-// pipeline is one pipeline of the running set: what should run, what does, and
-// who sees to it. After the probation its keeper restarts it when it fails.
+// pipeline is one pipeline of the running set. After the probation it has a keeper, a
+// goroutine that restarts it when it fails.
 type pipeline struct {
 	recipe *recipe
 
 	mu      sync.Mutex
 	current *instance // nil while it is down
-	down    error     // why, if it is
+	down    error     // why it is down
 	changed time.Time // when it went up or down
 
-	halt func()        // ends the keeper; nil if there is none
-	gone chan struct{} // closed when the keeper has ended
+	halt   func()        // ends the keeper; nil without one
+	halted chan struct{} // closed when the keeper has ended
 }
 
 func newPipeline(rec *recipe, inst *instance, down error) *pipeline {
@@ -40,23 +40,23 @@ func (p *pipeline) instance() *instance {
 	return p.current
 }
 
-// keep begins to keep the pipeline running, until release is called.
+// keep starts the keeper, which runs until release is called.
 func (p *pipeline) keep(r *Runner) {
 	ctx, cancel := context.WithCancel(context.Background())
-	p.halt, p.gone = cancel, make(chan struct{})
+	p.halt, p.halted = cancel, make(chan struct{})
 	go func() {
-		defer close(p.gone)
+		defer close(p.halted)
 		p.keeper(ctx, r)
 	}()
 }
 
-// release ends the keeper and returns the service, nil if it is down. It waits
-// for a start or stop that is under way as long as ctx lasts.
+// release ends the keeper and returns the service, or nil if it is down or ctx ends
+// while the keeper is starting or stopping it.
 func (p *pipeline) release(ctx context.Context) *instance {
 	if p.halt != nil {
 		p.halt()
 		select {
-		case <-p.gone:
+		case <-p.halted:
 		case <-ctx.Done():
 			return nil
 		}
@@ -64,10 +64,10 @@ func (p *pipeline) release(ctx context.Context) *instance {
 	return p.instance()
 }
 
-// stableAfter is how long a pipeline runs until its next restart is one at once.
+// stableAfter is how long a pipeline must run for the pauses to start over.
 const stableAfter = 10 * time.Minute
 
-// keeper restarts the pipeline whenever it is down.
+// keeper restarts the pipeline when it fails, until ctx ends.
 func (p *pipeline) keeper(ctx context.Context, r *Runner) {
 	logger := r.host.Logger.With(zap.String(PipelineKey, p.recipe.name))
 	pause := newBackOff()
@@ -107,14 +107,14 @@ func (p *pipeline) keeper(ctx context.Context, r *Runner) {
 	}
 }
 
-// newBackOff is the pause before a restart: a second, up to a minute.
+// newBackOff returns the pauses before restarts, from a second up to a minute.
 func newBackOff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.Multiplier, b.MaxInterval = time.Second, 2, time.Minute
 	return b
 }
 
-// sleep waits and reports true, or false if ctx ended.
+// sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -126,7 +126,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// health returns the pipeline's state and its components'.
+// health returns the state of the pipeline and of its components.
 func (p *pipeline) health() Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,7 +144,7 @@ func (p *pipeline) health() Health {
 	return h
 }
 
-// downReason is what the server may be told of why a pipeline is down.
+// downReason returns why a pipeline is down, as the server may see it.
 func downReason(err error) string {
 	var of *componentError
 	if errors.As(err, &of) && len(failuresIn(err)) == 0 {

@@ -13,29 +13,28 @@ import (
 	"go.uber.org/zap"
 )
 
-// maxGrace is how long an error that may pass has to last at the end of the
-// probation to count; for a short probation it is a third of that.
+// maxGrace is how long a recoverable error must last at the end of the probation to
+// fail it; for a short probation it is a third of the probation.
 const maxGrace = 10 * time.Second
 
-// maxPatience is how much longer the probation takes at most for a destination
-// that has not answered yet, though its exporter still waits for it.
+// maxPatience bounds the extension of the probation for destinations that have not
+// answered yet while their exporters still wait.
 const maxPatience = time.Minute
 
-// lookAgain is how often it is looked whether it has answered meanwhile.
-const lookAgain = time.Second
+// answerInterval is the time between two looks for such an answer.
+const answerInterval = time.Second
 
 // onTrial is a pipeline in its probation.
 type onTrial struct {
 	inst *instance
 	rec  *recipe
-	// before are the exporters that failed in the predecessor with the same
-	// configuration: the new one has not made them worse.
-	before map[string]bool
+	// failedBefore are the exporters that failed in the predecessor with the same
+	// configuration, for which the new configuration is not to blame.
+	failedBefore map[string]bool
 }
 
-// probation watches the new pipelines. It returns a *Failure, or nil if they may
-// stay, which includes that ctx ended. before has the exporters of each that failed
-// before.
+// probation watches the new pipelines. It returns a *Failure, or nil if they may stay
+// or ctx has ended. before are the exporters of each pipeline that failed before.
 func (r *Runner) probation(ctx context.Context, fresh map[string]*pipeline, before map[string]map[string]bool) error {
 	if r.set.Probation <= 0 || len(fresh) == 0 {
 		return nil
@@ -44,11 +43,11 @@ func (r *Runner) probation(ctx context.Context, fresh map[string]*pipeline, befo
 	watched := make(map[string]onTrial, len(fresh))
 	for name, p := range fresh {
 		watched[name] = onTrial{p.instance(), p.recipe, before[name]}
-		watched[name].inst.watcher.notifyOf(alarm)
+		watched[name].inst.watcher.setNotify(alarm)
 	}
 	defer func() {
 		for _, t := range watched {
-			t.inst.watcher.notifyOf(nil)
+			t.inst.watcher.setNotify(nil)
 		}
 	}()
 	grace := min(maxGrace, r.set.Probation/3)
@@ -80,8 +79,8 @@ func (r *Runner) probation(ctx context.Context, fresh map[string]*pipeline, befo
 	}
 }
 
-// failedBefore returns the exporters that fail in the pipelines named and have the
-// same configuration in their successors, by pipeline.
+// failedBefore returns, by pipeline, the exporters that fail in the old pipelines and
+// have the same configuration in the recipes that replace them.
 func failedBefore(old map[string]*pipeline, recipes []*recipe) map[string]map[string]bool {
 	before := make(map[string]map[string]bool)
 	for _, rec := range recipes {
@@ -90,7 +89,7 @@ func failedBefore(old map[string]*pipeline, recipes []*recipe) map[string]map[st
 			continue
 		}
 		inst := p.instance()
-		if inst == nil || !sameSection(p.recipe, rec, sectionExtensions) { // an authenticator may be what is mended
+		if inst == nil || !sameSection(p.recipe, rec, sectionExtensions) { // a corrected authenticator may be the fix
 			continue
 		}
 		failing := make(map[string]bool)
@@ -115,14 +114,13 @@ func sameSection(a, b *recipe, section string) bool {
 }
 
 const (
-	// usualTimeout is how long an exporter without a timeout of its own waits for
-	// an answer.
+	// usualTimeout is assumed for an exporter without a timeout of its own.
 	usualTimeout = 30 * time.Second
-	// timeoutSlack is what may pass between the end of a timeout and its being told.
+	// timeoutSlack is the time between the end of a timeout and its report.
 	timeoutSlack = time.Second
 )
 
-// timeout returns how long an exporter waits for an answer of its destination.
+// timeout returns how long an exporter waits for its destination to answer.
 func (rec *recipe) timeout(exporter string) time.Duration {
 	key := sectionExporters + confmap.KeyDelimiter + exporter + confmap.KeyDelimiter + "timeout"
 	timeout := usualTimeout
@@ -140,11 +138,10 @@ func (rec *recipe) timeout(exporter string) time.Duration {
 	return timeout + timeoutSlack
 }
 
-// worst returns the gravest error that the pipeline was brought by its new
-// configuration.
-func (t onTrial) worst() *componentError { return t.inst.watcher.worstExcept(t.before) }
+// worst returns the worst error that the new configuration is to blame for.
+func (t onTrial) worst() *componentError { return t.inst.watcher.worstExcept(t.failedBefore) }
 
-// permanent returns the Failure of a pipeline that will not recover.
+// permanent returns the Failure of a pipeline with an error that is not recoverable.
 func permanent(watched map[string]onTrial) error {
 	for _, name := range slices.Sorted(maps.Keys(watched)) {
 		worst := watched[name].worst()
@@ -155,9 +152,8 @@ func permanent(watched map[string]onTrial) error {
 	return nil
 }
 
-// lasting returns the Failure of a pipeline that has been in an error for the
-// grace. If one has been for less, and more time may be taken, it returns how
-// long to wait for it.
+// lasting returns the Failure of a pipeline whose error has lasted for grace. If an
+// error has lasted less and mayWait is true, it returns how long to wait for it.
 func lasting(watched map[string]onTrial, grace time.Duration, mayWait bool) (time.Duration, error) {
 	var wait time.Duration
 	for _, name := range slices.Sorted(maps.Keys(watched)) {
@@ -174,18 +170,18 @@ func lasting(watched map[string]onTrial, grace time.Duration, mayWait bool) (tim
 	return wait, nil
 }
 
-// delivered returns the Failure of a pipeline whose exporters lost too much. If a
-// destination has not answered yet, and may for a while, it returns how long to
-// wait until it is looked again, at most left.
+// delivered returns the Failures of pipelines whose exporters lost too much. If a
+// destination has not answered yet and may still do so, it returns how long to wait
+// before the next look, at most left.
 func (r *Runner) delivered(watched map[string]onTrial, left time.Duration) (wait time.Duration, err error) {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(watched)) {
 		t := watched[name]
 		v := t.inst.sent.judge(r.set.MaxErrorRatio, func(exporter string) (time.Duration, bool) {
 			if left <= 0 {
-				return 0, !t.before[exporter]
+				return 0, !t.failedBefore[exporter]
 			}
-			return t.rec.timeout(exporter), !t.before[exporter]
+			return t.rec.timeout(exporter), !t.failedBefore[exporter]
 		})
 		if v.err != nil {
 			errs = append(errs, &Failure{
@@ -193,7 +189,7 @@ func (r *Runner) delivered(watched map[string]onTrial, left time.Duration) (wait
 				Err: ownWords("in %v of probation %v", r.set.Probation, v.err),
 			})
 		}
-		wait = max(wait, min(v.wait, left, lookAgain))
+		wait = max(wait, min(v.wait, left, answerInterval))
 	}
 	return wait, errors.Join(errs...)
 }

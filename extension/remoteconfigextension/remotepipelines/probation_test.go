@@ -20,9 +20,9 @@ import (
 func trial(t *testing.T, next []byte, check func(t *testing.T, err error, took time.Duration)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t)
+		l := newTestHost(t)
 		r := newRunner(t, l, nil)
-		old := set{"a": simple("a", "count: 1", ""), "p": simple("p", "count: 1", "")}
+		old := set{"a": onePipeline("a", "count: 1", ""), "p": onePipeline("p", "count: 1", "")}
 		require.NoError(t, r.Apply(t.Context(), old, nil))
 		a := l.unit("receiver:unit/a")
 		r.set.Probation, r.set.MaxErrorRatio = 30*time.Second, 0.4
@@ -45,15 +45,15 @@ func trial(t *testing.T, next []byte, check func(t *testing.T, err error, took t
 func TestProbation(t *testing.T) {
 	kept := func(receiver, exporter string, want time.Duration) {
 		t.Helper()
-		trial(t, simple("p", receiver, exporter), func(t *testing.T, err error, took time.Duration) {
+		trial(t, onePipeline("p", receiver, exporter), func(t *testing.T, err error, took time.Duration) {
 			require.NoError(t, err)
 			require.Equal(t, want, took)
 		})
 	}
 	rolledBack := func(receiver, exporter, key, text string, want time.Duration) {
 		t.Helper()
-		trial(t, simple("p", receiver, exporter), func(t *testing.T, err error, took time.Duration) {
-			fails(t, err, "p", StageProbation, key)
+		trial(t, onePipeline("p", receiver, exporter), func(t *testing.T, err error, took time.Duration) {
+			requireFailure(t, err, "p", StageProbation, key)
 			require.ErrorContains(t, err, text)
 			require.Equal(t, want, took.Truncate(time.Second))
 		})
@@ -91,12 +91,12 @@ func TestFailedBefore(t *testing.T) {
 	f := func(old, next, receiver string, kept bool) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
-			l := newLab(t)
+			l := newTestHost(t)
 			r := newRunner(t, l, nil)
-			require.NoError(t, r.Apply(t.Context(), set{"p": simple("p", "count: 1", old)}, nil))
+			require.NoError(t, r.Apply(t.Context(), set{"p": onePipeline("p", "count: 1", old)}, nil))
 			time.Sleep(2 * time.Minute)
 			r.set.Probation = 30 * time.Second
-			err := r.Apply(t.Context(), set{"p": simple("p", "count: 1, "+receiver, next)}, nil)
+			err := r.Apply(t.Context(), set{"p": onePipeline("p", "count: 1, "+receiver, next)}, nil)
 			require.Equal(t, kept, err == nil, err)
 			require.NoError(t, r.Shutdown(context.Background()))
 		})
@@ -117,11 +117,11 @@ func TestLateError(t *testing.T) {
 	f := func(recovers string, kept bool, want time.Duration) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
-			l := newLab(t)
+			l := newTestHost(t)
 			r := newRunner(t, l, func(s *Settings) { s.Probation = 3 * time.Second }) // grace: a second
 			begin := time.Now()
 			// Reports after a second: 2 s before the end, or passes by then.
-			err := r.Apply(t.Context(), set{"p": simple("p", "report: recoverable"+recovers, "")}, nil)
+			err := r.Apply(t.Context(), set{"p": onePipeline("p", "report: recoverable"+recovers, "")}, nil)
 			require.Equal(t, kept, err == nil, err)
 			require.Equal(t, want, time.Since(begin))
 			require.NoError(t, r.Shutdown(context.Background()))
@@ -131,13 +131,13 @@ func TestLateError(t *testing.T) {
 	f(", recover: 1s", true, 3*time.Second)
 
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t)
+		l := newTestHost(t)
 		r := newRunner(t, l, func(s *Settings) { s.Probation = 1200 * time.Millisecond }) // grace: 400 ms
 		begin := time.Now()
-		err := r.Apply(t.Context(), set{"p": simple("p", "report: recoverable", "")}, nil)
-		fails(t, err, "p", StageProbation, "receivers::unit/p")
+		err := r.Apply(t.Context(), set{"p": onePipeline("p", "report: recoverable", "")}, nil)
+		requireFailure(t, err, "p", StageProbation, "receivers::unit/p")
 		require.Equal(t, 1400*time.Millisecond, time.Since(begin))
-		err = r.Apply(t.Context(), set{"p": simple("p", "report: recoverable, recover: 300ms", "")}, nil)
+		err = r.Apply(t.Context(), set{"p": onePipeline("p", "report: recoverable, recover: 300ms", "")}, nil)
 		require.NoError(t, err)
 		require.Equal(t, 2800*time.Millisecond, time.Since(begin))
 		require.NoError(t, r.Shutdown(context.Background()))
@@ -147,10 +147,10 @@ func TestLateError(t *testing.T) {
 // A fatal error after the probation restarts that pipeline, and no other.
 func TestKeeper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t)
+		l := newTestHost(t)
 		core, logs := observer.New(zapcore.DebugLevel)
 		r := newRunner(t, l, func(s *Settings) { s.Telemetry.Logger = zap.New(core) })
-		require.NoError(t, r.Apply(t.Context(), set{"a": simple("a", "", ""), "f": simple("f", "report: fatal", "")}, nil))
+		require.NoError(t, r.Apply(t.Context(), set{"a": onePipeline("a", "", ""), "f": onePipeline("f", "report: fatal", "")}, nil))
 		a, f := l.unit("receiver:unit/a"), l.unit("receiver:unit/f")
 		time.Sleep(1001 * time.Millisecond)
 		synctest.Wait()
@@ -175,7 +175,7 @@ func TestKeeper(t *testing.T) {
 		require.InDelta(t, 30, l.starts.Load()-starts, 20) // without, 600
 
 		// A change ends that.
-		require.NoError(t, r.Apply(t.Context(), set{"a": simple("a", "", "")}, nil))
+		require.NoError(t, r.Apply(t.Context(), set{"a": onePipeline("a", "", "")}, nil))
 		starts = l.starts.Load()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
@@ -192,14 +192,14 @@ func TestKeeper(t *testing.T) {
 
 func TestOwnMetrics(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, func(s *Settings) {
 		s.Telemetry = componenttest.NewNopTelemetrySettings()
 		s.Telemetry.MeterProvider = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
 	})
-	require.NoError(t, r.Apply(t.Context(), set{"a": simple("a", "count: 1", ""), "b": simple("b", "", "")}, nil))
-	require.Error(t, r.Apply(t.Context(), set{"a": simple("a", "fail: validate", "")}, nil)) // nothing was begun
-	require.Error(t, r.Apply(t.Context(), set{"a": simple("a", "", "token: x"), "c": simple("c", "fail: start", "")}, nil))
+	require.NoError(t, r.Apply(t.Context(), set{"a": onePipeline("a", "count: 1", ""), "b": onePipeline("b", "", "")}, nil))
+	require.Error(t, r.Apply(t.Context(), set{"a": onePipeline("a", "fail: validate", "")}, nil)) // nothing was begun
+	require.Error(t, r.Apply(t.Context(), set{"a": onePipeline("a", "", "token: x"), "c": onePipeline("c", "fail: start", "")}, nil))
 	collect := func() (all map[string][]string) {
 		all = make(map[string][]string)
 		var got metricdata.ResourceMetrics
@@ -238,7 +238,7 @@ func TestOwnMetrics(t *testing.T) {
 	require.Contains(t, got, "otelcol_remote_config_pipelines")
 	require.Contains(t, got, "otelcol_remote_config_rollbacks")
 	require.Contains(t, got, "otelcol_remote_config_switch_duration")
-	require.ElementsMatch(t, []string{"a", "b"}, got["lab_observed"])
+	require.ElementsMatch(t, []string{"a", "b"}, got["testhost_observed"])
 	for name := range got {
 		require.NotContains(t, name, "otelcol_process_", "the host has them already")
 	}
@@ -247,6 +247,6 @@ func TestOwnMetrics(t *testing.T) {
 
 	require.NoError(t, r.Shutdown(t.Context()))
 	got = collect()
-	require.NotContains(t, got, "lab_observed", "a callback of a pipeline that has ended")
+	require.NotContains(t, got, "testhost_observed", "a callback of a pipeline that has ended")
 	require.NotContains(t, got, "otelcol_remote_config_pipelines")
 }

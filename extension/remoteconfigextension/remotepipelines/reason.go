@@ -16,23 +16,23 @@ import (
 	"github.com/invar-otel/invar/internal/guardedservice"
 )
 
-// A server learns why its configuration does not run. The errors of components
-// that run contain what others in the network answered, which the server could
-// have them asked for (the token endpoint of oauth2client may be any address). So
-// of these the server gets the component and a class, which is of the words below;
-// the collector's log has the whole.
+// A server learns why its configuration does not run. Errors of running components
+// may contain answers of other hosts, and a server could choose the host with its
+// configuration (the token endpoint of oauth2client may be any address). The server
+// therefore gets only the component and a class of the error; the collector's log has
+// the full error.
 
-// unknownClass is the class of what is none of the others.
+// unknownClass is the class of all other errors.
 const unknownClass = "an error that the collector's log has"
 
-// ownError has only words of this package in it.
+// ownError is an error with text of this package only, which the server may see.
 type ownError struct{ text string }
 
 func ownWords(format string, args ...any) error { return &ownError{fmt.Sprintf(format, args...)} }
 
 func (e *ownError) Error() string { return e.text }
 
-// classOf returns what may be told of an error that others may have had a hand in.
+// classOf returns the class of an error that may contain answers of other hosts.
 func classOf(err error) string {
 	if err == nil {
 		return unknownClass
@@ -61,7 +61,7 @@ func classOf(err error) string {
 	return textClass(err.Error())
 }
 
-// typedClass returns the class of errors that are still of their types.
+// typedClass returns the class of an error by its type, or "".
 func typedClass(err error) string {
 	var dns *net.DNSError
 	var op *net.OpError
@@ -82,8 +82,8 @@ func typedClass(err error) string {
 	return ""
 }
 
-// Reason returns what the server of the configurations may be told of an error of
-// Apply, or of one around it.
+// Reason returns the text of an error of Apply, or of one that wraps it, as the server
+// may see it.
 func Reason(err error) string {
 	text := err.Error()
 	failures := failuresIn(err)
@@ -109,7 +109,7 @@ func reasons(failures []*Failure) string {
 // failuresIn returns all Failures in an error.
 func failuresIn(err error) []*Failure {
 	var all []*Failure
-	switch e := err.(type) { //nolint:errorlint // all of the tree is looked at
+	switch e := err.(type) { //nolint:errorlint // walks the tree
 	case *Failure:
 		return []*Failure{e}
 	case interface{ Unwrap() []error }:
@@ -124,11 +124,11 @@ func failuresIn(err error) []*Failure {
 	return all
 }
 
-// Reason is Error without what others than the server and this host said.
+// Reason returns Error without what other hosts may have answered.
 func (f *Failure) Reason() string {
 	switch f.Stage {
 	case StageStart, StageProbation:
-	default: // nobody was asked anything yet
+	default: // no component has talked to another host yet
 		return f.Error()
 	}
 	text := classOf(f.Err)
@@ -141,7 +141,7 @@ func (f *Failure) Reason() string {
 	return f.text(text)
 }
 
-// reason is Error with the class of the component's error.
+// reason returns Error with the class of the component's error.
 func (e *componentError) reason() string {
 	return e.key() + ": " + e.status.String() + ": " + classOf(e.err)
 }

@@ -89,9 +89,9 @@ func TestReasonHasNoAnswers(t *testing.T) {
 
 // Nor by its health.
 func TestHealthHasNoAnswers(t *testing.T) {
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, nil)
-	require.NoError(t, r.Apply(t.Context(), set{"p": simple("p", "report: permanent", "")}, nil))
+	require.NoError(t, r.Apply(t.Context(), set{"p": onePipeline("p", "report: permanent", "")}, nil))
 	require.Eventually(t, func() bool { return !r.Health().Healthy }, time.Minute, time.Millisecond)
 	h := r.Health()
 	require.NotContains(t, fmt.Sprint(h), "reported by a unit")

@@ -24,20 +24,20 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// recipe is all that is needed to make the service of one pipeline, any number
-// of times. It does not change.
+// recipe has what is needed to make the service of a pipeline, any number of times.
+// It is immutable.
 type recipe struct {
 	name      string
 	body      []byte
 	resolved  *confmap.Conf // ${…} expanded, lanes decided
 	factories otelcol.Factories
-	secrets   *redaction.Secrets // to be hidden in all that is told of the pipeline
+	secrets   *redaction.Secrets // hidden in errors and in effective
 	effective *confmap.Conf      // with the defaults, secrets redacted
-	yaml      []byte             // effective
+	yaml      []byte             // effective as YAML
 }
 
-// read makes the recipe of a pipeline, without creating a component. The error
-// is a *Failure, or that of ctx.
+// read returns the recipe of a pipeline. It creates no component. The error is a
+// *Failure, or the error of ctx.
 func (r *Runner) read(ctx context.Context, name string, body []byte) (*recipe, error) {
 	var rec *recipe
 	secrets := new(redaction.Secrets)
@@ -54,8 +54,8 @@ func (r *Runner) read(ctx context.Context, name string, body []byte) (*recipe, e
 	return rec, err
 }
 
-// readUnguarded adds the secrets of the configuration to secrets as it finds
-// them, also if it fails.
+// readUnguarded is read without the guard. It adds the secrets of the configuration
+// to secrets as it finds them, even if it fails.
 func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte, secrets *redaction.Secrets) (*recipe, error) {
 	size, err := remoteconf.SizeOf(body)
 	if err != nil {
@@ -83,7 +83,7 @@ func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte, se
 	if err := checkResolvedSize(resolved); err != nil {
 		return nil, err
 	}
-	// From here on there is one configuration: it is checked, and it is decoded.
+	// What is checked from here on is exactly what is decoded.
 	resolved = confinement.Canonical(resolved)
 	secrets.AddConfig(resolved.ToStringMap())
 	if err := withoutTelemetry(resolved); err != nil {
@@ -94,7 +94,7 @@ func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte, se
 	if rec.factories, unknown = factoriesFor(r.set.Host, resolved); unknown != nil {
 		return nil, errors.Join(unknown...)
 	}
-	// Before a component decodes it, and then as it was decoded.
+	// Checked before a component decodes it, and again as it was decoded.
 	readings := confinement.Readings(resolved)
 	if err := r.set.Rules.CheckResolved(readings, confinement.Components{}); err != nil {
 		return nil, fail(name, StageRestrictions, err, nil)
@@ -126,14 +126,15 @@ func (r *Runner) readUnguarded(ctx context.Context, name string, body []byte, se
 	return rec, nil
 }
 
-// Check reads a pipeline as Apply does: without creating a component, it tells
-// why it cannot run. The error is a *Failure, or that of ctx.
+// Check reads a pipeline as Apply does, without creating a component. The error is a
+// *Failure, or the error of ctx.
 func (r *Runner) Check(ctx context.Context, name string, body []byte) error {
 	_, err := r.read(ctx, name, body)
 	return err
 }
 
-// validate calls the components' validation. It finds the one that panics.
+// validate validates the configuration. If that panics, the error names the
+// component.
 func validate(cfg *otelcol.Config) error {
 	err := guardedservice.Guard("", func() error { return confmap.Validate(cfg) })
 	var p *guardedservice.PanicError
@@ -156,7 +157,7 @@ func validate(cfg *otelcol.Config) error {
 
 var errTelemetry = errors.New("a remote pipeline has the telemetry of the collector that it runs in; leave the key out")
 
-// withoutTelemetry refuses service::telemetry, even an empty one.
+// withoutTelemetry returns an error if conf has service::telemetry, even if empty.
 func withoutTelemetry(conf *confmap.Conf) error {
 	section, is := conf.ToStringMap()["service"].(map[string]any)
 	if !is {
@@ -168,7 +169,7 @@ func withoutTelemetry(conf *confmap.Conf) error {
 	return nil
 }
 
-// resolve expands ${…} with the providers that are permitted.
+// resolve expands ${…} with the permitted providers.
 func (r *Runner) resolve(ctx context.Context, body []byte, bounds *expansion) (*confmap.Conf, error) {
 	logger := r.set.Telemetry.Logger
 	given := givenProvider{body: body, used: new(bool)}
@@ -179,7 +180,7 @@ func (r *Runner) resolve(ctx context.Context, body []byte, bounds *expansion) (*
 	for _, factory := range r.set.Rules.ProviderFactories() {
 		factories = append(factories, bounds.bound(factory))
 		if factory.Create(confmap.ProviderSettings{Logger: logger}).Scheme() == "env" {
-			defaultScheme = "env" // as the collector has it: ${NAME} is ${env:NAME}
+			defaultScheme = "env" // as in the collector: ${NAME} is ${env:NAME}
 		}
 	}
 	resolver, err := confmap.NewResolver(confmap.ResolverSettings{
@@ -197,8 +198,8 @@ func (r *Runner) resolve(ctx context.Context, body []byte, bounds *expansion) (*
 	return conf, errors.Join(err, resolver.Shutdown(ctx))
 }
 
-// givenScheme is the provider of the configuration at hand. It answers once, so
-// that a configuration cannot contain itself.
+// givenScheme is the scheme of the provider for the configuration itself. The provider
+// answers once, because a configuration must not include itself.
 const givenScheme = "remotepipeline"
 
 type givenProvider struct {
@@ -218,8 +219,8 @@ func (givenProvider) Scheme() string { return givenScheme }
 
 func (givenProvider) Shutdown(context.Context) error { return nil }
 
-// decode returns fresh configurations of all components: components may change
-// theirs, and some know each other by its address.
+// decode returns new configuration structs for all components. Components may modify
+// theirs, and some compare them by address.
 func (rec *recipe) decode() (*otelcol.Config, error) {
 	cfg := &otelcol.Config{Service: service.Config{Telemetry: &struct{}{}}}
 	var errs []error
@@ -283,8 +284,8 @@ func decodeSection[F component.Factory](conf *confmap.Conf, section string, fact
 	return configs, errs
 }
 
-// settings returns what a service of the pipeline is made of, all but its
-// telemetry. watcher is told the components' status.
+// settings returns the settings of a new service of the pipeline, without telemetry.
+// watcher receives the status of the components.
 func (rec *recipe) settings(r *Runner, watcher extension.Extension) (service.Settings, service.Config, error) {
 	cfg, err := rec.decode()
 	if err != nil {

@@ -18,13 +18,13 @@ import (
 // The rules that a user gets, and what they say of components that nobody knows.
 func TestRestrictions(t *testing.T) {
 	t.Setenv("INVAR_TEST_SECRET", "s3cr3t")
-	l := newLab(t)
+	l := newTestHost(t)
 	rules := &confinement.Rules{}
 	r := newRunner(t, l, func(s *Settings) { s.Rules = rules })
 	f := func(config, key, text string) {
 		t.Helper()
 		err := r.Apply(t.Context(), set{"p": []byte(config)}, nil)
-		fails(t, err, "p", StageRestrictions, key)
+		requireFailure(t, err, "p", StageRestrictions, key)
 		require.ErrorContains(t, err, text)
 		require.NotContains(t, err.Error(), "s3cr3t")
 		require.Empty(t, r.Running())
@@ -38,71 +38,71 @@ func TestRestrictions(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	t.Setenv("INVAR_TEST_COUNT", "3")
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, nil)
-	require.NoError(t, r.Apply(t.Context(), set{"p": simple("p", `count: "${env:INVAR_TEST_COUNT}", token: "${INVAR_TEST_COUNT}-$$x"`, "")}, nil))
+	require.NoError(t, r.Apply(t.Context(), set{"p": onePipeline("p", `count: "${env:INVAR_TEST_COUNT}", token: "${INVAR_TEST_COUNT}-$$x"`, "")}, nil))
 	require.Equal(t, 3, l.unit("receiver:unit/p").config.Count)
 	require.Equal(t, "3-$x", string(l.unit("receiver:unit/p").config.Token))
 
 	// A configuration cannot contain itself.
-	err := r.Apply(t.Context(), set{"p": simple("p", `token: "${remotepipeline:}"`, "")}, nil)
-	fails(t, err, "p", StageParse, "")
+	err := r.Apply(t.Context(), set{"p": onePipeline("p", `token: "${remotepipeline:}"`, "")}, nil)
+	requireFailure(t, err, "p", StageParse, "")
 	require.ErrorContains(t, err, "cannot be used in a configuration")
 }
 
 // What listens beyond loopback without its configuration saying so is found by
 // the sockets of the process.
 func TestListening(t *testing.T) {
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, func(s *Settings) { s.Rules = listening{Rules: &confinement.Rules{}} })
-	old := set{"a": simple("a", "endpoint: 127.0.0.1:0", "")}
+	old := set{"a": onePipeline("a", "endpoint: 127.0.0.1:0", "")}
 	require.NoError(t, r.Apply(t.Context(), old, nil))
 	a := l.unit("receiver:unit/a")
-	err := r.Apply(t.Context(), set{"a": old["a"], "b": simple("b", "endpoint: \":0\"", "")}, nil)
+	err := r.Apply(t.Context(), set{"a": old["a"], "b": onePipeline("b", "endpoint: \":0\"", "")}, nil)
 	if runtime.GOOS != "linux" {
 		t.Skip("sockets are seen on Linux only")
 	}
-	fails(t, err, "b", StageRestrictions, "")
+	requireFailure(t, err, "b", StageRestrictions, "")
 	require.ErrorContains(t, err, "which is beyond loopback; use 127.0.0.1")
 	require.Same(t, a, l.unit("receiver:unit/a"))
 	require.Equal(t, 2, l.count())
 
 	port := strings.TrimPrefix(freeAddress(t), "127.0.0.1")
-	err = r.Apply(t.Context(), set{"b": simple("b", "", ""), "c": simple("c", "endpoint: \"0.0.0.0"+port+"\"", ""), "d": simple("d", "", "")}, nil)
-	fails(t, err, "c", StageRestrictions, "")
+	err = r.Apply(t.Context(), set{"b": onePipeline("b", "", ""), "c": onePipeline("c", "endpoint: \"0.0.0.0"+port+"\"", ""), "d": onePipeline("d", "", "")}, nil)
+	requireFailure(t, err, "c", StageRestrictions, "")
 	require.ErrorContains(t, err, port)
 	require.True(t, r.Running().Equal(old))
 }
 
 // listening has only that part of the real rules.
 type listening struct {
-	anything
+	permitAll
 	*confinement.Rules
 }
 
 func (listening) CheckRaw(map[string]any) error                              { return nil }
 func (listening) CheckResolved(map[string]any, confinement.Components) error { return nil }
 func (r listening) ProviderFactories() []confmap.ProviderFactory {
-	return r.anything.ProviderFactories()
+	return r.permitAll.ProviderFactories()
 }
 func (r listening) New(before, now confinement.Listeners) []string { return r.Rules.New(before, now) }
 
 // Without a host that hands out factories there are only errors.
 func TestPlainHost(t *testing.T) {
-	r := New(Settings{Host: componenttest.NewNopHost(), Rules: anything{}})
-	err := r.Apply(t.Context(), set{"p": simple("p", "", "")}, nil)
+	r := New(Settings{Host: componenttest.NewNopHost(), Rules: permitAll{}})
+	err := r.Apply(t.Context(), set{"p": onePipeline("p", "", "")}, nil)
 	require.ErrorContains(t, err, "the host hands out no component factories")
 	require.NoError(t, r.Shutdown(t.Context()))
 }
 
 // All that is wrong is told at once, of all pipelines.
 func TestSeveralFailures(t *testing.T) {
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, nil)
 	err := r.Apply(t.Context(), set{
-		"a": simple("a", "foo: 1", "bar: 1"), "b": simple("b", "fail: validate", ""), "c": simple("c", "", ""),
+		"a": onePipeline("a", "foo: 1", "bar: 1"), "b": onePipeline("b", "fail: validate", ""), "c": onePipeline("c", "", ""),
 	}, nil)
-	fails(t, err, "a", StageParse, "receivers::unit/a::foo")
+	requireFailure(t, err, "a", StageParse, "receivers::unit/a::foo")
 	require.EqualError(t, err, `pipelines::a: parse: receivers::unit/a::foo: has invalid keys: foo
   exporters::unit/a::bar: has invalid keys: bar
 pipelines::b: parse: receivers::unit/b: fail: "validate" is not what a unit should do; leave it out`)
@@ -112,14 +112,14 @@ pipelines::b: parse: receivers::unit/b: fail: "validate" is not what a unit shou
 // FuzzRead reads configurations of a server that is not to be trusted.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
-		string(simple("a", "count: 1", "token: x")), "", "receivers:", "a: [", "receivers: {unit: {count: 1}}\nexporters: {unit: }",
+		string(onePipeline("a", "count: 1", "token: x")), "", "receivers:", "a: [", "receivers: {unit: {count: 1}}\nexporters: {unit: }",
 		"receivers: {none: }", "service: {telemetry: }", "service: {pipelines: {logs: {receivers: [unit/${env:X}]}}}",
 		"receivers: &a {unit: {next: {x: *a}}}", "receivers: {unit: {token: '${yaml:${env:X}}'}}", "receivers: {unit: {token: '${remotepipeline:}'}}",
 		"connectors: {unit: }\nservice: {pipelines: {logs: {receivers: [unit], exporters: [unit]}}}",
 	} {
 		f.Add([]byte(seed))
 	}
-	l := newLab(f)
+	l := newTestHost(f)
 	r := newRunner(f, l, func(s *Settings) { s.Rules = permissive{&confinement.Rules{}} })
 	f.Fuzz(func(t *testing.T, body []byte) {
 		began := time.Now()
@@ -153,14 +153,14 @@ func (p permissive) CheckResolved(resolved map[string]any, components confinemen
 
 // BenchmarkApply replaces fifty pipelines by fifty others.
 func BenchmarkApply(b *testing.B) {
-	l := newLab(b)
+	l := newTestHost(b)
 	r := newRunner(b, l, nil)
 	sets := make([]set, 2)
 	for i := range sets {
 		sets[i] = make(set)
 		for n := range 50 {
 			name := fmt.Sprintf("p%d", n)
-			sets[i][name] = simple(name, fmt.Sprintf("token: t%d", i), "")
+			sets[i][name] = onePipeline(name, fmt.Sprintf("token: t%d", i), "")
 		}
 	}
 	require.NoError(b, r.Apply(b.Context(), sets[1], nil))
@@ -177,20 +177,20 @@ func BenchmarkApply(b *testing.B) {
 // or runs.
 func TestSecretsAreNotTold(t *testing.T) {
 	t.Setenv("INVAR_TEST_SECRET", "planted-env")
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, nil)
-	require.NoError(t, r.Apply(t.Context(), set{"p": simple("p", `token: "${env:INVAR_TEST_SECRET}", next: {a: {fail: "x ${env:INVAR_TEST_SECRET}", endpoint: "http://u:planted-4@h"}}`, "")}, nil))
+	require.NoError(t, r.Apply(t.Context(), set{"p": onePipeline("p", `token: "${env:INVAR_TEST_SECRET}", next: {a: {fail: "x ${env:INVAR_TEST_SECRET}", endpoint: "http://u:planted-4@h"}}`, "")}, nil))
 	effective := string(r.Effective()["p"])
 	require.Contains(t, effective, "http://u:[REDACTED]@h")
 	require.NotContains(t, effective, "planted")
 
-	rec, err := r.read(t.Context(), "p", simple("p", `token: "${env:INVAR_TEST_SECRET}"`, ""))
+	rec, err := r.read(t.Context(), "p", onePipeline("p", `token: "${env:INVAR_TEST_SECRET}"`, ""))
 	require.NoError(t, err)
 	cause := fmt.Errorf("dial https://u:planted-5@h with planted-env: %w", io.EOF)
 	err = redacted(fail("p", StageDryRun, cause, nil), rec.secrets)
 	require.EqualError(t, err, "pipelines::p: dry_run: dial https://u:[REDACTED]@h with [REDACTED]: EOF")
 	require.ErrorIs(t, err, io.EOF)
-	fails(t, err, "p", StageDryRun, "")
+	requireFailure(t, err, "p", StageDryRun, "")
 	require.EqualError(t, redacted(cause, rec.secrets), "dial https://u:[REDACTED]@h with [REDACTED]: EOF")
 	require.NoError(t, redacted(nil, rec.secrets))
 }
@@ -198,11 +198,11 @@ func TestSecretsAreNotTold(t *testing.T) {
 // A value that is no string, and the group of a regular expression, are told as
 // in a local configuration.
 func TestHowToWriteIt(t *testing.T) {
-	r := newRunner(t, newLab(t), nil)
-	err := r.Apply(t.Context(), set{"p": simple("p", "token: 012", "")}, nil)
-	fails(t, err, "p", StageParse, "receivers::unit/p::token")
+	r := newRunner(t, newTestHost(t), nil)
+	err := r.Apply(t.Context(), set{"p": onePipeline("p", "token: 012", "")}, nil)
+	requireFailure(t, err, "p", StageParse, "receivers::unit/p::token")
 	require.ErrorContains(t, err, "quote it")
-	err = r.Apply(t.Context(), set{"p": simple("p", "token: '${1}'", "")}, nil)
-	fails(t, err, "p", StageParse, "receivers::unit/p::token")
+	err = r.Apply(t.Context(), set{"p": onePipeline("p", "token: '${1}'", "")}, nil)
+	requireFailure(t, err, "p", StageParse, "receivers::unit/p::token")
 	require.ErrorContains(t, err, "receivers::unit/p::token: a collector configuration takes ${1} for an environment variable; for a group of a regular expression write $${1} (line ")
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/invar-otel/invar/internal/config/redaction"
 )
 
-// redacted returns err without the secrets that are known of a pipeline, nil if
-// err is nil: errors go to a server. A *Failure stays one.
+// redacted returns err without the known secrets of a pipeline, because errors go to
+// a server. It returns nil if err is nil. A *Failure stays a *Failure.
 func redacted(err error, secrets *redaction.Secrets) error {
 	var failure *Failure
 	if !errors.As(err, &failure) {

@@ -1,23 +1,23 @@
-// Package remotepipelines runs the pipelines that a server configures, each in
-// a collector service of its own inside this process.
+// Package remotepipelines runs the pipelines that a server configures, each in its
+// own collector service inside this process.
 //
 //	remoteconf.Set
-//	   │ read: size ▶ restrictions ▶ ${…} ▶ decode ▶ validate     nothing of this
-//	   │ dryRun: make the components, with no telemetry           changes what runs
+//	   │ read: size ▶ restrictions ▶ ${…} ▶ decode ▶ validate     what runs is not
+//	   │ dryRun: make the components, with no telemetry           touched up to here
 //	   ▼
 //	switchover: start the new services beside the old ones (where both need the
 //	   │        same thing, stop the old one first), then stop the old ones
 //	   ▼
 //	probation: components' status, what exporters deliver
 //	   │                        │
-//	   ▼ well                   ▼ not
+//	   ▼ passed                 ▼ failed
 //	keep: each pipeline gets    start the previous services again,
 //	a keeper that restarts it   return the *Failure
 //
-// Pipelines that a new set does not change are not touched. A service has the
-// host's component factories and telemetry, and cannot stop the process: its
-// fatal errors restart it alone. What no guard holds is a panic on a goroutine
-// that a component started, and memory.
+// Pipelines that a new set does not change are not touched. A service has the host's
+// component factories and telemetry. Its fatal errors restart only itself and never
+// stop the process. Two things cannot be contained: a panic on a goroutine that a
+// component started, and memory.
 package remotepipelines
 
 import (
@@ -36,33 +36,33 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// Rules is what a configuration may use; *confinement.Rules is the one.
+// Rules restricts what a configuration may use. *confinement.Rules implements it.
 type Rules interface {
 	CheckRaw(raw map[string]any) error
 	CheckResolved(resolved map[string]any, components confinement.Components) error
 	ProviderFactories() []confmap.ProviderFactory
-	// New returns the addresses that are listened on now, were not before, and
-	// are not permitted.
+	// New returns the listening addresses that are in now, not in before, and not
+	// permitted.
 	New(before, now confinement.Listeners) []string
 }
 
 // Settings is what a Runner needs.
 type Settings struct {
-	// Host hands out the factories (hostcapabilities.ComponentFactory) and names
-	// the types (hostcapabilities.ModuleInfo).
+	// Host implements hostcapabilities.ComponentFactory, and should implement
+	// hostcapabilities.ModuleInfo.
 	Host component.Host
-	// Telemetry is that of the extension whose host it is.
+	// Telemetry is that of the extension.
 	Telemetry component.TelemetrySettings
 	BuildInfo component.BuildInfo
 	Rules     Rules
-	// Probation is how long new pipelines are watched before they are kept; 0 is
-	// not at all. It takes up to twice as long if a component gets into an error
-	// towards the end, and up to a minute longer while an exporter that has
-	// delivered nothing waits for its first answer.
+	// Probation is how long new pipelines are watched before they are kept; 0 turns
+	// it off. It takes up to twice as long if a component reports an error towards
+	// the end, and up to a minute longer while an exporter that has delivered
+	// nothing waits for its first answer.
 	Probation time.Duration
-	// MaxErrorRatio is the share of an exporter's items, of a changed pipeline and
-	// in its probation, from which on the set is rolled back. From 1 on none is;
-	// with 0 each lost item counts.
+	// MaxErrorRatio is the share of an exporter's items that, if lost during the
+	// probation of a changed pipeline, rolls the set back. With 0 a single item
+	// does, with 1 or more none does.
 	MaxErrorRatio float64
 	// DrainTimeout bounds the shutdown of one service; 0 is 30 s.
 	DrainTimeout time.Duration
@@ -70,31 +70,31 @@ type Settings struct {
 	StartTimeout time.Duration
 }
 
-// ErrShutdown is the error of Apply once Shutdown was called.
+// ErrShutdown is returned by Apply after Shutdown.
 var ErrShutdown = errors.New("the remote pipelines are shut down")
 
-// Runner runs a set of pipelines. Its methods may be called concurrently.
+// Runner runs a set of pipelines. It is safe for concurrent use.
 type Runner struct {
 	set          Settings
-	host         component.TelemetrySettings // set.Telemetry as that of the pipelines
+	host         component.TelemetrySettings // set.Telemetry without the extension's attributes
 	metrics      *ownMetrics
 	drainTimeout time.Duration
 	startTimeout time.Duration
 	listeners    func() (confinement.Listeners, error)
 
-	turn chan struct{} // holds one token; who has it may change pipelines
+	turn chan struct{} // a semaphore: its holder may change pipelines
 
 	mu        sync.Mutex
-	pipelines map[string]*pipeline    // the running set; replaced, never changed
+	pipelines map[string]*pipeline    // the running set; replaced, never modified
 	interrupt context.CancelCauseFunc // of the Apply under way, or nil
 	closed    bool
 
-	ending context.Context //nolint:containedctx // of the Runner: ends when all of Shutdown has to
+	ending context.Context //nolint:containedctx // ends when Shutdown gives up
 	end    context.CancelCauseFunc
 }
 
-// New returns a Runner that runs nothing. Its metrics go to set.Telemetry until
-// Shutdown.
+// New returns a Runner without pipelines. It registers metrics with set.Telemetry,
+// which Shutdown unregisters.
 func New(set Settings) *Runner {
 	set.Telemetry = complete(set.Telemetry)
 	r := &Runner{
@@ -117,8 +117,8 @@ func New(set Settings) *Runner {
 	return r
 }
 
-// Running returns the set that runs, or should: Health tells of pipelines that
-// are down.
+// Running returns the set that runs, including pipelines that are down, which Health
+// reports.
 func (r *Runner) Running() remoteconf.Set {
 	set := make(remoteconf.Set)
 	for name, p := range r.snapshot() {
@@ -127,9 +127,8 @@ func (r *Runner) Running() remoteconf.Set {
 	return set
 }
 
-// Effective returns the configurations that run, by pipeline, as YAML: with all
-// defaults, as print-config writes it, and secrets redacted. The caller must not
-// change it.
+// Effective returns the running configurations by pipeline, as YAML with all defaults
+// and with secrets redacted. The caller must not modify them.
 func (r *Runner) Effective() map[string][]byte {
 	all := make(map[string][]byte)
 	for name, p := range r.snapshot() {
@@ -165,8 +164,8 @@ func (r *Runner) replace(pipelines map[string]*pipeline) {
 	r.pipelines = pipelines
 }
 
-// begin waits for the turn to change what runs. The context returned ends with
-// ctx or with Shutdown; done gives the turn back.
+// begin waits for the turn to change pipelines. The returned context ends with ctx or
+// with Shutdown; done gives the turn back.
 func (r *Runner) begin(ctx context.Context) (during context.Context, done func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -194,8 +193,8 @@ func (r *Runner) begin(ctx context.Context) (during context.Context, done func()
 	}, nil
 }
 
-// draining returns a context for stopping pipelines, which has to go on whoever
-// waits for it: it ends with what is left of Shutdown's time.
+// draining returns a context for stopping pipelines. It does not end with ctx, only
+// when Shutdown gives up.
 func (r *Runner) draining(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	unlink := context.AfterFunc(r.ending, func() { cancel(context.Cause(r.ending)) })
@@ -205,10 +204,10 @@ func (r *Runner) draining(ctx context.Context) (context.Context, context.CancelF
 	}
 }
 
-// Shutdown interrupts an Apply, stops all pipelines in parallel, and waits for
-// them as long as ctx lasts and at most DrainTimeout and some seconds, whatever a
-// component does. What has not stopped by then is left to end later, if ever.
-// Further calls, and those without an Apply before, do nothing.
+// Shutdown interrupts an Apply, stops all pipelines in parallel, and waits for them.
+// It gives up at the end of ctx, or a few seconds after DrainTimeout, whatever
+// components do; pipelines may then stop later, or never. Only the first call does
+// anything.
 func (r *Runner) Shutdown(ctx context.Context) error {
 	r.mu.Lock()
 	first := !r.closed
@@ -225,8 +224,8 @@ func (r *Runner) Shutdown(ctx context.Context) error {
 	defer limit.Stop()
 	unlink := context.AfterFunc(ctx, func() { r.end(context.Cause(ctx)) })
 	defer unlink()
-	// An Apply that is interrupted gives its turn back when it has stopped what it
-	// started, or has waited for that as long as it may.
+	// An interrupted Apply gives its turn back when it has stopped what it started,
+	// or has given up waiting for that.
 	last := time.NewTimer(r.drainTimeout + 5*guardedservice.Grace)
 	defer last.Stop()
 	select {

@@ -12,40 +12,39 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// tally knows what the exporters of one service deliver, from the counters that
-// exporterhelper and this repository's exporters have in common. Those that hold
-// data back while a destination is away (retry_on_failure) count nothing as failed
-// until they give up, after minutes; but what they try to send counts as in flight
-// all the while. Their log of attempts tells earlier, and why, and is not relied
-// upon. Its methods may be called concurrently.
+// tally counts what the exporters of one service deliver, from the counters that
+// exporterhelper and this repository's exporters share. Exporters that retry count
+// nothing as failed until they give up after minutes, but their requests count as in
+// flight meanwhile. Their log entries about attempts come earlier and have the reason;
+// they are used, but not relied upon. It is safe for concurrent use.
 type tally struct {
 	mu        sync.Mutex
 	exporters map[lane]*delivery
 	last      string // key of the component whose logger was made last
 }
 
-// lane is an exporter's way for one signal: each may have a destination of its own.
+// lane is one signal of an exporter. Each may have its own destination.
 type lane struct {
 	exporter string // its ID
 	signal   string // logs, metrics, traces or profiles
 }
 
-// delivery is what became of a lane's data.
+// delivery counts the outcome of a lane's data.
 type delivery struct {
 	sent, failed int64  // items
 	refused      int64  // items in requests that count as sent
 	retries      int64  // attempts that failed and will be repeated
-	why          string // the class of the last error, "" if it is not known
+	why          string // the class of the last error, "" if unknown
 
-	inFlight   int64     // requests, with those that wait to be tried again
-	since      time.Time // when there was none in flight last, or one arrived last
+	inFlight   int64     // requests, including those that wait for a retry
+	since      time.Time // when one was answered last, or the first one began
 	lastSent   time.Time // when items were sent last
 	lastFailed time.Time // when items or an attempt failed last
 }
 
 func newTally() *tally { return &tally{exporters: make(map[lane]*delivery)} }
 
-// of returns a lane's delivery; the lock is held.
+// of returns a lane's delivery. The caller holds mu.
 func (t *tally) of(l lane) *delivery {
 	d := t.exporters[l]
 	if d == nil {
@@ -55,12 +54,12 @@ func (t *tally) of(l lane) *delivery {
 	return d
 }
 
-// signals are what the counters' names end with.
+// signals are the signals by the suffix of a counter's name.
 var signals = map[string]string{
 	"_log_records": "logs", "_metric_points": "metrics", "_spans": "traces", "_profile_samples": "profiles",
 }
 
-// signalOf returns the signal of a counter, or else of a measurement.
+// signalOf returns the signal of a counter by its name, or else by its attributes.
 func signalOf(counter string, attributes attribute.Set) string {
 	for end, signal := range signals {
 		if strings.HasSuffix(counter, end) {
@@ -71,11 +70,11 @@ func signalOf(counter string, attributes attribute.Set) string {
 	return signal.AsString()
 }
 
-// attributeErrorType is what exporterhelper says of items that failed: a gRPC
-// status or a word of its own.
+// attributeErrorType is exporterhelper's attribute of failed items: a gRPC status, or
+// a word of its own.
 const attributeErrorType = "error.type"
 
-// counter is labelledmetrics' Watch.
+// counter implements Watch of labelledmetrics.Settings.
 func (t *tally) counter(name string) func(n int64, attributes attribute.Set) {
 	rest, is := strings.CutPrefix(name, "otelcol_exporter_")
 	if !is {
@@ -86,7 +85,7 @@ func (t *tally) counter(name string) func(n int64, attributes attribute.Set) {
 	case slices.Contains([]string{"loki_refused_log_records", "pyroscope_refused_profile_samples"}, rest):
 		add = func(d *delivery, n int64, _ attribute.Set) { d.refused += n }
 	case rest == "in_flight_requests":
-		add = func(d *delivery, n int64, _ attribute.Set) { d.fly(n) }
+		add = func(d *delivery, n int64, _ attribute.Set) { d.addInFlight(n) }
 	case strings.HasPrefix(rest, "sent_") && !strings.HasSuffix(rest, "_bytes"):
 		add = func(d *delivery, n int64, _ attribute.Set) {
 			if d.sent += n; n > 0 {
@@ -115,10 +114,10 @@ func (t *tally) counter(name string) func(n int64, attributes attribute.Set) {
 	}
 }
 
-// fly counts requests that are begun or ended.
-func (d *delivery) fly(n int64) {
+// addInFlight counts requests that begin or, if n is negative, end.
+func (d *delivery) addInFlight(n int64) {
 	if n < 0 || d.inFlight == 0 {
-		d.since = time.Now() // one that ended was an answer, so the others may get theirs
+		d.since = time.Now() // an answer: the others may still get theirs
 	}
 	d.inFlight += n
 }
@@ -129,21 +128,21 @@ func (t *tally) watch(core zapcore.Core) zapcore.Core { return &watchedCore{Core
 type watchedCore struct {
 	zapcore.Core
 	t    *tally
-	lane *lane // the component that logs, if it is an exporter
+	lane *lane // of the exporter that logs; nil for other components
 }
 
-// Enabled lets the level of attempts pass, even where the host logs less.
+// Enabled also enables the level of attempts, which the host may not log.
 func (c *watchedCore) Enabled(level zapcore.Level) bool {
 	return level == zapcore.InfoLevel || c.Core.Enabled(level)
 }
 
-// With notices whose logger it becomes.
+// With records the component that the logger is for.
 func (c *watchedCore) With(fields []zapcore.Field) zapcore.Core {
-	// The service's core removes fields from the slice that it is given.
+	// The service's core modifies the slice.
 	with := &watchedCore{Core: c.Core.With(slices.Clone(fields)), t: c.t, lane: c.lane}
 	encoder := zapcore.NewMapObjectEncoder()
 	for _, f := range fields {
-		if f.Type == zapcore.InlineMarshalerType { // as the service adds a component's
+		if f.Type == zapcore.InlineMarshalerType { // the way the service adds a component's attributes
 			f.AddTo(encoder)
 		}
 	}
@@ -162,8 +161,8 @@ func (c *watchedCore) With(fields []zapcore.Field) zapcore.Core {
 	return with
 }
 
-// lastMade returns the key of the component that the service made last, or was
-// about to make: it makes the logger first. Not all its errors name it.
+// lastMade returns the key of the component that the service made last or was about to
+// make: it makes the logger first. Not all of its errors name the component.
 func (t *tally) lastMade() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -178,14 +177,14 @@ func (c *watchedCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) 
 	return checked
 }
 
-// attemptCore takes the error from the entry of an attempt.
+// attemptCore records the error of an attempt from its log entry.
 type attemptCore struct{ *watchedCore }
 
 func (c attemptCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
 	if c.lane.signal == "" {
-		return nil // it may be of any of the exporter's
+		return nil // not known which of the exporter's lanes it is
 	}
 	d := c.t.of(*c.lane)
 	if entry.Message == retrying {
@@ -204,19 +203,19 @@ func (l lane) compare(other lane) int {
 	return cmp.Or(strings.Compare(l.exporter, other.exporter), strings.Compare(l.signal, other.signal))
 }
 
-// verdict is what is known of an exporter at a time.
+// verdict is the judgement on one lane.
 type verdict struct {
 	lane lane
-	// wait is how long its destination may take to answer the first request; 0 if
-	// that is known.
+	// wait is how much longer the first answer of its destination may take; 0 if
+	// nothing is to be waited for.
 	wait time.Duration
-	err  error // why it failed, nil if it did not
+	err  error // why it failed; nil if it did not
 }
 
-// judge returns the lane of which the greatest share of items, and at least
-// maxRatio, was not delivered; with an empty name if there is none. From 1 on none
-// is. timeout returns how long an exporter waits for an answer; those that it
-// reports false for are left out.
+// judge returns the verdict on the lane with the greatest share of lost items, if that
+// is at least maxRatio, and the zero verdict otherwise. A maxRatio of 1 or more fails
+// no lane. timeout returns how long an exporter waits for an answer, and false for
+// exporters to leave out.
 func (t *tally) judge(maxRatio float64, timeout func(exporter string) (time.Duration, bool)) verdict {
 	if maxRatio >= 1 {
 		return verdict{}
@@ -246,8 +245,8 @@ func (t *tally) judge(maxRatio float64, timeout func(exporter string) (time.Dura
 	return worst
 }
 
-// judge returns the share that was not delivered. Where nothing was, attempts that
-// failed and requests without an answer count as well.
+// judge returns the share of lost items. If nothing was delivered, failed attempts and
+// requests without an answer count as well.
 func (d *delivery) judge(patience time.Duration) (float64, verdict) {
 	all := d.sent + d.failed
 	lost := d.failed + min(d.refused, d.sent)
@@ -271,8 +270,7 @@ func (d *delivery) judge(patience time.Duration) (float64, verdict) {
 	return 0, verdict{}
 }
 
-// isFailing reports whether what an exporter was given last did not arrive, as far
-// as is known.
+// isFailing reports whether the latest known outcome of an exporter is a failure.
 func (t *tally) isFailing(exporter string, patience time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

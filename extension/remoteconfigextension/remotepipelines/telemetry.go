@@ -19,12 +19,12 @@ import (
 	"github.com/invar-otel/invar/extension/remoteconfigextension/remotepipelines/labelledmetrics"
 )
 
-// PipelineKey is the attribute with a remote pipeline's name, on all metric
-// points, log lines and instrumentation scopes of spans of its components.
+// PipelineKey is the attribute with the name of a remote pipeline. All metric points,
+// log entries and instrumentation scopes of its components have it.
 const PipelineKey = "remote_config.pipeline"
 
-// componentKeys are what the service says of the extension that the telemetry is
-// from. The components of remote pipelines are others.
+// componentKeys are the attributes by which the host's service marks the telemetry of
+// the extension. They do not apply to the components of remote pipelines.
 var componentKeys = []string{"otelcol.component.id", "otelcol.component.kind", "otelcol.signal", "otelcol.pipeline.id"}
 
 // ownTelemetry returns the host's telemetry without the extension's attributes.
@@ -50,8 +50,8 @@ func ownTelemetry(set component.TelemetrySettings) component.TelemetrySettings {
 	return set
 }
 
-// metersFor makes the meters of one pipeline's service of the host's. What the
-// exporters send is counted in sent.
+// metersFor returns the meters of one pipeline's service, which are the host's with
+// the pipeline's attribute. sent counts what the exporters send.
 func metersFor(host component.TelemetrySettings, pipeline string, sent *tally) *labelledmetrics.Provider {
 	return labelledmetrics.New(labelledmetrics.Settings{
 		Host:       host.MeterProvider,
@@ -61,7 +61,8 @@ func metersFor(host component.TelemetrySettings, pipeline string, sent *tally) *
 	})
 }
 
-// telemetryFor makes the telemetry of one pipeline's service of the host's.
+// telemetryFor returns the telemetry of one pipeline's service, which is the host's
+// with the pipeline's attribute.
 func telemetryFor(host component.TelemetrySettings, pipeline string, sent *tally, meters *labelledmetrics.Provider) servicetelemetry.Factory {
 	label := attribute.String(PipelineKey, pipeline)
 	return servicetelemetry.NewFactory(func() component.Config { return &struct{}{} },
@@ -83,8 +84,8 @@ func telemetryFor(host component.TelemetrySettings, pipeline string, sent *tally
 	)
 }
 
-// ofTheProcess tells of the metrics that each service has of the process, which
-// the host's service has already.
+// ofTheProcess reports whether a metric is about the process. The host's service has
+// these already.
 func ofTheProcess(scope, instrument string) bool {
 	return scope == "go.opentelemetry.io/collector/service" && strings.HasPrefix(instrument, "otelcol_process_")
 }
@@ -101,13 +102,13 @@ func (p tracerProvider) Tracer(name string, options ...trace.TracerOption) trace
 		trace.WithInstrumentationAttributes(append(set.ToSlice(), p.label)...))...)
 }
 
-// Unwrap returns the host's provider, as components that need the SDK ask for.
+// Unwrap returns the host's provider, for components that need the SDK.
 func (p tracerProvider) Unwrap() trace.TracerProvider { return p.TracerProvider }
 
-// Shutdown does nothing, as the provider is the host's.
+// Shutdown does nothing: the provider is the host's.
 func (tracerProvider) Shutdown(context.Context) error { return nil }
 
-// complete fills in what a host may leave out.
+// complete sets what a host may leave nil.
 func complete(set component.TelemetrySettings) component.TelemetrySettings {
 	if set.Logger == nil {
 		set.Logger = zap.NewNop()

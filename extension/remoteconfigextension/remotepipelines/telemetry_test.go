@@ -25,11 +25,11 @@ import (
 // the extension's.
 func TestLogs(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
-	l := newLab(t)
+	l := newTestHost(t)
 	extension := zap.New(injected{Core: core, id: "remote_config"})
 	r := newRunner(t, l, func(s *Settings) { s.Telemetry.Logger = extension })
-	require.NoError(t, r.Apply(t.Context(), set{"orders": simple("p", "", "")}, nil))
-	require.Error(t, r.Apply(t.Context(), set{"orders": simple("p", "", "fail: start")}, nil))
+	require.NoError(t, r.Apply(t.Context(), set{"orders": onePipeline("p", "", "")}, nil))
+	require.Error(t, r.Apply(t.Context(), set{"orders": onePipeline("p", "", "fail: start")}, nil))
 	require.NotZero(t, logs.Len())
 	failed := logs.FilterMessage("Failed to start component").All()
 	require.Len(t, failed, 1)

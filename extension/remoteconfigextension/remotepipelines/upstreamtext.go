@@ -9,9 +9,9 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// This file has all texts of upstream that something is decided by: components and
-// the collector core often keep no more of a cause than its text. Their tests have
-// upstream fail, so that a new version with other words fails them.
+// This file has all upstream texts that decisions depend on: components and the
+// collector core often keep only the text of a cause. The tests make upstream fail for
+// real, so a new version with different texts fails them.
 
 // decoding is what confmap begins each level of its errors with.
 const decoding = "decoding failed due to the following error(s):\n\n"
@@ -19,8 +19,8 @@ const decoding = "decoding failed due to the following error(s):\n\n"
 var (
 	// A key path that confmap's validation, or this package, begins an error with.
 	leadingKey = regexp.MustCompile(`(?m)^(?:[a-z ]*: )*((?:receivers|processors|exporters|connectors|extensions|service)(?:::[^\s:]+)*)(?:::? |:$|$)`)
-	// What the service says of a component that it cannot make or start. Nothing of
-	// the component's own text comes before it.
+	// What the service puts in front of the error of a component that it cannot make
+	// or start.
 	componentMade    = regexp.MustCompile(`(?m)^(?:failed to build pipelines|cannot start pipelines): failed to (?:create|start) "([^"]+)" (receiver|processor|exporter|connector)`)
 	extensionMade    = regexp.MustCompile(`(?m)^failed to build extensions: (?:failed to create extension|factory for) "([^"]+)"`)
 	connectorBetween = regexp.MustCompile(`(?m)^failed to build pipelines: (?:cycle detected: .*?)?connector "([^"]+)"`)
@@ -28,8 +28,7 @@ var (
 	decodedValue = regexp.MustCompile(`(?m)^(?:\* )?'([^']*)' (?:has invalid keys: ([^\s,]+))?`)
 )
 
-// keyIn returns the key path that an error of the collector is about, "" if
-// there is none in it.
+// keyIn returns the key path in an error of the collector, or "".
 func keyIn(text string) string {
 	if m := leadingKey.FindStringSubmatch(text); m != nil {
 		return m[1]
@@ -46,8 +45,8 @@ func keyIn(text string) string {
 	return ""
 }
 
-// decodedKey returns the key path below a component's that a decoding error is
-// about: of the first error, each level names a part of it.
+// decodedKey returns the key path in a decoding error, below the component's. Of
+// several errors it is the first; each of its levels names a part of the path.
 func decodedKey(text string, config any) string {
 	root := typeName(config)
 	var path []string
@@ -66,26 +65,26 @@ func decodedKey(text string, config any) string {
 		rest := text[m[1]:]
 		next := strings.Index(rest, decoding)
 		if next < 0 || strings.Contains(rest[:next], "\n") {
-			break // the next level would be another error's
+			break // the next level belongs to another error
 		}
 		text = rest[next:]
 	}
 	return strings.Join(path, "::")
 }
 
-// typeName is what confmap calls the whole of what is decoded into config.
+// typeName returns the name by which confmap refers to config as a whole.
 func typeName(config any) string { return strings.TrimPrefix(fmt.Sprintf("%T", config), "*") }
 
-// keyPath makes a key path of a name of confmap's, "a.b[c.d].e".
+// keyPath returns the key path for a name in confmap's form, "a.b[c.d].e".
 func keyPath(name string) string {
 	var b strings.Builder
-	within := false // brackets
+	inBrackets := false
 	for _, c := range name {
 		switch {
-		case c == ']' && within:
-			within = false
-		case c == '[', c == '.' && !within:
-			within = within || c == '['
+		case c == ']' && inBrackets:
+			inBrackets = false
+		case c == '[', c == '.' && !inBrackets:
+			inBrackets = inBrackets || c == '['
 			if b.Len() > 0 {
 				b.WriteString("::")
 			}
@@ -96,7 +95,7 @@ func keyPath(name string) string {
 	return b.String()
 }
 
-// takenTexts are what errors say of something that is taken, in lower case.
+// takenTexts occur, in lower case, in errors about something that is in use.
 var takenTexts = []string{
 	"address already in use",
 	"only one usage of each socket address", // Windows
@@ -107,7 +106,7 @@ var takenTexts = []string{
 	"is locked", "lock held",
 }
 
-// saysTaken reports whether an error's text says that something is taken.
+// saysTaken reports whether an error's text says that something is in use.
 func saysTaken(text string) bool {
 	lower := strings.ToLower(text)
 	for _, taken := range takenTexts {
@@ -128,8 +127,8 @@ func boundPort(text string) string {
 	return ""
 }
 
-// classes are words of errors' texts, and what is said instead. The first that is
-// there counts: components often keep no more of a cause than its text.
+// classes are parts of error texts, in lower case, and the classes they stand for. The
+// first match counts.
 var classes = []struct{ words, class string }{
 	{"connection refused", "connection refused"},
 	{"actively refused it", "connection refused"}, // Windows
@@ -167,7 +166,7 @@ var (
 	bindError  = regexp.MustCompile(`\blisten (?:tcp|udp)[46]? (\[?[0-9a-fA-F.:]{0,45}\]?:\d{1,5}): bind: `)
 )
 
-// textClass returns the class of an error's text.
+// textClass returns the class of an error by its text.
 func textClass(text string) string {
 	if m := bindError.FindStringSubmatch(text); m != nil {
 		return "listen on " + m[1] + ": " + wordsClass(text)
@@ -196,8 +195,8 @@ func wordsClass(text string) string {
 	return unknownClass
 }
 
-// grpcClass returns the class of a gRPC status by its name, "" if there is no such
-// status.
+// grpcClass returns the class of a gRPC status by its name, or "" if the name is
+// unknown.
 func grpcClass(name string) string {
 	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
 		if name == code.String() {
@@ -210,7 +209,7 @@ func grpcClass(name string) string {
 	return ""
 }
 
-// What exporterhelper logs of an attempt that it will repeat, and of one that it
+// What exporterhelper logs about an attempt that it will repeat, and about one that it
 // will not.
 const (
 	retrying = "Exporting failed. Will retry the request after interval."

@@ -25,7 +25,7 @@ import (
 // of upstream says of the key, without the help of typed errors or the watcher.
 func keyOf(t *testing.T, body string) string {
 	t.Helper()
-	err := newRunner(t, newLab(t), nil).Apply(t.Context(), set{"p": []byte(body)}, nil)
+	err := newRunner(t, newTestHost(t), nil).Apply(t.Context(), set{"p": []byte(body)}, nil)
 	var f *Failure
 	require.ErrorAs(t, err, &f)
 	return keyIn(f.Err.Error())
@@ -35,7 +35,7 @@ func keyOf(t *testing.T, body string) string {
 func TestKeysInUpstreamErrors(t *testing.T) {
 	f := func(want, receivers, processors, exporters, connectors, pipelines string) {
 		t.Helper()
-		require.Equal(t, want, keyOf(t, around(receivers, processors, exporters, connectors, pipelines)))
+		require.Equal(t, want, keyOf(t, configWith(receivers, processors, exporters, connectors, pipelines)))
 	}
 	f("receivers::unit/x", "unit/x: {fail: start}", "", "", "", "logs/b: {receivers: [unit/x], exporters: [unit/out]}")
 	f("processors::unit/x", "", "unit/x: {fail: start}", "", "", "logs/b: {receivers: [unit/in], processors: [unit/x], exporters: [unit/out]}")
@@ -48,7 +48,7 @@ func TestKeysInUpstreamErrors(t *testing.T) {
 	f("receivers::unit/x", "unit/x: {fail: validate}", "", "", "", "logs/b: {receivers: [unit/x], exporters: [unit/out]}")
 	f("service::pipelines::logs/b", "", "", "", "", "logs/b: {receivers: [unit/none], exporters: [unit/out]}")
 
-	extension := "extensions: {unit/x: {fail: create}}\n" + strings.Replace(around("", "", "", "", ""), "service: {", "service: {extensions: [unit/x], ", 1)
+	extension := "extensions: {unit/x: {fail: create}}\n" + strings.Replace(configWith("", "", "", "", ""), "service: {", "service: {extensions: [unit/x], ", 1)
 	require.Equal(t, "extensions::unit/x", keyOf(t, extension))
 }
 
@@ -67,33 +67,33 @@ func TestKeysInComponentErrors(t *testing.T) {
 // Pipelines, of a set or of the service, may be named like words of errors. The
 // error blames the one that failed.
 func TestNamesLikeWords(t *testing.T) {
-	l := newLab(t)
+	l := newTestHost(t)
 	r := newRunner(t, l, nil)
 	names := []string{"logs", "start", "exporters", "failed", "no", "address", "in"}
 	want := make(set)
 	for _, name := range names {
-		want[name] = simple(name, "", "")
+		want[name] = onePipeline(name, "", "")
 	}
-	want["other"] = simple("other", "fail: start", "")
+	want["other"] = onePipeline("other", "fail: start", "")
 	err := r.Apply(t.Context(), want, nil)
-	fails(t, err, "other", StageStart, "receivers::unit/other")
+	requireFailure(t, err, "other", StageStart, "receivers::unit/other")
 	require.Equal(t, []string{"other"}, remoteconf.FailedPipelines(err.Error()))
 	require.Equal(t, []string{"other"}, remoteconf.FailedPipelines(Reason(err)))
 
 	for _, name := range names {
-		broken := set{"other": simple("other", "", "")}
+		broken := set{"other": onePipeline("other", "", "")}
 		for _, other := range names {
-			broken[other] = simple(other, "", "")
+			broken[other] = onePipeline(other, "", "")
 		}
-		broken[name] = simple(name, "fail: create", "")
+		broken[name] = onePipeline(name, "fail: create", "")
 		err := r.Apply(t.Context(), broken, nil)
-		fails(t, err, name, StageDryRun, "receivers::unit/"+name)
+		requireFailure(t, err, name, StageDryRun, "receivers::unit/"+name)
 		require.Equal(t, []string{name}, remoteconf.FailedPipelines(Reason(err)))
 	}
 
 	// The same for the service's pipelines: traces/0 has nothing to do with it.
-	body := strings.Replace(string(simple("x", "", "fail: create")), "logs: {", "logs/traces/0: {receivers: [unit/x], exporters: [unit/x]}, logs/start: {", 1)
-	fails(t, r.Apply(t.Context(), set{"q": []byte(body)}, nil), "q", StageDryRun, "exporters::unit/x")
+	body := strings.Replace(string(onePipeline("x", "", "fail: create")), "logs: {", "logs/traces/0: {receivers: [unit/x], exporters: [unit/x]}, logs/start: {", 1)
+	requireFailure(t, r.Apply(t.Context(), set{"q": []byte(body)}, nil), "q", StageDryRun, "exporters::unit/x")
 }
 
 // Confmap names the value that it cannot decode.

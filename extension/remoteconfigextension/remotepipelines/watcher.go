@@ -11,8 +11,8 @@ import (
 	"go.opentelemetry.io/collector/extension"
 )
 
-// watcherID is the extension that each service has besides the configured ones.
-// The host knows no such type, so that no configuration can name it.
+// watcherID is an extension that each service has in addition. The host has no such
+// type, so no configuration can name it.
 var watcherID = component.NewID(component.MustNewType("remote_pipeline_watcher"))
 
 func watcherFactory(w extension.Extension) extension.Factory {
@@ -23,8 +23,8 @@ func watcherFactory(w extension.Extension) extension.Factory {
 		component.StabilityLevelStable)
 }
 
-// watcher keeps the last status of each component of a service.
-// It is told under a lock of the service's, and does not wait for anything.
+// watcher keeps the last status of each component of a service. The service calls it
+// with a lock held, so it never blocks. It is safe for concurrent use.
 type watcher struct {
 	component.StartFunc
 	component.ShutdownFunc
@@ -34,13 +34,13 @@ type watcher struct {
 	mu       sync.Mutex
 	states   map[*componentstatus.InstanceID]state
 	fatalErr *componentError
-	notify   chan<- struct{} // told of errors while there is a probation
+	notify   chan<- struct{} // receives a value after an error; nil without a probation
 }
 
 // state is a component's last status.
 type state struct {
 	event *componentstatus.Event
-	since time.Time // when the status was not this kind of status before
+	since time.Time // when the component got into this status
 }
 
 // componentError is an error that a component reported.
@@ -65,34 +65,35 @@ func (w *watcher) ComponentStatusChanged(id *componentstatus.InstanceID, event *
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := state{event: event, since: time.Now()}
-	if before, has := w.states[id]; has && before.event.Status() == event.Status() {
-		now.since = before.since
+	next := state{event: event, since: time.Now()}
+	if last, ok := w.states[id]; ok && last.event.Status() == event.Status() {
+		next.since = last.since
 	}
-	w.states[id] = now
+	w.states[id] = next
 	if event.Status() == componentstatus.StatusFatalError && w.fatalErr == nil {
-		w.fatalErr = errorOf(id, now)
+		w.fatalErr = errorOf(id, next)
 		close(w.fatal)
 	}
 	if w.notify != nil && componentstatus.StatusIsError(event.Status()) {
 		select {
 		case w.notify <- struct{}{}:
-		default: // one is on its way
+		default: // the last one has not been read yet
 		}
 	}
 }
 
-// notifyOf sets who is told of errors, nil for nobody.
-func (w *watcher) notifyOf(c chan<- struct{}) {
+// setNotify sets the channel that receives a value after an error; nil turns it off.
+func (w *watcher) setNotify(c chan<- struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.notify = c
 }
 
-// worst returns the gravest error that a component is in now, nil if none is.
+// worst returns the worst present error of a component, nil if there is none.
 func (w *watcher) worst() *componentError { return w.worstExcept(nil) }
 
-// worstExcept is worst without the errors of these exporters that are not fatal.
+// worstExcept is worst, except that it ignores errors of these exporters that are not
+// fatal.
 func (w *watcher) worstExcept(exporters map[string]bool) *componentError {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -135,7 +136,7 @@ func (w *watcher) starting() string {
 	return ""
 }
 
-// failing reports whether an exporter is in an error.
+// failing reports whether an exporter has an error.
 func (w *watcher) failing(exporter string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -151,7 +152,7 @@ func errorOf(id *componentstatus.InstanceID, s state) *componentError {
 	return &componentError{id: id.ComponentID(), kind: id.Kind(), status: s.event.Status(), err: s.event.Err(), since: s.since}
 }
 
-// gravity orders statuses, the higher the worse.
+// gravity orders statuses; a higher one is worse.
 func gravity(s componentstatus.Status) int {
 	switch s {
 	case componentstatus.StatusFatalError:
@@ -169,7 +170,7 @@ func gravity(s componentstatus.Status) int {
 	}
 }
 
-// key is the component's key path.
+// key returns the key path of the component.
 func (e *componentError) key() string { return sectionOf(e.kind) + "::" + e.id.String() }
 
 func sectionOf(kind component.Kind) string { return strings.ToLower(kind.String()) + "s" }
@@ -184,19 +185,19 @@ func (e *componentError) Error() string {
 
 func (e *componentError) Unwrap() error { return e.err }
 
-// health returns the components' states.
+// health returns the states of the components.
 func (w *watcher) health() map[string]Health {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	parts := make(map[string]Health, len(w.states))
-	grave := make(map[string]int, len(w.states))
+	worst := make(map[string]int, len(w.states))
 	for id, s := range w.states {
 		name := strings.ToLower(id.Kind().String()) + ":" + id.ComponentID().String()
 		g := gravity(s.event.Status())
-		if was, has := grave[name]; has && was >= g {
-			continue // a component has a state for each signal, and a processor for each pipeline
+		if known, ok := worst[name]; ok && known >= g {
+			continue // there is a state per signal, and for processors per pipeline
 		}
-		grave[name] = g
+		worst[name] = g
 		h := Health{
 			Healthy: !componentstatus.StatusIsError(s.event.Status()),
 			Status:  s.event.Status().String(),

@@ -1,7 +1,6 @@
-// Package collectorv1 is the protocol collector.v1.CollectorService: how
-// collectors ask a server for their configuration. collector.proto has the
-// messages; the calls are unary and go over Connect (https://connectrpc.com),
-// so that a server may be asked in gRPC as well.
+// Package collectorv1 is the protocol collector.v1.CollectorService, by which collectors
+// get their configuration from a server. collector.proto has the messages. The calls are
+// unary and use Connect (https://connectrpc.com), so servers also accept gRPC.
 package collectorv1
 
 import (
@@ -12,14 +11,14 @@ import (
 	"connectrpc.com/connect"
 )
 
-// The paths of the calls below the URL of a server.
+// The paths of the procedures below the URL of a server.
 const (
 	RegisterCollectorProcedure   = "/collector.v1.CollectorService/RegisterCollector"
 	UnregisterCollectorProcedure = "/collector.v1.CollectorService/UnregisterCollector"
 	GetConfigProcedure           = "/collector.v1.CollectorService/GetConfig"
 )
 
-// Service is the protocol as a server implements it and as a client calls it.
+// Service is implemented by servers and by the client.
 // Methods are safe for concurrent use; errors are *connect.Error.
 type Service interface {
 	RegisterCollector(context.Context, *connect.Request[RegisterCollectorRequest]) (*connect.Response[RegisterCollectorResponse], error)
@@ -27,8 +26,9 @@ type Service interface {
 	GetConfig(context.Context, *connect.Request[GetConfigRequest]) (*connect.Response[GetConfigResponse], error)
 }
 
-// NewClient returns the service at baseURL, for example
-// "https://fleet.example.org". A path in it is kept in front of the calls' own.
+// NewClient returns a client for the service at baseURL, such as
+// "https://fleet.example.org". The URL may have a path, to which the procedures' paths
+// are appended.
 func NewClient(client connect.HTTPClient, baseURL string, options ...connect.ClientOption) Service {
 	baseURL = strings.TrimRight(baseURL, "/")
 	return &serviceClient{
@@ -56,7 +56,7 @@ func (c *serviceClient) GetConfig(ctx context.Context, r *connect.Request[GetCon
 	return c.getConfig.CallUnary(ctx, r)
 }
 
-// NewHandler returns a handler for the calls' paths that asks service.
+// NewHandler returns a handler that serves the procedures with service.
 func NewHandler(service Service, options ...connect.HandlerOption) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(RegisterCollectorProcedure, connect.NewUnaryHandler(RegisterCollectorProcedure, service.RegisterCollector, options...))

@@ -10,19 +10,18 @@ import (
 )
 
 const (
-	// maxAnswer is the most that is read of an answer: the largest content, and
-	// what is around it.
+	// maxAnswer bounds the bytes of an answer: the largest content and its envelope.
 	maxAnswer = remoteconf.MaxSize + 64<<10
-	// maxRefusal is the most that is read of an answer that is an error.
+	// maxRefusal bounds the bytes of an answer that is an error.
 	maxRefusal = 64 << 10
-	// maxRedirects follow each other at most.
+	// maxRedirects bounds consecutive redirects.
 	maxRedirects = 3
 )
 
-// bounded limits what is read of answers. The limits of connect are not enough:
-// it reads errors without one, and reads what is beyond the limit, decompressed,
-// to its end. Compression is therefore left to http.Transport below, and what is
-// counted here is what came out of it.
+// bounded limits the size of answers. connect's own limit is not enough: it does not
+// apply to errors, and connect reads what exceeds it, decompressed, to the end.
+// Compression is therefore left to the http.Transport below, and the limit applies to
+// its output.
 type bounded struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
@@ -39,7 +38,7 @@ func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// CloseIdleConnections is what http.Client.CloseIdleConnections looks for.
+// CloseIdleConnections is called by http.Client.CloseIdleConnections.
 func (b *bounded) CloseIdleConnections() {
 	if next, ok := b.next.(interface{ CloseIdleConnections() }); ok {
 		next.CloseIdleConnections()
@@ -56,7 +55,7 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 		return 0, &tooLargeError{b.limit}
 	}
 	if int64(len(p)) > b.left+1 {
-		p = p[:b.left+1] // one more than allowed, to tell the end from the limit
+		p = p[:b.left+1] // one more than allowed, to tell the limit from the end
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.left -= int64(n)
@@ -66,16 +65,15 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// tooLargeError is returned instead of the rest of an answer.
+// tooLargeError is returned for an answer that exceeds a limit.
 type tooLargeError struct{ limit int64 }
 
 func (e *tooLargeError) Error() string {
 	return fmt.Sprintf("the answer is larger than %d bytes", e.limit)
 }
 
-// sameHost keeps a redirect from taking the request, with its headers and what
-// it says about the collector, to another server or to a scheme without
-// encryption.
+// sameHost refuses redirects to another host or scheme, because the request has
+// credentials and describes the collector.
 func sameHost(req *http.Request, via []*http.Request) error {
 	first := via[0].URL
 	switch {

@@ -15,13 +15,12 @@ import (
 type Config struct {
 	// ClientConfig is the server's URL and how to reach it.
 	confighttp.ClientConfig `mapstructure:",squash"`
-	// Endpoints are further servers, tried in turn while those before do not work.
+	// Endpoints are further servers, tried in turn if the ones before do not answer.
 	Endpoints []string `mapstructure:"endpoints"`
-	// PollInterval is the time between two requests for the configuration, give
-	// or take a tenth.
+	// PollInterval is the time between two requests for the configuration, ±10 %.
 	PollInterval time.Duration `mapstructure:"poll_interval"`
-	// UnregisterOnShutdown tells the server when the collector stops that it
-	// will not come back.
+	// UnregisterOnShutdown tells the server at shutdown that the collector will not
+	// come back.
 	UnregisterOnShutdown bool `mapstructure:"unregister_on_shutdown"`
 
 	// prevent unkeyed literal initialization
@@ -89,7 +88,7 @@ func checkURL(key, endpoint string) error {
 	return nil
 }
 
-// servers are the URLs in the order in which they are tried.
+// servers returns the URLs in the order in which they are tried.
 func (c *Config) servers() []string {
 	if c.Endpoint == "" {
 		return c.Endpoints

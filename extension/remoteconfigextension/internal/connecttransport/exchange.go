@@ -20,31 +20,31 @@ import (
 )
 
 const (
-	// maxHash bounds a server's hash, which goes back to it with every request.
+	// maxHash bounds a server's hash in bytes. It is part of every request.
 	maxHash = 1024
-	// maxWords bounds what is kept of a server's words.
+	// maxWords bounds the text of a server's error in bytes.
 	maxWords = 512
 
 	contentType = "text/yaml"
 )
 
-// server is one of the URLs and what it is known to know.
+// server is one of the URLs and what its server has been told.
 type server struct {
 	url        string
 	service    collectorv1.Service
 	registered bool
-	// effective is what the server was told runs; nil if it may have forgotten.
+	// effective is the configuration last reported; nil if the server may not have it.
 	effective map[string][]byte
-	// problem is the last error as it was logged; "" if there is none.
+	// problem is the error that was logged last; "" after a success.
 	problem string
 }
 
-// ask does one exchange with a server, and tells whether it answered.
+// ask does one exchange with a server, and reports whether the server answered.
 func (t *Transport) ask(ctx context.Context, s *server) bool {
 	t.mu.Lock()
 	report := t.report
 	select {
-	case <-t.reported: // this exchange tells it
+	case <-t.reported: // part of this exchange
 	default:
 	}
 	t.mu.Unlock()
@@ -58,7 +58,7 @@ func (t *Transport) ask(ctx context.Context, s *server) bool {
 		return false
 	}
 	if err != nil {
-		// It may have been restarted without what it knew.
+		// It may have restarted and lost its state.
 		s.effective = nil
 		t.failed(s, explain(err))
 		return false
@@ -77,7 +77,7 @@ func (t *Transport) ask(ctx context.Context, s *server) bool {
 
 // exchange registers with the server if needed and asks for the configuration.
 func (t *Transport) exchange(ctx context.Context, s *server, report transport.Report) (*collectorv1.GetConfigResponse, error) {
-	for again := false; ; again = true {
+	for isRetry := false; ; isRetry = true {
 		if !s.registered {
 			if err := t.register(ctx, s); err != nil {
 				return nil, fmt.Errorf("register: %w", err)
@@ -91,10 +91,10 @@ func (t *Transport) exchange(ctx context.Context, s *server, report transport.Re
 			}
 			return answer.Msg, nil
 		}
-		if connect.CodeOf(err) != connect.CodeNotFound || again {
+		if connect.CodeOf(err) != connect.CodeNotFound || isRetry {
 			return nil, fmt.Errorf("get the configuration: %w", err)
 		}
-		s.registered, s.effective = false, nil // it forgot this collector
+		s.registered, s.effective = false, nil // the server has forgotten this collector
 	}
 }
 
@@ -105,13 +105,13 @@ func (t *Transport) register(ctx context.Context, s *server) error {
 	}))
 	switch connect.CodeOf(err) {
 	case connect.CodeAlreadyExists:
-		// It may be this collector before a restart. A server that knows better
-		// says so in its words; the configuration is to be had either way.
+		// It may be this collector before a restart. The configuration is available
+		// either way.
 		t.set.Telemetry.Logger.Warn("The server knows a collector with this ID already; give each collector an id of its own",
 			zap.String("endpoint", s.url), zap.String("id", id.ID), zap.Error(explain(err)))
 		err = nil
 	case connect.CodeUnimplemented:
-		err = nil // the server takes collectors as they come
+		err = nil // the server needs no registration
 	}
 	s.registered = err == nil
 	return err
@@ -122,8 +122,8 @@ func (s *server) unregister(ctx context.Context, id string) error {
 	return err
 }
 
-// request is what the server is told. What runs is only in it if the server does
-// not know it.
+// request returns the request to a server. It has the effective configuration only if
+// that has changed.
 func (t *Transport) request(s *server, report transport.Report) *collectorv1.GetConfigRequest {
 	req := &collectorv1.GetConfigRequest{Id: t.set.Identity.ID, LocalAttributes: t.set.Identity.Attributes, Hash: report.Hash}
 	if report.Status != remoteconf.StatusUnset {
@@ -141,8 +141,7 @@ func (t *Transport) request(s *server, report transport.Report) *collectorv1.Get
 	return req
 }
 
-// read makes an offer of an answer, and tells whether it is another one than the
-// last.
+// read returns the offer in an answer, and whether it differs from the last one.
 func (t *Transport) read(answer *collectorv1.GetConfigResponse) (offer transport.Offer, changed bool, err error) {
 	if answer.NotModified {
 		return transport.Offer{}, false, nil
@@ -166,7 +165,7 @@ func (t *Transport) read(answer *collectorv1.GetConfigResponse) (offer transport
 	return offer, !t.received || offer.Hash != t.hash, nil
 }
 
-// failed tells users about a server that does not answer, once per reason.
+// failed reports a server that does not answer, and logs each new reason once.
 func (t *Transport) failed(s *server, err error) {
 	if err.Error() != s.problem {
 		s.problem = err.Error()
@@ -175,8 +174,8 @@ func (t *Transport) failed(s *server, err error) {
 	t.set.Asked(fmt.Errorf("%s: %w", s.url, err))
 }
 
-// explain makes an error of connect one for people: a server's words are
-// shortened and have no line breaks.
+// explain returns an error of connect with a short text in one line; a server may have
+// chosen the text.
 func explain(err error) error {
 	var answered *connect.Error
 	if err == nil || !errors.As(err, &answered) {

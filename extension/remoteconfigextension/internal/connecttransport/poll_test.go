@@ -242,7 +242,7 @@ func TestServersInTurn(t *testing.T) {
 		require.Equal(t, 1, c.logs.Len())
 
 		hosts.up("a", a)
-		time.Sleep(homeAfter - time.Minute)
+		time.Sleep(returnAfter - time.Minute)
 		require.Empty(t, a.requests(), "it stays with the one that answers")
 		require.NotEmpty(t, b.requests())
 		time.Sleep(2*time.Minute + 12*time.Second)

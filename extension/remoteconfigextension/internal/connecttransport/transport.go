@@ -1,5 +1,5 @@
-// Package connecttransport asks servers of collector.v1.CollectorService for the
-// configuration, by polling.
+// Package connecttransport polls servers of collector.v1.CollectorService for the
+// configuration.
 //
 //	register ──▶ GetConfig ──▶ wait for poll_interval, or until the status changes
 //	   ▲             │ NotFound: register again
@@ -25,25 +25,25 @@ import (
 )
 
 const (
-	// firstPause is between the first two attempts when no server answers. It
-	// doubles up to the poll interval.
+	// firstPause follows the first round in which no server answers. It doubles up to
+	// the poll interval.
 	firstPause = time.Second
-	// minGap is between two requests that the collector has a reason for.
+	// minGap is the least time between two requests.
 	minGap = time.Second
-	// homeAfter is when a collector that went on to another URL tries the first
+	// returnAfter is how long a collector uses another URL before it tries the first
 	// one again.
-	homeAfter = 10 * time.Minute
+	returnAfter = 10 * time.Minute
 )
 
-// Settings are what a Transport needs.
+// Settings configures a Transport.
 type Settings struct {
-	// Config was validated.
+	// Config must be valid.
 	Config    Config
 	Identity  transport.Identity
 	Telemetry component.TelemetrySettings
-	// Asked is told the outcome of each exchange with a server: nil, or why it
-	// gave no configuration. It is called from one goroutine, never after Shutdown
-	// returned, and returns quickly.
+	// Asked is called after each exchange with a server, with nil or the reason why
+	// there is no configuration. It is called from one goroutine and not after
+	// Shutdown has returned. It must not block.
 	Asked func(err error)
 }
 
@@ -54,22 +54,22 @@ type Transport struct {
 	client  *http.Client
 
 	stop context.CancelFunc // ends poll; nil before Start
-	done chan struct{}      // poll has ended
+	done chan struct{}      // closed when poll has ended
 
 	mu       sync.Mutex
 	report   transport.Report
-	reported chan struct{} // has a value when the report's status changed
+	reported chan struct{} // readable after the report's status has changed
 
-	// The following belong to poll.
+	// The rest belongs to the goroutine of poll.
 
 	offered   func(transport.Offer)
-	received  bool      // there was an offer, or a report that names one
+	received  bool      // there was an offer, or a report with the hash of one
 	hash      string    // of the last offer
 	current   int       // index of the server that answered last
-	awaySince time.Time // when current became another than 0
+	awaySince time.Time // when current ceased to be 0
 }
 
-// New returns a transport that asks nobody yet.
+// New returns a transport. It sends nothing before Start.
 func New(set Settings) *Transport {
 	return &Transport{set: set, reported: make(chan struct{}, 1)}
 }
@@ -115,7 +115,7 @@ func (t *Transport) Report(r transport.Report) {
 	if changed {
 		select {
 		case t.reported <- struct{}{}:
-		default: // poll has not seen the one before yet
+		default: // poll has not read the last one yet
 		}
 	}
 }
@@ -126,7 +126,7 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	t.stop()
-	<-t.done // the request under way ends with its context
+	<-t.done // a pending request ends with its context
 	defer t.client.CloseIdleConnections()
 	if !t.set.Config.UnregisterOnShutdown {
 		return nil
@@ -136,13 +136,13 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	if err := s.unregister(ctx, t.set.Identity.ID); err != nil {
-		// The server forgets the collector by itself after a while.
+		// The server forgets the collector after a while.
 		t.set.Telemetry.Logger.Warn("The server could not be told that the collector stops", zap.String("endpoint", s.url), zap.Error(explain(err)))
 	}
 	return nil
 }
 
-// poll asks until ctx ends.
+// poll asks the servers until ctx ends.
 func (t *Transport) poll(ctx context.Context) {
 	var pause time.Duration
 	for {
@@ -159,8 +159,8 @@ func (t *Transport) poll(ctx context.Context) {
 	}
 }
 
-// wait waits for d, or for less if early has a value, and tells whether ctx goes
-// on.
+// wait waits for d, or at least minGap if early becomes readable. It returns false if
+// ctx ends.
 func (*Transport) wait(ctx context.Context, d time.Duration, early <-chan struct{}) bool {
 	whole, gap := time.NewTimer(d), time.NewTimer(min(d, minGap))
 	defer whole.Stop()
@@ -179,16 +179,16 @@ func (*Transport) wait(ctx context.Context, d time.Duration, early <-chan struct
 	return true
 }
 
-// jitter returns d, give or take the share.
+// jitter returns a random duration around d, within the given share of d.
 func jitter(d time.Duration, share float64) time.Duration {
 	return time.Duration(float64(d) * (1 + share*(2*rand.Float64()-1)))
 }
 
-// round asks the servers in turn until one answers, and tells whether one did.
-// It begins with the one that answered last, or after a while with the first.
+// round asks the servers in turn until one answers, and reports whether one did. It
+// begins with the server that answered last, or with the first one after returnAfter.
 func (t *Transport) round(ctx context.Context) bool {
 	begin := t.current
-	if begin != 0 && time.Since(t.awaySince) >= homeAfter {
+	if begin != 0 && time.Since(t.awaySince) >= returnAfter {
 		begin, t.awaySince = 0, time.Now()
 	}
 	for i := range t.servers {

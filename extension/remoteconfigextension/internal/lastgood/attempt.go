@@ -8,21 +8,21 @@ import (
 	"os"
 )
 
-// Attempt is a note on disk of the configuration that is being attempted, from
-// which the next process learns that this one ended during that. Its methods may
-// be called concurrently.
+// Attempt is a note on disk about the configuration that is being attempted. If the
+// process ends during the attempt, the next one learns it from the note. It is safe
+// for concurrent use.
 //
 //	Begin ──▶ trying ──End──▶ no file
 //	            │ the process ends
 //	            ▼
-//	Open: not trying, one death more ──Begin──▶ trying …
+//	Open: not trying, one more death ──Begin──▶ trying …
 type Attempt struct {
 	store *Store
 	name  string // of the file
-	note  note   // the content of the file, the zero value if there is none
+	note  note   // the contents of the file; zero without a file
 }
 
-// note is the file.
+// note is the contents of the file.
 type note struct {
 	Hash string `json:"hash"`
 	// Deaths is how often the process ended during an attempt of Hash.
@@ -30,8 +30,8 @@ type note struct {
 	Trying bool `json:"trying"`
 }
 
-// load counts a death if the file says that an attempt is under way. A file that
-// cannot be read names no configuration, so there is nothing to count.
+// load reads the file, and counts a death if it says that an attempt was under way. It
+// removes a damaged file, which names no configuration.
 func (a *Attempt) load() error {
 	content, err := a.store.read(a.name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -48,7 +48,7 @@ func (a *Attempt) load() error {
 	if n.Trying {
 		n.Trying = false
 		n.Deaths++
-		_ = a.write(n) // a disk that is full is no reason not to start; Begin tells of it
+		_ = a.write(n) // a full disk must not prevent the start; Begin returns the error
 	}
 	return nil
 }
@@ -66,8 +66,8 @@ func decodeNote(content []byte) (note, error) {
 	return n, nil
 }
 
-// Deaths tells how often the process ended while the configuration with this
-// hash was attempted.
+// Deaths returns how often the process ended during an attempt of the configuration
+// with this hash.
 func (a *Attempt) Deaths(hash string) int {
 	a.store.mu.Lock()
 	defer a.store.mu.Unlock()
@@ -81,24 +81,22 @@ func (a *Attempt) deaths(hash string) int {
 	return a.note.Deaths
 }
 
-// Begin notes that the configuration with this hash is attempted now. When it
-// returns without an error the note survives the end of the process and of the
-// machine.
+// Begin notes that the configuration with this hash is being attempted. After it has
+// returned nil, the note survives a crash of the process and of the machine.
 func (a *Attempt) Begin(hash string) error {
 	a.store.mu.Lock()
 	defer a.store.mu.Unlock()
 	return a.write(note{Hash: hash, Deaths: a.deaths(hash), Trying: true})
 }
 
-// End notes that the process survived: the attempt has an outcome, and deaths
-// are forgotten.
+// End notes that the attempt has an outcome. It resets the deaths.
 func (a *Attempt) End() error {
 	a.store.mu.Lock()
 	defer a.store.mu.Unlock()
 	return a.remove()
 }
 
-// Abandon notes that the attempt ended without an outcome. Deaths remain.
+// Abandon notes that the attempt ended without an outcome. It keeps the deaths.
 func (a *Attempt) Abandon() error {
 	a.store.mu.Lock()
 	defer a.store.mu.Unlock()
@@ -115,7 +113,7 @@ func (a *Attempt) write(n note) error {
 	if err != nil {
 		return err
 	}
-	a.note = n // so that a disk that is full does not make us forget
+	a.note = n // even if the disk is full
 	return a.store.write(a.name, append(content, '\n'))
 }
 

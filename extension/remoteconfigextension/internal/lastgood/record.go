@@ -14,16 +14,16 @@ import (
 
 // Record is a configuration that worked.
 type Record struct {
-	// Hash is the server's name for it.
+	// Hash is the server's identifier of it.
 	Hash string
 	Set  remoteconf.Set
-	// Rules are the restrictions under which it was accepted, as text.
+	// Rules is the text of the restrictions under which it was accepted.
 	Rules string
-	// Accepted is when.
+	// Accepted is when it was accepted.
 	Accepted time.Time
 }
 
-// recordFile is last_good.yaml.
+// recordFile is the contents of last_good.yaml.
 type recordFile struct {
 	Version  int       `yaml:"version"`
 	Hash     string    `yaml:"hash"`
@@ -36,11 +36,11 @@ type recordFile struct {
 
 const recordVersion = 1
 
-// LastGood returns the last configuration that worked, nil if there is none. If
-// there is one that cannot be read, damaged tells what became of the file.
+// LastGood returns the last configuration that worked, or nil if there is none. If the
+// file is damaged, it is renamed, and damaged says so.
 //
-// A trial of this configuration is forgotten: the process ended after it was
-// found to work and before that was noted.
+// It removes the note about a trial of this configuration: the process ended after the
+// configuration was accepted and before the note was removed.
 func (s *Store) LastGood() (r *Record, damaged, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,18 +1,17 @@
-// Package lastgood keeps on disk what a collector has to know when it comes
-// back: the last configuration that worked, whether the process ended while it
-// tried one or soon after it started that one, and its generated ID.
+// Package lastgood keeps on disk what a collector needs after a restart: the last
+// configuration that worked, whether the process ended during a trial or soon after
+// the start of that configuration, and the generated ID.
 //
 //	id               the generated ID
-//	instance_uid     the ID that an OpAMP server gave, and to whom
-//	last_good.yaml   the pipelines that worked last, the server's hash, the rules
-//	trial            the hash that is being tried, and how often the process ended
-//	                 during that
-//	start            the same of the last good one, from its start until it has run
-//	                 for a while
+//	instance_uid     the ID that an OpAMP server assigned, and the ID it replaces
+//	last_good.yaml   the last good pipelines, the server's hash, the restrictions
+//	trial            the hash on trial, and how often the process ended during it
+//	start            the same for the last good configuration, from its start until
+//	                 it has run for a while
 //	lock             held by the collector that uses the directory
 //
-// A file is written as a whole: to a temporary one, synced, renamed. One that
-// cannot be read is renamed to *.damaged.
+// Files are replaced atomically: written to a temporary file, synced, renamed. A
+// damaged file is renamed to *.damaged.
 package lastgood
 
 import (
@@ -44,15 +43,15 @@ const (
 	damagedSuffix = ".damaged"
 	tempPrefix    = ".new-"
 
-	// maxFile bounds what is read of a file. A record is a set with the indents
-	// and escapes of YAML.
+	// maxFile bounds the size of a file that is read, in bytes. YAML adds indents
+	// and escapes to a set.
 	maxFile = 4*remoteconf.MaxSize + 1<<20
 )
 
-// Store is the directory. Its methods may be called concurrently.
+// Store is the directory. It is safe for concurrent use.
 type Store struct {
-	// Trial is the trial of what a server offers, Start the time after the start
-	// of the last good configuration.
+	// Trial notes the trial of an offer. Start notes the time after the start of
+	// the last good configuration.
 	Trial, Start *Attempt
 
 	dir  string
@@ -62,13 +61,14 @@ type Store struct {
 	closed bool
 }
 
-// errClosed is returned instead of a change after Close: the directory may be
-// another's already.
-var errClosed = errors.New("the directory was given back")
+// errClosed is returned for a change after Close, when another process may own the
+// directory.
+var errClosed = errors.New("the directory is closed")
 
-// Open makes the directory if needed, takes it for owner, a name for people, and
-// returns an error that says so if it cannot be written or another collector has
-// it. It also counts it if the process ended during an Attempt.
+// Open makes the directory if needed and locks it. owner is named in the error of
+// others that try to lock it. Open returns an error if the directory cannot be written
+// or another collector uses it. It counts a death if the last process ended during an
+// Attempt.
 func Open(dir, owner string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("storage_directory: %q cannot be made: %w", dir, err)
@@ -90,7 +90,7 @@ func (s *Store) prepare() error {
 	if err != nil {
 		return err
 	}
-	for _, name := range left { // the process ended while it wrote
+	for _, name := range left { // the last process ended during a write
 		if err := os.Remove(name); err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func (s *Store) prepare() error {
 	return errors.Join(s.Trial.load(), s.Start.load())
 }
 
-// Close gives the directory back. Nothing is changed in it afterwards.
+// Close unlocks the directory. Later changes are refused.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,8 +109,8 @@ func (s *Store) Close() error {
 	return s.lock.Close()
 }
 
-// ID returns the ID in the directory, and makes one if there is none or what is
-// there is none, which damaged then tells.
+// ID returns the ID in the directory. It makes one if there is none, or if the file is
+// damaged, which damaged then says.
 func (s *Store) ID() (id string, damaged, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,8 +134,8 @@ func (s *Store) ID() (id string, damaged, err error) {
 	return fresh.String(), damaged, s.write(idName, []byte(fresh.String()+"\n"))
 }
 
-// InstanceUID returns what SetInstanceUID noted for the collector with this ID,
-// "" if there is nothing or it cannot be read: a server gives another one then.
+// InstanceUID returns the UUID of SetInstanceUID for the collector with this ID. It
+// returns "" if there is none or the file is damaged: the server assigns another one.
 func (s *Store) InstanceUID(id string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,7 +153,7 @@ func (s *Store) InstanceUID(id string) (string, error) {
 	return uid, nil
 }
 
-// SetInstanceUID notes the UUID that a server gave to the collector with this ID.
+// SetInstanceUID keeps the UUID that a server assigned to the collector with this ID.
 func (s *Store) SetInstanceUID(id, uid string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,8 +166,7 @@ func (s *Store) read(name string) ([]byte, error) {
 	return regularfile.Read(s.path(name), maxFile)
 }
 
-// write puts content into a file that is either the old or the new one whenever
-// the machine stops. Its mode is 0600. s.mu is held here and in what follows.
+// write replaces a file atomically, with mode 0600. The caller holds mu.
 func (s *Store) write(name string, content []byte) (err error) {
 	if s.closed {
 		return errClosed
@@ -178,7 +177,7 @@ func (s *Store) write(name string, content []byte) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(f.Name()) // Open does it otherwise
+			_ = os.Remove(f.Name()) // if this fails, Open does it
 		}
 	}()
 	_, err = f.Write(content)
@@ -191,7 +190,7 @@ func (s *Store) write(name string, content []byte) (err error) {
 	return fileutil.Rename(f.Name(), s.path(name))
 }
 
-// keepAside renames a file that cannot be read because of why.
+// keepAside renames a damaged file. why is the error of reading it. The caller holds mu.
 func (s *Store) keepAside(name string, why error) (damaged, err error) {
 	if err := fileutil.Rename(s.path(name), s.path(name+damagedSuffix)); err != nil {
 		return nil, err

@@ -10,28 +10,27 @@ import (
 	"github.com/invar-otel/invar/extension/remoteconfigextension/internal/transport"
 )
 
-// agent is what the server is to know about the collector, and what it was told
-// already. A message carries what changed, or everything after a connection was
-// made, a message may be lost, or the server asked for it.
+// agent is the state of the collector and the part of it that the server has. A message
+// has what changed. It has everything after a new connection, after a message may have
+// been lost, and if the server asks for it. It is safe for concurrent use.
 type agent struct {
 	identity     transport.Identity
 	capabilities protobufs.AgentCapabilities
 	components   *protobufs.AvailableComponents
-	// changed is readable after something changed.
+	// changed is readable after a change.
 	changed chan struct{}
 
 	mu       sync.Mutex
 	uid      uuid.UUID
-	former   uuid.UUID // that answers on their way may still name
+	former   uuid.UUID // the last uid, which answers under way may still have
 	sequence uint64
-	// all and list are what the next message has beside what changed: everything,
-	// and the components in full.
+	// all and list are set if the next message must have everything, and the full
+	// list of components.
 	all, list bool
 	now, told state
 }
 
-// state is the part of the messages that changes. Its messages are not changed
-// after they are made.
+// state is the part of the messages that changes. Its messages are immutable.
 type state struct {
 	description *protobufs.AgentDescription
 	status      *protobufs.RemoteConfigStatus
@@ -64,21 +63,21 @@ func newAgent(id transport.Identity, uid uuid.UUID, restarts bool) *agent {
 	return a
 }
 
-// report takes over what changed.
+// report sets the reported state.
 func (a *agent) report(r transport.Report) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.now.status = remoteConfigStatus(r)
 	a.now.effective = effectiveConfig(r.Effective)
 	if r.Health.Status != "" || r.Health.Healthy || r.Health.Error != "" {
-		a.now.health = componentHealth(r.Health) // before, it is not known
+		a.now.health = componentHealth(r.Health) // unknown until then
 	}
 	if a.outstanding() {
 		a.wake()
 	}
 }
 
-// outstanding tells whether there is something to tell. The caller holds mu.
+// outstanding reports whether there is something to send. The caller holds mu.
 func (a *agent) outstanding() bool {
 	return a.all || a.list ||
 		!proto.Equal(a.now.description, a.told.description) ||
@@ -94,13 +93,13 @@ func (a *agent) wake() {
 	}
 }
 
-// message returns the next message, and takes it for delivered. lost takes that
-// back.
+// message returns the next message and assumes that it will be delivered. If it is not,
+// the caller calls lost.
 func (a *agent) message() *protobufs.AgentToServer {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	select {
-	case <-a.changed: // it is in this message
+	case <-a.changed: // part of this message
 	default:
 	}
 	m := &protobufs.AgentToServer{
@@ -136,15 +135,15 @@ func (a *agent) farewell() *protobufs.AgentToServer {
 	return m
 }
 
-// lost makes the next message one with everything, as the server may not have
-// received the last, or be another one.
+// lost makes the next message have everything: the server may not have received the
+// last one, or it is another server.
 func (a *agent) lost() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.all = true
 }
 
-// asked makes the next message one with what the server asks for.
+// asked makes the next message have what the server asks for.
 func (a *agent) asked(all, list bool) {
 	if !all && !list {
 		return
@@ -155,8 +154,8 @@ func (a *agent) asked(all, list bool) {
 	a.wake()
 }
 
-// rename takes the uid that the server gave, and reports whether it is another
-// one. A generated id is the uid; one that a user chose stays what it is.
+// rename sets the uid that the server assigned, and reports whether it is a new one. A
+// generated ID changes with it; an ID that a user chose does not.
 func (a *agent) rename(uid uuid.UUID) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -172,7 +171,7 @@ func (a *agent) rename(uid uuid.UUID) bool {
 	return true
 }
 
-// isFor tells whether an answer is for this collector: one stream may carry the
+// isFor reports whether an answer is for this collector: one stream may carry the
 // messages of several. Answers without a uid are.
 func (a *agent) isFor(uid []byte) bool {
 	if len(uid) == 0 {

@@ -16,15 +16,15 @@ type Config struct {
 	// ClientConfig is the server's endpoint and how to reach it. The scheme of the
 	// endpoint selects the transport: ws and wss WebSocket, http and https polling.
 	confighttp.ClientConfig `mapstructure:",squash"`
-	// Endpoints are further servers, tried in turn while those before do not work.
+	// Endpoints are further servers, tried in turn if the ones before do not answer.
 	Endpoints []string `mapstructure:"endpoints"`
-	// HeartbeatInterval is the pause between messages over a WebSocket that has
-	// nothing to tell; 0 sends none.
+	// HeartbeatInterval is the time between messages on an idle WebSocket; 0 sends
+	// none.
 	HeartbeatInterval time.Duration `mapstructure:"heartbeat_interval"`
-	// PollInterval is the pause between two questions over HTTP, ±10 %.
+	// PollInterval is the time between two requests over HTTP, ±10 %.
 	PollInterval time.Duration `mapstructure:"poll_interval"`
-	// AcceptRestartCommand lets the server restart the collector, its local
-	// pipelines too.
+	// AcceptRestartCommand lets the server restart the collector, including its local
+	// pipelines.
 	AcceptRestartCommand bool `mapstructure:"accept_restart_command"`
 
 	// prevent unkeyed literal initialization
@@ -32,9 +32,9 @@ type Config struct {
 }
 
 const (
-	// defaultPath is the specification's for both transports.
+	// defaultPath is the path in the specification, for both transports.
 	defaultPath = "/v1/opamp"
-	// defaultInterval is the specification's for heartbeats and for polling.
+	// defaultInterval is the interval in the specification, for heartbeats and polls.
 	defaultInterval = 30 * time.Second
 	minPoll         = 10 * time.Second
 	minHeartbeat    = time.Second
@@ -43,8 +43,7 @@ const (
 	defaultTimeout = 30 * time.Second
 )
 
-// NewDefaultConfig returns the defaults: every 30 s, 30 s for an answer, no
-// restarts.
+// NewDefaultConfig returns the defaults.
 func NewDefaultConfig() Config {
 	client := confighttp.NewDefaultClientConfig()
 	client.Timeout = defaultTimeout
@@ -54,7 +53,7 @@ func NewDefaultConfig() Config {
 // Validate implements xconfmap.Validator.
 func (c *Config) Validate() error {
 	var errs []error
-	var webSocket string // the first endpoint that is one
+	var webSocket string // the first WebSocket endpoint
 	seen := map[string]bool{}
 	check := func(key, endpoint string) {
 		u, err := serverURL(endpoint)
@@ -109,7 +108,7 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// servers are the endpoints in the order in which they are tried.
+// servers returns the endpoints in the order in which they are tried.
 func (c *Config) servers() ([]*url.URL, error) {
 	var urls []*url.URL
 	for _, endpoint := range append([]string{c.Endpoint}, c.Endpoints...) {

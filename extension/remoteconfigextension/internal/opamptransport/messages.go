@@ -23,18 +23,18 @@ import (
 
 const (
 	contentYAML = "text/yaml"
-	// maxEffective bounds what is told of what runs, in bytes; servers bound the
-	// messages that they take, ours to 4 MiB.
+	// maxEffective bounds the reported effective configuration in bytes. Servers
+	// bound their messages; invar-fleet accepts 4 MiB.
 	maxEffective  = 3 << 20
 	attributeName = "collector.name"
 	attributeID   = "collector.id"
 )
 
-// idSpace is the name space of the uids of ids that are not UUIDs.
+// idSpace is the name space of the uids for IDs that are not UUIDs.
 var idSpace = uuid.MustParse("0e5b8c4e-2f0b-5d0c-9a8d-4f6d4a3f3b52")
 
-// instanceUID is the one that the server gave, or the id, or one that is always
-// the same for the id.
+// instanceUID returns the uid that the server assigned, or else the ID if it is a UUID,
+// or else a uid derived from the ID.
 func instanceUID(given, id string) uuid.UUID {
 	for _, s := range []string{given, id} {
 		if uid, err := uuid.Parse(s); err == nil && uid != uuid.Nil {
@@ -44,7 +44,7 @@ func instanceUID(given, id string) uuid.UUID {
 	return uuid.NewSHA1(idSpace, []byte(id))
 }
 
-// text makes s fit for a message, which cannot be written with anything else.
+// text replaces invalid UTF-8, with which a message cannot be encoded.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 func attribute(key, value string) *protobufs.KeyValue {
@@ -61,8 +61,8 @@ func attributes(m map[string]string) []*protobufs.KeyValue {
 	return list
 }
 
-// description is who the collector is, in the resource attributes of the
-// semantic conventions. The user's attributes precede.
+// description returns the identity of the collector as resource attributes of the
+// semantic conventions. The user's attributes take precedence.
 func description(id transport.Identity, uid uuid.UUID) *protobufs.AgentDescription {
 	identifying := map[string]string{
 		"service.name":        id.BuildInfo.Command,
@@ -83,13 +83,13 @@ func description(id transport.Identity, uid uuid.UUID) *protobufs.AgentDescripti
 		switch key {
 		case "service.name", "service.namespace", "service.version":
 			identifying[key] = value
-		case "service.instance.id": // it is the id
+		case "service.instance.id": // is the ID
 		default:
 			others[key] = value
 		}
 	}
-	// What our fleet server knows the collector by: a server that gave it another
-	// uid did so because a second one has its id.
+	// The attribute by which invar-fleet identifies the collector. A server assigns
+	// another uid if a second collector has the same ID.
 	others[attributeID] = id.ID
 	if uid != instanceUID("", id.ID) {
 		others[attributeID] = uid.String()
@@ -99,8 +99,8 @@ func description(id transport.Identity, uid uuid.UUID) *protobufs.AgentDescripti
 	}
 }
 
-// availableComponents are the types in the program by kind, as upstream's
-// opamp extension tells them: receivers::otlp with the module as code.namespace.
+// availableComponents returns the component types by kind, in the form of upstream's
+// opamp extension: receivers::otlp with the module as code.namespace.
 func availableComponents(list []transport.Component) *protobufs.AvailableComponents {
 	names := map[component.Kind]string{
 		component.KindReceiver: "receivers", component.KindProcessor: "processors", component.KindExporter: "exporters",
@@ -134,8 +134,8 @@ func remoteConfigStatus(r transport.Report) *protobufs.RemoteConfigStatus {
 	}
 }
 
-// effectiveConfig tells what runs. What is too long altogether is left out,
-// beginning with the last name.
+// effectiveConfig returns what runs. Configurations that exceed maxEffective in total
+// are left out, in order of their names.
 func effectiveConfig(configs map[string][]byte) *protobufs.EffectiveConfig {
 	files := make(map[string]*protobufs.AgentConfigFile, len(configs))
 	size := 0
@@ -170,9 +170,8 @@ func componentHealth(h transport.Health) *protobufs.ComponentHealth {
 	return m
 }
 
-// hashText is a configuration's hash as the extension keeps it, hashBytes as
-// the server gave it. A hash from elsewhere (the other protocol's, in the cache)
-// is passed on as it is.
+// hashText returns a server's hash in the form that the extension keeps; hashBytes is the
+// inverse. A hash of the other protocol, from the directory, is passed on unchanged.
 func hashText(hash []byte) string { return hex.EncodeToString(hash) }
 
 func hashBytes(hash string) []byte {
@@ -182,7 +181,7 @@ func hashBytes(hash string) []byte {
 	return []byte(hash)
 }
 
-// offer reads a configuration. ok is false if there is none in it.
+// offer returns the offer in a message. ok is false if there is none.
 func offer(c *protobufs.AgentRemoteConfig) (o transport.Offer, ok bool) {
 	if c == nil || c.Config == nil && len(c.ConfigHash) == 0 {
 		return o, false
@@ -200,8 +199,8 @@ func offer(c *protobufs.AgentRemoteConfig) (o transport.Offer, ok bool) {
 	return o, true
 }
 
-// readSet makes a set of a config map: either the single key "" with a content
-// as remoteconf.Parse reads it, or pipelines by name.
+// readSet returns the set in a config map, which has either the single key "" with a
+// content for remoteconf.Parse, or pipelines by name.
 func readSet(files map[string]*protobufs.AgentConfigFile) (remoteconf.Set, error) {
 	size := 0
 	for _, file := range files {
@@ -247,7 +246,7 @@ func readSet(files map[string]*protobufs.AgentConfigFile) (remoteconf.Set, error
 	return set, nil
 }
 
-// contentHash names a configuration that cannot be read and has no hash.
+// contentHash identifies a configuration that cannot be read and has no hash.
 func contentHash(files map[string]*protobufs.AgentConfigFile) string {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(files)) {

@@ -30,7 +30,7 @@ type httpClient struct {
 
 func newHTTPClient(ctx context.Context, cfg *Config, host component.Host, set component.TelemetrySettings) (*httpClient, error) {
 	config := cfg.ClientConfig
-	config.Compression = "" // a message is compressed here, as confighttp would compress empty ones too
+	config.Compression = "" // done in exchange; confighttp would compress empty messages too
 	client, err := config.ToClient(ctx, host.GetExtensions(), set)
 	if err != nil {
 		return nil, err
@@ -41,8 +41,8 @@ func newHTTPClient(ctx context.Context, cfg *Config, host component.Host, set co
 	return &httpClient{Client: client, gzip: cfg.Compression == "gzip"}, nil
 }
 
-// redirectable refuses to go on to another host, or from TLS to none: the
-// headers have tokens.
+// redirectable returns an error for a redirect to another host, or from TLS to plain
+// text, because the headers have credentials.
 func redirectable(from, to *url.URL, hops int) error {
 	switch {
 	case hops > 5:
@@ -55,7 +55,8 @@ func redirectable(from, to *url.URL, hops int) error {
 
 func (c *httpClient) close() { c.CloseIdleConnections() }
 
-// exchange posts m and reads the answer. last closes the connection after it.
+// exchange posts m and reads the answer. If last is true, the connection is closed
+// afterwards.
 func (c *httpClient) exchange(ctx context.Context, u *url.URL, m *protobufs.AgentToServer, last bool) (*protobufs.ServerToAgent, error) {
 	body, err := proto.Marshal(m)
 	if err != nil {
@@ -64,7 +65,7 @@ func (c *httpClient) exchange(ctx context.Context, u *url.URL, m *protobufs.Agen
 	if c.gzip {
 		var compressed bytes.Buffer
 		w := gzip.NewWriter(&compressed)
-		_, _ = w.Write(body) // a Buffer takes everything
+		_, _ = w.Write(body) // a Buffer returns no errors
 		_ = w.Close()
 		body = compressed.Bytes()
 	}
@@ -102,7 +103,7 @@ func (c *httpClient) exchange(ctx context.Context, u *url.URL, m *protobufs.Agen
 	return &out, nil
 }
 
-// refusal is the error of an answer that is not what was asked for.
+// refusal returns the error for an answer with an unexpected status.
 func refusal(resp *http.Response) error {
 	err := httpanswer.Error(resp)
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
@@ -111,9 +112,9 @@ func refusal(resp *http.Response) error {
 	return err
 }
 
-// poll asks a server over HTTP until that fails or stay ends.
+// poll asks a server over HTTP until a request fails or stay ends.
 func (t *Transport) poll(life, stay context.Context, u *url.URL) error {
-	known := false // the server knows of this collector
+	known := false // the server has answered
 	for {
 		answer, err := t.client.exchange(stay, u, t.agent.message(), false)
 		if err != nil && stay.Err() == nil {
@@ -136,13 +137,13 @@ func (t *Transport) poll(life, stay context.Context, u *url.URL) error {
 	}
 }
 
-// await waits until there is something to tell, or it is time to ask again.
+// await waits until there is something to send, or until the next poll.
 func (t *Transport) await(stay context.Context) {
 	interval := t.set.Config.PollInterval
 	if wanted := time.Duration(t.interval.Load()); wanted > 0 {
 		interval = max(wanted, minPoll)
 	}
-	// ±10 %, so that collectors which began together do not ask together for ever
+	// ±10 %, which spreads collectors that started together
 	interval += time.Duration((rand.Float64() - 0.5) * 0.2 * float64(interval))
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
@@ -154,9 +155,9 @@ func (t *Transport) await(stay context.Context) {
 	}
 }
 
-// farewell tells the server that the collector goes.
+// farewell tells the server that the collector disconnects.
 func (t *Transport) farewell(life context.Context, u *url.URL) {
 	ctx, cancel := context.WithTimeout(life, farewellTime)
 	defer cancel()
-	_, _ = t.client.exchange(ctx, u, t.agent.farewell(), true) // it goes in any case
+	_, _ = t.client.exchange(ctx, u, t.agent.farewell(), true) // best effort
 }

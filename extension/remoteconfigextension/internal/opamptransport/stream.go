@@ -12,10 +12,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// errClosed is a server that ended the connection as it should.
+// errClosed is returned after a proper close by the server.
 var errClosed = errors.New("the server closed the connection")
 
-// stream talks over a WebSocket until that fails or stay ends.
+// stream talks over a WebSocket until it fails or stay ends.
 func (t *Transport) stream(life, stay context.Context, u *url.URL) error {
 	conn, err := t.dialer.dial(stay, u)
 	if err != nil {
@@ -27,17 +27,17 @@ func (t *Transport) stream(life, stay context.Context, u *url.URL) error {
 	go s.read(t.pulse)
 	defer func() {
 		_ = conn.Close()
-		for range s.received { // until the reader has noticed
+		for range s.received { // until read returns
 		}
 	}()
 
-	beat := time.NewTimer(0) // the first message goes at once
+	beat := time.NewTimer(0) // the first message is sent at once
 	defer beat.Stop()
-	soon := true // the next beat has something to tell
+	pending := true // the next beat has something to send
 	for {
 		select {
 		case <-beat.C:
-			if soon || t.heartbeat() > 0 {
+			if pending || t.heartbeat() > 0 {
 				err = s.send(t.agent.message(), s.timeout)
 			} else {
 				err = s.ping(s.timeout)
@@ -45,11 +45,11 @@ func (t *Transport) stream(life, stay context.Context, u *url.URL) error {
 			if err != nil {
 				return err
 			}
-			soon = false
+			pending = false
 			beat.Reset(t.pulse())
 		case <-t.agent.changed:
-			if !soon {
-				soon = true
+			if !pending {
+				pending = true
 				beat.Reset(minGap)
 			}
 		case m, open := <-s.received:
@@ -66,7 +66,7 @@ func (t *Transport) stream(life, stay context.Context, u *url.URL) error {
 	}
 }
 
-// heartbeat is the pause between two messages, 0 for no such.
+// heartbeat returns the time between two messages, or 0 for no heartbeats.
 func (t *Transport) heartbeat() time.Duration {
 	if wanted := time.Duration(t.interval.Load()); wanted > 0 {
 		return max(wanted, minHeartbeat)
@@ -74,7 +74,7 @@ func (t *Transport) heartbeat() time.Duration {
 	return t.set.Config.HeartbeatInterval
 }
 
-// pulse is the pause between two signs of life, which pings are too.
+// pulse returns the time between two signs of life, messages or pings.
 func (t *Transport) pulse() time.Duration {
 	if d := t.heartbeat(); d > 0 {
 		return d
@@ -82,17 +82,17 @@ func (t *Transport) pulse() time.Duration {
 	return defaultInterval
 }
 
-// stream is a WebSocket. read has a goroutine of its own, the other methods are
-// another's.
+// stream is a WebSocket. read runs in its own goroutine; the other methods belong to
+// another.
 type stream struct {
 	conn     *websocket.Conn
 	timeout  time.Duration
-	received chan *protobufs.ServerToAgent // closed after the last
-	err      error                         // why it is the last
+	received chan *protobufs.ServerToAgent // closed by read
+	err      error                         // why read has ended; valid once received is closed
 }
 
-// read passes the messages on until there are no more. A server whose host went
-// away is noticed by the pongs that do not come.
+// read passes messages on until reading fails. Missing pongs reveal a server whose host
+// has gone.
 func (s *stream) read(pulse func() time.Duration) {
 	defer close(s.received)
 	alive := func() error { return s.conn.SetReadDeadline(time.Now().Add(2*pulse() + s.timeout)) }
@@ -125,8 +125,8 @@ func (s *stream) next() (*protobufs.ServerToAgent, error) {
 	return decode(body)
 }
 
-// decode reads a message of a WebSocket: a header, which is 0, and the message.
-// Old servers have no header; no message begins with 0.
+// decode decodes a WebSocket message: a header, which is 0, and the protobuf message. Old
+// servers send no header, and no protobuf message begins with 0.
 func decode(body []byte) (*protobufs.ServerToAgent, error) {
 	if len(body) > 0 && body[0] == 0 {
 		body = body[1:]
@@ -138,7 +138,7 @@ func decode(body []byte) (*protobufs.ServerToAgent, error) {
 	return &m, nil
 }
 
-// send writes a message, and a ping for an answer in any case.
+// send writes a message and a ping, which must be answered.
 func (s *stream) send(m *protobufs.AgentToServer, timeout time.Duration) error {
 	body, err := proto.MarshalOptions{}.MarshalAppend([]byte{0}, m)
 	if err != nil {
@@ -157,8 +157,8 @@ func (s *stream) ping(timeout time.Duration) error {
 	return s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(timeout))
 }
 
-// farewell sends the last message, closes, and waits shortly for the server to
-// close too, so that it has read the message.
+// farewell sends the last message and closes the WebSocket. It waits up to a second for
+// the server to close it too, which shows that the message was read.
 func (s *stream) farewell(life context.Context, m *protobufs.AgentToServer) {
 	timeout := min(s.timeout, farewellTime)
 	if s.send(m, timeout) != nil {

@@ -19,47 +19,45 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// Settings are what a Transport needs. The functions are called from one
-// goroutine of the Transport, never after Shutdown returned, and return quickly;
-// nil ones are not called.
+// Settings configures a Transport. The functions are called from one goroutine, and not
+// after Shutdown has returned. They must not block, and may be nil.
 type Settings struct {
 	Config    *Config
 	Identity  transport.Identity
 	Telemetry component.TelemetrySettings
-	// InstanceUID is the one that NewInstanceUID was called with in an earlier
-	// run; "" derives it from Identity.ID, which it is if that is a UUID.
+	// InstanceUID is the uid of an earlier call of NewInstanceUID. If it is "", the
+	// uid is Identity.ID, or is derived from it if that is not a UUID.
 	InstanceUID string
-	// NewInstanceUID is told which UUID the server wants this collector to have
-	// from now on, so that it is kept.
+	// NewInstanceUID is called with the UUID that the server assigns to this
+	// collector, to be kept.
 	NewInstanceUID func(uid string)
-	// Restart begins to restart the collector, as the server commands, and does
-	// not wait for it: the Transport is shut down by that. Without it, or without
-	// Config.AcceptRestartCommand, the server is told that there are no restarts,
-	// and a command is ignored.
+	// Restart starts a restart of the collector, which shuts the Transport down; it
+	// must not wait for that. If it is nil, or Config.AcceptRestartCommand is not
+	// set, the capability is not announced and the command is ignored.
 	Restart func()
-	// Asked is told the outcome of each exchange with a server: nil, or why the
-	// configuration could not be asked for.
+	// Asked is called after each exchange with a server, with nil or the reason why
+	// there is no configuration.
 	Asked func(err error)
 }
 
 const (
-	// maxAnswer bounds an answer in bytes, compressed or not: a configuration and
-	// what else may come with it.
+	// maxAnswer bounds an answer in bytes, compressed or not: a configuration and the
+	// rest of the message.
 	maxAnswer = remoteconf.MaxSize + 1<<20
-	// minGap is the least time between two messages: what changes meanwhile goes
-	// in one, and a server that asks on and on is answered ten times a second.
+	// minGap is the least time between two messages. It merges changes, and limits
+	// answers to a server that asks continuously to ten per second.
 	minGap = 100 * time.Millisecond
 	// retryFirst and retryMost bound the pause after all servers have failed.
 	retryFirst = time.Second
 	retryMost  = 2 * time.Minute
 	// maxRetryAfter bounds the pause that a server may ask for.
 	maxRetryAfter = time.Hour
-	// steady is how long a server must have worked for the pause to begin anew.
+	// steady is how long a server must work for the pauses to start over.
 	steady = time.Minute
 	// returnAfter is how long another server is used before the first is tried
 	// again.
 	returnAfter = 10 * time.Minute
-	// farewellTime bounds the taking leave of a server.
+	// farewellTime bounds the last exchange with a server.
 	farewellTime = 5 * time.Second
 )
 
@@ -71,25 +69,25 @@ type Transport struct {
 	servers  []*url.URL
 	client   *httpClient
 	dialer   *dialer
-	interval atomic.Int64 // of heartbeats or polls as the server wants it; 0: as configured
+	interval atomic.Int64 // of heartbeats or polls, as set by the server; 0 for the configured one
 
 	mu      sync.Mutex
 	started bool
-	// leave begins a graceful end, abort cuts it short.
+	// leave starts a graceful end, abort ends it at once.
 	leave, abort context.CancelFunc
 	done         chan struct{}
 
-	// Only run uses these.
+	// The rest belongs to the goroutine of run.
 	offered  func(transport.Offer)
 	lastHash string
 	anyOffer bool
 	trouble  string // the last failure that was logged
-	refused  bool   // a restart was, and that was logged
+	refused  bool   // a restart was refused and logged
 }
 
 var _ transport.Transport = (*Transport)(nil)
 
-// New checks the settings. It connects to nothing.
+// New returns a Transport. It connects to nothing before Start.
 func New(set Settings) (*Transport, error) {
 	servers, err := set.Config.servers()
 	if err != nil {
@@ -123,7 +121,7 @@ func (t *Transport) Start(ctx context.Context, host component.Host, offered func
 	return nil
 }
 
-// begin is Start once the clients are made. The caller holds mu.
+// begin starts the goroutine. The clients must have been made. The caller holds mu.
 func (t *Transport) begin(offered func(transport.Offer)) {
 	t.offered = offered
 	life, abort := context.WithCancel(context.Background())
@@ -154,8 +152,8 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 	}
 }
 
-// run talks to one server after the other until stay ends. life is what the
-// taking leave may still use.
+// run talks to one server at a time until stay ends. The last exchange with a server
+// may last until the end of life.
 func (t *Transport) run(life, stay context.Context) {
 	defer close(t.done)
 	defer t.client.close()
@@ -163,7 +161,7 @@ func (t *Transport) run(life, stay context.Context) {
 		InitialInterval: retryFirst, MaxInterval: retryMost, Multiplier: 2, RandomizationFactor: 0.5,
 	}
 	pause.Reset()
-	var hold time.Duration // that a server of this round asked for
+	var hold time.Duration // the longest pause that a server of this round asked for
 	for i := 0; stay.Err() == nil; {
 		began := time.Now()
 		err := t.talk(life, stay, i)
@@ -190,9 +188,9 @@ func (t *Transport) run(life, stay context.Context) {
 	}
 }
 
-// talk exchanges messages with a server until that fails.
+// talk exchanges messages with a server until it fails or stay ends.
 func (t *Transport) talk(life, stay context.Context, server int) error {
-	t.agent.lost() // this server knows nothing
+	t.agent.lost() // this server has no state
 	if server > 0 {
 		var cancel context.CancelFunc
 		stay, cancel = context.WithTimeoutCause(stay, returnAfter, errReturn)
@@ -210,12 +208,12 @@ func (t *Transport) talk(life, stay context.Context, server int) error {
 	return err
 }
 
-// errReturn ends the talk with another server than the first.
+// errReturn ends the exchange with a server other than the first.
 var errReturn = errors.New("try the first server again")
 
-// busyError is a server that asks not to be asked.
+// busyError is the answer of a server that asks for a pause.
 type busyError struct {
-	after time.Duration // 0 if it does not say
+	after time.Duration // the pause; 0 if it does not say
 	err   error
 }
 
@@ -226,7 +224,7 @@ func busy(after time.Duration, err error) error {
 	return &busyError{after: min(max(after, 0), maxRetryAfter), err: err}
 }
 
-// failed tells of a failure: logged once until it changes.
+// failed reports a failure, and logs each new reason once as a warning.
 func (t *Transport) failed(u *url.URL, err error) {
 	err = fmt.Errorf("ask %s: %w", u.Redacted(), err)
 	log := t.logger.Debug
@@ -252,7 +250,7 @@ func (t *Transport) tell(err error) {
 	}
 }
 
-// handle does what a server says. An error ends the connection.
+// handle handles a message of the server. An error ends the connection.
 func (t *Transport) handle(u *url.URL, m *protobufs.ServerToAgent) error {
 	if !t.agent.isFor(m.InstanceUid) {
 		t.logger.Debug("Ignored a message to another agent", zap.Binary("instance_uid", m.InstanceUid))
@@ -269,7 +267,7 @@ func (t *Transport) handle(u *url.URL, m *protobufs.ServerToAgent) error {
 	}
 	t.succeeded(u)
 	if m.Command != nil {
-		// A message with a command has nothing else, says the specification.
+		// A message with a command has nothing else (specification).
 		t.command(u, m.Command.Type)
 		return nil
 	}
@@ -298,8 +296,8 @@ func (t *Transport) handle(u *url.URL, m *protobufs.ServerToAgent) error {
 	return nil
 }
 
-// command does what a server commands, if that is accepted. What is refused is
-// logged once as a warning: a server may repeat it without end.
+// command executes a command of the server if that is accepted. It logs the first refused
+// command as a warning; a server may repeat it endlessly.
 func (t *Transport) command(u *url.URL, what protobufs.CommandType) {
 	if what == protobufs.CommandType_CommandType_Restart && t.set.Restart != nil {
 		t.logger.Info("The OpAMP server commands a restart", zap.String("endpoint", u.Redacted()))
@@ -315,7 +313,7 @@ func (t *Transport) command(u *url.URL, what protobufs.CommandType) {
 		zap.String("endpoint", u.Redacted()), zap.Stringer("command", what))
 }
 
-// clip bounds a server's words.
+// clip shortens a text of the server.
 func clip(words string) string {
 	if len(words) > 512 {
 		words = words[:512]

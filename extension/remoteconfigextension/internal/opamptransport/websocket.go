@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/collector/extension/extensionauth"
 )
 
-// dialer makes WebSockets.
+// dialer opens WebSockets.
 type dialer struct {
 	websocket.Dialer
 	header  http.Header
@@ -49,7 +49,7 @@ func newDialer(ctx context.Context, cfg *Config, host component.Host) (*dialer, 
 	return d, nil
 }
 
-// dial connects, and follows redirects on the same host.
+// dial opens a WebSocket. It follows redirects on the same host.
 func (d *dialer) dial(ctx context.Context, u *url.URL) (*websocket.Conn, error) {
 	to := u
 	for hop := 1; ; hop++ {
@@ -64,9 +64,9 @@ func (d *dialer) dial(ctx context.Context, u *url.URL) (*websocket.Conn, error) 
 	}
 }
 
-// upgrade asks for a WebSocket: it gets one, or where to ask instead.
+// upgrade requests a WebSocket. It returns one, or the URL of a redirect.
 func (d *dialer) upgrade(ctx context.Context, u *url.URL) (*websocket.Conn, *url.URL, error) {
-	// Authenticators sign requests of HTTP.
+	// Authenticators work with HTTP requests.
 	asHTTP := *u
 	asHTTP.Scheme = strings.Replace(u.Scheme, "ws", "http", 1)
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
@@ -106,7 +106,7 @@ func (d *dialer) upgrade(ctx context.Context, u *url.URL) (*websocket.Conn, *url
 	}
 }
 
-// handshake makes a WebSocket of the request that an authenticator passes on.
+// handshake is the RoundTripper below an authenticator. It opens a WebSocket.
 type handshake struct {
 	dialer *websocket.Dialer
 	conn   *websocket.Conn
@@ -114,11 +114,11 @@ type handshake struct {
 
 // RoundTrip implements http.RoundTripper.
 func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
-	h.close() // of an attempt before
+	h.close() // of an earlier attempt
 	u := *req.URL
 	u.Scheme = strings.Replace(u.Scheme, "http", "ws", 1)
-	// Once connected, the library waits for the answer until the timeout, whatever
-	// becomes of the context.
+	// Once connected, the library ignores the context and waits for the answer until
+	// the timeout.
 	ctx, dialer := req.Context(), *h.dialer
 	stop := func() bool { return true }
 	dialer.NetDialContext = func(dialing context.Context, network, address string) (net.Conn, error) {
@@ -137,7 +137,7 @@ func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	h.conn, resp.Request = conn, req
-	return resp, nil // with the words of a server that refuses
+	return resp, nil // which may be a refusal
 }
 
 func (h *handshake) close() {

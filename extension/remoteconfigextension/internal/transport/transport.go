@@ -1,5 +1,5 @@
-// Package transport is what the extension and the protocols it can talk agree
-// on: who the collector is, what it reports, and what a server may answer.
+// Package transport is the interface between the extension and its protocols: the
+// identity of the collector, its reports, and the offers of a server.
 package transport
 
 import (
@@ -15,21 +15,19 @@ import (
 // concurrent use, except that Start comes first and Shutdown last; Shutdown
 // without Start does nothing.
 type Transport interface {
-	// Start begins to ask the server and does not wait for it: an error is one
-	// of the configuration (an authenticator that is not there, a certificate
-	// that cannot be read), never the server's. offered is called with each
-	// configuration that the server hands out and that is not the one handed
-	// over before, never concurrently; it returns quickly. ctx is that of the
-	// component's Start and bounds nothing that goes on afterwards.
+	// Start starts to ask the server and does not wait for an answer. An error is
+	// about the configuration (a missing authenticator, an unreadable certificate),
+	// never about the server. offered is called with each configuration that differs
+	// from the last one. It is not called concurrently, and must not block. ctx is
+	// that of the component's Start.
 	Start(ctx context.Context, host component.Host, offered func(Offer)) error
-	// Report tells what changed about the collector; the newest report goes with
-	// the next message, or at once where the protocol can. The transport does not
-	// change the report, nor may the caller afterwards. A report comes before
-	// Start, and one from within each call of offered, so that the transport holds
-	// no lock during that.
+	// Report sets the state of the collector. The newest report is sent with the next
+	// message, or at once if the protocol can. Neither the transport nor the caller
+	// may modify the report afterwards. Report is called once before Start, and may
+	// be called from within offered, so the transport must not hold a lock then.
 	Report(Report)
-	// Shutdown takes leave of the server as the protocol has it, for as long as
-	// ctx permits, and waits for all that Start began.
+	// Shutdown says goodbye to the server if the protocol can, stops everything that
+	// Start started, and waits for that. It gives up at the end of ctx.
 	Shutdown(ctx context.Context) error
 }
 
@@ -37,29 +35,26 @@ type Transport interface {
 type Offer struct {
 	// Set is the pipelines to run, empty for none. It is nil if Err is set.
 	Set remoteconf.Set
-	// Hash is the server's name for this configuration, which it is to get back
-	// in reports. Where a server gives none, it is Set.Hash(); so it is "" only
-	// for an empty set that the server gave no hash.
+	// Hash is the server's identifier of the configuration, which reports repeat. If
+	// the server gives none, it is Set.Hash(), which is "" for an empty set.
 	Hash string
-	// Err tells why the content cannot be read. The extension reports Hash as
-	// failed with it, and goes on with what runs.
+	// Err is why the content cannot be read. The extension reports that Hash has
+	// failed, and changes nothing.
 	Err error
 }
 
-// Report is what the server is told about the collector.
+// Report is the state of the collector as reported to the server.
 type Report struct {
-	// Hash is Offer.Hash of the configuration that was received last, "" before
-	// there is one.
+	// Hash is Offer.Hash of the configuration received last, or "" before the first.
 	Hash string
-	// Status is what became of it; StatusUnset before there is one.
+	// Status is its outcome, or StatusUnset before the first.
 	Status remoteconf.Status
-	// Error is why it failed, for the server's users to read; "" if it did not.
+	// Error is why it failed, for the server's users; "" if it did not.
 	Error string
 	// Effective is what runs, as YAML without secrets, by the name of the remote
-	// pipeline, and LocalConfig for the collector's local configuration if that
-	// is reported.
+	// pipeline. It has LocalConfig if the local configuration is reported.
 	Effective map[string][]byte
-	// Health is how the collector's remote pipelines do.
+	// Health is the state of the remote pipelines.
 	Health Health
 }
 
@@ -67,19 +62,19 @@ type Report struct {
 // Report.Effective. Pipelines cannot have this name.
 const LocalConfig = "(local)"
 
-// Health is the state of the collector's remote pipelines, of these below, and of
-// their components below these.
+// Health is the state of the remote pipelines and, in its parts, of each pipeline and
+// its components.
 type Health = remotepipelines.Health
 
-// Identity is who the collector is.
+// Identity identifies and describes the collector.
 type Identity struct {
-	// ID tells this collector from all others: a UUID if it was generated, any
-	// text without control characters if a user chose it.
+	// ID identifies the collector: a UUID if generated, or any text without control
+	// characters if a user chose it.
 	ID string
 	// Name is for people; it may be empty.
 	Name string
-	// Attributes are what a server chooses configurations by: the user's and the
-	// built-in ones, which begin with "collector.".
+	// Attributes are what a server selects configurations by: the user's, and the
+	// built-in ones with the prefix "collector.".
 	Attributes map[string]string
 	// BuildInfo is the program's name and version.
 	BuildInfo component.BuildInfo

@@ -8,14 +8,14 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 )
 
-// registration is a callback that the host has.
+// registration is a callback registered with the host.
 type registration struct {
 	embedded.Registration
 	p    *Provider
 	host metric.Registration
 }
 
-// Unregister takes the callback from the host, once.
+// Unregister removes the callback from the host. Further calls do nothing.
 func (r *registration) Unregister() error {
 	r.p.mu.Lock()
 	_, has := r.p.registrations[r]
@@ -53,7 +53,7 @@ func (m *meter) RegisterCallback(f metric.Callback, instruments ...metric.Observ
 	return r, nil
 }
 
-// underlying returns the host's instrument, nil if it is one that is left.
+// underlying returns the host's instrument, or nil if the instrument is left out.
 func underlying(i metric.Observable) metric.Observable {
 	own, is := i.(interface{ underlying() metric.Observable })
 	if !is {
@@ -68,7 +68,7 @@ func underlying(i metric.Observable) metric.Observable {
 	return host
 }
 
-// observer hands on what a callback observes.
+// observer passes the observations of a callback on.
 type observer struct {
 	embedded.Observer
 	p    *Provider

@@ -7,9 +7,9 @@ import (
 	"go.opentelemetry.io/otel/metric/embedded"
 )
 
-// The callbacks that come with an instrument cannot be unregistered with the
-// host. So the host gets the instrument without them, and they are registered
-// like those of RegisterCallback.
+// Callbacks passed with an instrument cannot be unregistered from the host. The host
+// gets the instrument without them, and they are registered like those of
+// RegisterCallback.
 
 type int64ObservableCounter struct{ metric.Int64ObservableCounter }
 

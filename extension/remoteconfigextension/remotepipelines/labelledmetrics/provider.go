@@ -1,13 +1,13 @@
-// Package labelledmetrics gives a part of the process a MeterProvider of its
-// own over the process's: each measurement gets further attributes, callbacks
-// end with the part, and counters can be watched on their way.
+// Package labelledmetrics wraps the process's MeterProvider for a part of the process:
+// it adds attributes to each measurement, unregisters the part's callbacks when the
+// part ends, and lets counters be watched.
 //
 //	component ─▶ instrument ─▶ (watch) ─▶ + attributes ─▶ the host's instrument
 //	callback  ◀─ observer   ◀──────────────────────────── the host's collection
 //
-// The attributes are on the measurements and not on the scope, since the
-// collector's Prometheus endpoint shows no scopes by default: series of two
-// parts that have components of the same name would be the same series.
+// The attributes are on the measurements and not on the scope, because the collector's
+// Prometheus endpoint does not show scopes by default: components of the same name in
+// two parts would have the same series.
 package labelledmetrics
 
 import (
@@ -23,21 +23,21 @@ import (
 
 // Settings is what New needs.
 type Settings struct {
-	// Host is where the measurements go.
+	// Host receives the measurements.
 	Host metric.MeterProvider
-	// Attributes are added to each measurement, instead of those of the same key.
+	// Attributes are added to each measurement and replace attributes with the same key.
 	Attributes []attribute.KeyValue
-	// Leave tells of an instrument that nothing is to come of, by the names of
-	// its scope and itself. Nil: of none.
+	// Leave reports whether to leave an instrument out, by the names of its scope
+	// and itself. It may be nil.
 	Leave func(scope, instrument string) bool
-	// Watch returns what is called for each measurement of an Int64Counter or
-	// Int64UpDownCounter, or nil, by the name of the counter. It gets the attributes as the component
-	// gave them and may be called concurrently. Such a counter is enabled
-	// whatever the host does with it. Nil: none is watched.
+	// Watch returns the function to call for each measurement of an Int64Counter or
+	// Int64UpDownCounter of that name, or nil. The function gets the component's
+	// attributes, and may be called concurrently. A watched counter is always
+	// enabled. Watch may be nil.
 	Watch func(counter string) func(n int64, attributes attribute.Set)
 }
 
-// Provider is a MeterProvider over another one. It is safe for concurrent use.
+// Provider is a MeterProvider that wraps another one. It is safe for concurrent use.
 type Provider struct {
 	embedded.MeterProvider
 	set     Settings
@@ -50,7 +50,7 @@ type Provider struct {
 	registrations map[*registration]struct{} // nil after Shutdown
 }
 
-// New returns a Provider that has registered nothing yet.
+// New returns a Provider. It registers nothing until it is used.
 func New(set Settings) *Provider {
 	label := metric.WithAttributeSet(attribute.NewSet(set.Attributes...))
 	return &Provider{
@@ -63,13 +63,13 @@ func New(set Settings) *Provider {
 	}
 }
 
-// Meter returns the host's meter of that name, with the attributes.
+// Meter returns the host's meter of that name, which adds the attributes.
 func (p *Provider) Meter(name string, options ...metric.MeterOption) metric.Meter {
 	return &meter{p: p, name: name, host: p.set.Host.Meter(name, options...)}
 }
 
-// Shutdown unregisters all callbacks; further ones are not registered. The
-// host goes on. It is an error if the host cannot unregister one.
+// Shutdown unregisters all callbacks and ignores further ones. It does not shut the
+// host down. It returns the errors of unregistering.
 func (p *Provider) Shutdown(context.Context) error {
 	p.mu.Lock()
 	all := p.registrations
@@ -82,8 +82,8 @@ func (p *Provider) Shutdown(context.Context) error {
 	return errors.Join(errs...)
 }
 
-// addOptions returns what a measurement is handed on with; the label comes last,
-// where it is stronger than the component's.
+// addOptions returns the options of a measurement for the host. The added attributes
+// come last, where they override the component's.
 func (p *Provider) addOptions(given []metric.AddOption) []metric.AddOption {
 	if len(given) == 0 {
 		return p.add

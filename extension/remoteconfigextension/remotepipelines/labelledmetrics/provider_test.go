@@ -142,7 +142,7 @@ func TestWithoutAttributesOfItsOwn(t *testing.T) {
 	require.Equal(t, map[string][]string{"c": {"pipeline=orders"}, "h": {"pipeline=orders"}}, points(t, reader))
 }
 
-// The slice of options is the caller's, who may have it from a pool.
+// The caller owns the slice of options, which may be from a pool.
 func TestOptionsOfTheCaller(t *testing.T) {
 	p := New(Settings{Host: noop.NewMeterProvider(), Attributes: []attribute.KeyValue{pipeline}})
 	own := metric.WithAttributes(attribute.String("id", "a"))

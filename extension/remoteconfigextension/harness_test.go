@@ -21,19 +21,19 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// pipelines are a runner that keeps the contract of remotepipelines.Runner, and
-// whose probation takes a while.
-type pipelines struct {
-	mu        sync.Mutex
-	running   remoteconf.Set
-	bad       map[string]error // by the set's hash: does not start
-	sick      map[string]error // by the set's hash: fails in probation
-	probation time.Duration
-	applied   []string // the hashes that were applied, in order
-	status    string
+// fakeRunner implements runner with the contract of remotepipelines.Runner. Its
+// probation takes as long as the field says.
+type fakeRunner struct {
+	mu         sync.Mutex
+	running    remoteconf.Set
+	failsStart map[string]error // by the set's hash: does not start
+	failsLater map[string]error // by the set's hash: fails in probation
+	probation  time.Duration
+	applied    []string // the hashes that were applied, in order
+	status     string
 }
 
-func (p *pipelines) Apply(ctx context.Context, want remoteconf.Set, started func()) error {
+func (p *fakeRunner) Apply(ctx context.Context, want remoteconf.Set, started func()) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (p *pipelines) Apply(ctx context.Context, want remoteconf.Set, started func
 	p.mu.Lock()
 	p.applied = append(p.applied, hash)
 	before := p.running
-	if err := p.bad[hash]; err != nil {
+	if err := p.failsStart[hash]; err != nil {
 		p.mu.Unlock()
 		return err
 	}
@@ -59,22 +59,22 @@ func (p *pipelines) Apply(ctx context.Context, want remoteconf.Set, started func
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.sick[hash]; err != nil {
+	if err := p.failsLater[hash]; err != nil {
 		p.running = before
 		return err
 	}
 	return nil
 }
 
-func (p *pipelines) Running() remoteconf.Set {
+func (p *fakeRunner) Running() remoteconf.Set {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.running
 }
 
-func (p *pipelines) Effective() map[string][]byte { return p.Running() }
+func (p *fakeRunner) Effective() map[string][]byte { return p.Running() }
 
-func (p *pipelines) Health() remotepipelines.Health {
+func (p *fakeRunner) Health() remotepipelines.Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return remotepipelines.Health{
@@ -83,13 +83,13 @@ func (p *pipelines) Health() remotepipelines.Health {
 	}
 }
 
-func (p *pipelines) set(change func()) {
+func (p *fakeRunner) set(change func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change()
 }
 
-func (p *pipelines) applies() []string {
+func (p *fakeRunner) takeApplied() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all := p.applied
@@ -97,20 +97,20 @@ func (p *pipelines) applies() []string {
 	return all
 }
 
-// watched is a host that keeps what is reported to it.
-type watched struct {
+// statusHost is a host that records the reported component status.
+type statusHost struct {
 	component.Host
 	mu     sync.Mutex
 	events []*componentstatus.Event
 }
 
-func (w *watched) Report(e *componentstatus.Event) {
+func (w *statusHost) Report(e *componentstatus.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.events = append(w.events, e)
 }
 
-func (w *watched) last() (componentstatus.Status, string) {
+func (w *statusHost) last() (componentstatus.Status, string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.events) == 0 {
@@ -123,21 +123,21 @@ func (w *watched) last() (componentstatus.Status, string) {
 	return e.Status(), e.Err().Error()
 }
 
-// theatre is a conductor and what is around it.
-type theatre struct {
+// harness is a conductor with its surroundings.
+type harness struct {
 	*conductor
-	*pipelines
-	host *watched
+	*fakeRunner
+	host *statusHost
 
 	mu      sync.Mutex
 	reports []transport.Report
 	stop    func()
 }
 
-// conduct starts a conductor on a directory as an extension does.
-func conduct(t *testing.T, dir string, p *pipelines) *theatre {
+// newHarness starts a conductor on a directory, as the extension does.
+func newHarness(t *testing.T, dir string, p *fakeRunner) *harness {
 	t.Helper()
-	th := &theatre{pipelines: p, host: &watched{Host: componenttest.NewNopHost()}}
+	h := &harness{fakeRunner: p, host: &statusHost{Host: componenttest.NewNopHost()}}
 	store, err := lastgood.Open(dir, "remote_config")
 	require.NoError(t, err)
 	good, damaged, err := store.LastGood()
@@ -146,53 +146,53 @@ func conduct(t *testing.T, dir string, p *pipelines) *theatre {
 	tel, err := newTelemetry(componenttest.NewNopTelemetrySettings(), component.NewID(metadata.Type))
 	require.NoError(t, err)
 	status := new(healthstatus.Reporter)
-	status.Start(th.host)
+	status.Start(h.host)
 	if p.probation == 0 {
 		p.probation = 30 * time.Second
 	}
-	th.conductor = &conductor{
+	h.conductor = &conductor{
 		runner: p, store: store, settle: settleTime(p.probation), lastGood: good, logger: zap.NewNop(), telemetry: tel, status: status,
 		offers: make(chan struct{}, 1),
 		report: func(r transport.Report) {
-			th.mu.Lock()
-			defer th.mu.Unlock()
-			th.reports = append(th.reports, r)
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.reports = append(h.reports, r)
 		},
 	}
-	th.begin()
+	h.begin()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		th.run(ctx)
+		h.run(ctx)
 	}()
-	th.stop = func() {
+	h.stop = func() {
 		cancel()
 		<-done
 		require.NoError(t, store.Close())
 	}
-	t.Cleanup(func() { th.stop() })
-	return th
+	t.Cleanup(func() { h.stop() })
+	return h
 }
 
-// die is what remains of a process that was killed: nothing that a conductor
-// does at its end.
-func (th *theatre) die(t *testing.T) {
+// crash simulates a process that was killed: nothing that a conductor does at its end
+// takes effect.
+func (h *harness) crash(t *testing.T) {
 	t.Helper()
-	require.NoError(t, th.store.Close()) // the kernel does it; what comes later is refused
-	th.stop()
+	require.NoError(t, h.store.Close()) // as the kernel does; later writes are refused
+	h.stop()
 }
 
-// newest is the last of the reports, which are count.
-func (th *theatre) newest() (r transport.Report, count int) {
-	th.mu.Lock()
-	defer th.mu.Unlock()
-	return th.reports[len(th.reports)-1], len(th.reports)
+// newest returns the last report and the number of reports.
+func (h *harness) newest() (r transport.Report, count int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.reports[len(h.reports)-1], len(h.reports)
 }
 
-// last is the newest report as "hash status: error".
-func (th *theatre) last() string {
-	r, _ := th.newest()
+// last returns the newest report as "hash status: error".
+func (h *harness) last() string {
+	r, _ := h.newest()
 	text := r.Hash + " " + r.Status.String()
 	if r.Error != "" {
 		text += ": " + r.Error
@@ -204,8 +204,8 @@ func set(name string) remoteconf.Set { return remoteconf.Set{name: []byte(name +
 
 func hash(name string) string { return set(name).Hash() }
 
-// give offers the set of this name, whose hash is the server's own.
-func (th *theatre) give(name string) {
-	th.offered(transport.Offer{Hash: "#" + name, Set: set(name)})
+// offer offers the set of this name, with a hash of the server.
+func (h *harness) offer(name string) {
+	h.offered(transport.Offer{Hash: "#" + name, Set: set(name)})
 	synctest.Wait()
 }

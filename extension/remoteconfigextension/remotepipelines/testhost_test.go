@@ -44,21 +44,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// unitConfig is what a component of the lab does, on command.
+// unitConfig makes a component of testHost fail, block or report on command.
 type unitConfig struct {
 	Endpoint string                  `mapstructure:"endpoint"` // listens there
 	Fail     string                  `mapstructure:"fail"`     // create, start, shutdown, validate
 	Panic    string                  `mapstructure:"panic"`    // create, start, shutdown, validate
-	Block    string                  `mapstructure:"block"`    // create, start, shutdown: until the lab's end, or with _ctx the context's
+	Block    string                  `mapstructure:"block"`    // create, start, shutdown: until the end of the test, or with _ctx that of the context
 	Report   string                  `mapstructure:"report"`   // recoverable, permanent, fatal: after the start
 	Recover  time.Duration           `mapstructure:"recover"`  // reports OK that much later
 	Count    int                     `mapstructure:"count"`
 	Token    configopaque.String     `mapstructure:"token"`
 	TLS      *configtls.ServerConfig `mapstructure:"tls"`
 	Next     *map[string]unitConfig  `mapstructure:"next"`
-	Retry    bool                    `mapstructure:"retry"` // exporters: hold data back
+	Retry    bool                    `mapstructure:"retry"` // exporters: retry
 	Lose     int                     `mapstructure:"lose"`  // exporters: each n-th batch is lost
-	Takes    time.Duration           `mapstructure:"takes"` // exporters: until the destination answers, the first ten times
+	Takes    time.Duration           `mapstructure:"takes"` // exporters: delay of the first ten answers
 	Timeout  time.Duration           `mapstructure:"timeout"`
 	Quiet    bool                    `mapstructure:"quiet"` // exporters: log nothing
 }
@@ -73,9 +73,9 @@ func (c *unitConfig) Validate() error {
 	return nil
 }
 
-// unit is a component of the lab.
+// unit is a component of testHost.
 type unit struct {
-	lab    *lab
+	host   *testHost
 	name   string
 	config *unitConfig
 	next   consumer.Logs // of receivers and connectors
@@ -86,24 +86,24 @@ type unit struct {
 	batches  atomic.Int64
 }
 
-// lab is a host with synthetic factories. It knows the units that run.
-type lab struct {
+// testHost is a host with synthetic factories. It knows the units that run.
+type testHost struct {
 	component.Host
-	release chan struct{} // ends what blocks
+	release chan struct{} // closed to unblock units
 
 	mu      sync.Mutex
 	running map[string][]*unit // by kind and ID, in order of their start
 	starts  atomic.Int64
 }
 
-func newLab(t testing.TB) *lab {
-	l := &lab{Host: componenttest.NewNopHost(), release: make(chan struct{}), running: make(map[string][]*unit)}
+func newTestHost(t testing.TB) *testHost {
+	l := &testHost{Host: componenttest.NewNopHost(), release: make(chan struct{}), running: make(map[string][]*unit)}
 	t.Cleanup(func() { close(l.release) })
 	return l
 }
 
-// unit returns the last one started of that name that runs, nil if none does.
-func (l *lab) unit(name string) *unit {
+// unit returns the running unit of that name that was started last, nil if none runs.
+func (l *testHost) unit(name string) *unit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	units := l.running[name]
@@ -113,7 +113,7 @@ func (l *lab) unit(name string) *unit {
 	return units[len(units)-1]
 }
 
-func (l *lab) count() (n int) {
+func (l *testHost) count() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, units := range l.running {
@@ -127,7 +127,7 @@ func (u *unit) do(moment string, config *unitConfig, ctx context.Context) error 
 		panic("in " + moment) //nolint:forbidigo // on command
 	}
 	if config.Block == moment {
-		<-u.lab.release
+		<-u.host.release
 	}
 	if config.Block == moment+"_ctx" {
 		<-ctx.Done()
@@ -188,10 +188,10 @@ func (u *unit) Start(ctx context.Context, host component.Host) error {
 			}
 		})
 	}
-	u.lab.mu.Lock()
-	defer u.lab.mu.Unlock()
-	u.lab.running[u.name] = append(u.lab.running[u.name], u)
-	u.lab.starts.Add(1)
+	u.host.mu.Lock()
+	defer u.host.mu.Unlock()
+	u.host.running[u.name] = append(u.host.running[u.name], u)
+	u.host.starts.Add(1)
 	return nil
 }
 
@@ -208,15 +208,15 @@ func (u *unit) Shutdown(ctx context.Context) error {
 	if u.done != nil { // was started
 		close(u.done)
 		u.running.Wait()
-		u.lab.mu.Lock()
-		units := u.lab.running[u.name]
+		u.host.mu.Lock()
+		units := u.host.running[u.name]
 		for i := range units {
 			if units[i] == u {
-				u.lab.running[u.name] = append(units[:i:i], units[i+1:]...)
+				u.host.running[u.name] = append(units[:i:i], units[i+1:]...)
 				break
 			}
 		}
-		u.lab.mu.Unlock()
+		u.host.mu.Unlock()
 		u.done = nil
 		if u.listener != nil {
 			_ = u.listener.Close()
@@ -249,11 +249,11 @@ func (u *unit) ConsumeLogs(ctx context.Context, logs plog.Logs) error {
 	return nil
 }
 
-func (l *lab) make(kind string, set component.ID, tel component.TelemetrySettings, config component.Config, next consumer.Logs) (*unit, error) {
-	u := &unit{lab: l, name: kind + ":" + set.String(), config: config.(*unitConfig), next: next}
-	if gauge, err := tel.MeterProvider.Meter("lab").Int64ObservableGauge("lab_observed"); err == nil {
-		// As components do that forget to unregister.
-		if _, err = tel.MeterProvider.Meter("lab").RegisterCallback(func(_ context.Context, o metric.Observer) error {
+func (l *testHost) make(kind string, set component.ID, tel component.TelemetrySettings, config component.Config, next consumer.Logs) (*unit, error) {
+	u := &unit{host: l, name: kind + ":" + set.String(), config: config.(*unitConfig), next: next}
+	if gauge, err := tel.MeterProvider.Meter("testhost").Int64ObservableGauge("testhost_observed"); err == nil {
+		// Never unregistered, as by components with a bug.
+		if _, err = tel.MeterProvider.Meter("testhost").RegisterCallback(func(_ context.Context, o metric.Observer) error {
 			o.ObserveInt64(gauge, 1)
 			return nil
 		}, gauge); err != nil {
@@ -272,7 +272,7 @@ var (
 func unitDefaults() component.Config { return &unitConfig{} }
 
 // GetFactory implements hostcapabilities.ComponentFactory.
-func (l *lab) GetFactory(kind component.Kind, t component.Type) component.Factory {
+func (l *testHost) GetFactory(kind component.Kind, t component.Type) component.Factory {
 	if t == noneType && kind == component.KindReceiver {
 		return receiver.NewFactory(t, func() component.Config { panic("in CreateDefaultConfig") }) //nolint:forbidigo // on command
 	}
@@ -323,26 +323,26 @@ func (l *lab) GetFactory(kind component.Kind, t component.Type) component.Factor
 }
 
 // GetModuleInfos implements hostcapabilities.ModuleInfo.
-func (*lab) GetModuleInfos() service.ModuleInfos {
-	here := map[component.Type]service.ModuleInfo{unitType: {BuilderRef: "lab v1"}}
+func (*testHost) GetModuleInfos() service.ModuleInfos {
+	here := map[component.Type]service.ModuleInfo{unitType: {BuilderRef: "testhost v1"}}
 	return service.ModuleInfos{Receiver: here, Processor: here, Exporter: here, Extension: here, Connector: here}
 }
 
-// anything permits all.
-type anything struct{}
+// permitAll permits everything.
+type permitAll struct{}
 
-func (anything) CheckRaw(map[string]any) error                              { return nil }
-func (anything) CheckResolved(map[string]any, confinement.Components) error { return nil }
-func (anything) New(_, _ confinement.Listeners) []string                    { return nil }
-func (anything) ProviderFactories() []confmap.ProviderFactory {
+func (permitAll) CheckRaw(map[string]any) error                              { return nil }
+func (permitAll) CheckResolved(map[string]any, confinement.Components) error { return nil }
+func (permitAll) New(_, _ confinement.Listeners) []string                    { return nil }
+func (permitAll) ProviderFactories() []confmap.ProviderFactory {
 	return []confmap.ProviderFactory{yamlprovider.NewFactory(), envprovider.NewFactory()}
 }
 
-// newRunner returns a Runner in the lab that is shut down at the test's end.
-func newRunner(t testing.TB, l *lab, change func(*Settings)) *Runner {
+// newRunner returns a Runner on the host that is shut down at the end of the test.
+func newRunner(t testing.TB, l *testHost, change func(*Settings)) *Runner {
 	set := Settings{
 		Host: l, Telemetry: componenttest.NewNopTelemetrySettings(), BuildInfo: component.NewDefaultBuildInfo(),
-		Rules: anything{}, MaxErrorRatio: 0.5,
+		Rules: permitAll{}, MaxErrorRatio: 0.5,
 	}
 	if change != nil {
 		change(&set)
@@ -352,8 +352,8 @@ func newRunner(t testing.TB, l *lab, change func(*Settings)) *Runner {
 	return r
 }
 
-// simple is a pipeline with a receiver and an exporter of these names.
-func simple(name, receiver, exporter string) []byte {
+// onePipeline returns a pipeline with a receiver and an exporter named unit/name.
+func onePipeline(name, receiver, exporter string) []byte {
 	return fmt.Appendf(nil, `
 receivers: {unit/%[1]s: {%[2]s}}
 exporters: {unit/%[1]s: {%[3]s}}
@@ -361,8 +361,8 @@ service: {pipelines: {logs: {receivers: [unit/%[1]s], exporters: [unit/%[1]s]}}}
 `, name, receiver, exporter)
 }
 
-// fails requires a Failure.
-func fails(t testing.TB, err error, pipeline string, stage Stage, key string) {
+// requireFailure requires err to be a Failure.
+func requireFailure(t testing.TB, err error, pipeline string, stage Stage, key string) {
 	t.Helper()
 	var f *Failure
 	require.ErrorAs(t, err, &f)
@@ -375,18 +375,18 @@ func fails(t testing.TB, err error, pipeline string, stage Stage, key string) {
 
 type set = remoteconf.Set
 
-// thieving finds that a pipeline listens where it may not, after a theft.
-type thieving struct {
-	anything
+// listenerStealer calls steal, and then reports a forbidden listener.
+type listenerStealer struct {
+	permitAll
 	steal func()
 }
 
-func (r thieving) New(_, _ confinement.Listeners) []string {
+func (r listenerStealer) New(_, _ confinement.Listeners) []string {
 	r.steal()
 	return []string{"0.0.0.0:1/tcp"}
 }
 
-// section is one section of a configuration.
+// section returns one section of a configuration as YAML.
 func section(t testing.TB, config []byte, name string) string {
 	t.Helper()
 	var all map[string]any
