@@ -22,7 +22,7 @@ import (
 	"github.com/invar-otel/invar/internal/reloading"
 )
 
-// process stands in for the process.
+// process is a fake reloading.Controller.
 type process struct {
 	reload func(context.Context, reloading.Trigger) (reloading.Result, error)
 	status reloading.Status
@@ -45,15 +45,15 @@ type subject struct {
 	url    string
 }
 
-// start starts an extension that answers its own process, as the client of the
-// tests is in it.
+// start starts an extension that also answers its own process, which has the client of
+// the test.
 func start(t *testing.T, p *process, text string) *subject {
 	t.Helper()
 	return startFor(t, p, text, func(net.Conn) error { return nil })
 }
 
-// startFor starts an extension that answers whom peer accepts; if it is nil, whom
-// it would answer outside of tests.
+// startFor starts an extension that answers connections that peer accepts; nil is the
+// real check.
 func startFor(t *testing.T, p *process, text string, peer func(net.Conn) error) *subject {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
@@ -192,7 +192,7 @@ func TestStatus(t *testing.T) {
 		"last_reload": {"time": "2026-01-02T04:04:05Z", "trigger": "file", "result": "rejected", "error": "why", "config_hash": "cd"}}`)
 }
 
-// TestBrowsers lets no web page reload the configuration.
+// TestBrowsers refuses requests of web pages.
 func TestBrowsers(t *testing.T) {
 	p := &process{reload: func(context.Context, reloading.Trigger) (reloading.Result, error) { return reloading.Applied, nil }}
 	s := start(t, p, "")
@@ -215,8 +215,8 @@ func TestBrowsers(t *testing.T) {
 	require.Equal(t, 403, got)
 }
 
-// TestAnswerOutlivesExtension shuts the extension down in a reload, as a
-// process does, and reads the answer after that.
+// TestAnswerOutlivesExtension shuts the extension down during a reload, as the process
+// does, and reads the answer afterwards.
 func TestAnswerOutlivesExtension(t *testing.T) {
 	p, decided := &process{}, make(chan struct{})
 	s := start(t, p, "")

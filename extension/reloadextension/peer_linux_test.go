@@ -19,7 +19,7 @@ import (
 	"github.com/invar-otel/invar/internal/reloading"
 )
 
-// The process' own pipelines cannot have it reload; others of the host can.
+// Pipelines of the process cannot reload it; other processes of the host can.
 func TestOwnConnectionsAreRefused(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	f := func(text string, client *http.Client, url func(net.Addr) string, curl ...string) {
@@ -73,7 +73,7 @@ func TestOwnConnectionsAreRefused(t *testing.T) {
 	}}, func(net.Addr) string { return "http://localhost" + path }, "--unix-socket", socket)
 }
 
-// One that does not wait for the answer is not let through for that.
+// A client that closes the connection early is not let through.
 func TestClosedConnectionsAreRefused(t *testing.T) {
 	reloads := make(chan struct{}, 100)
 	p := &process{reload: func(context.Context, reloading.Trigger) (reloading.Result, error) {

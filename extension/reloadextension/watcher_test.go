@@ -37,7 +37,7 @@ func TestWatch(t *testing.T) {
 		ticker := time.NewTicker(5 * time.Second)
 		defer ticker.Stop()
 		go w.watch(ctx, ticker.C)
-		// f lets looks happen and checks how many reloads there have been.
+		// f makes the watcher look, and checks the number of reloads.
 		f := func(looks, want int) {
 			t.Helper()
 			for range looks {
@@ -70,8 +70,7 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// TestWatchEndsWithExtension shuts the extension down in the reload that its
-// watcher asked for.
+// TestWatchEndsWithExtension shuts the extension down during a reload of its watcher.
 func TestWatchEndsWithExtension(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("new"), 0o600))

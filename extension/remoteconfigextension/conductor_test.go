@@ -36,14 +36,14 @@ func TestApplied(t *testing.T) {
 		require.Equal(t, []string{hash("a")}, h.takeApplied(), "offered again, it is not applied again")
 		h.stop()
 
-		// The next process begins with it, whatever the server does.
+		// The next process starts with it, even without the server.
 		h = newHarness(t, dir, &fakeRunner{})
 		require.Contains(t, []string{"#a APPLYING", "#a APPLIED"}, h.last())
 		synctest.Wait()
 		require.Equal(t, "#a APPLIED", h.last(), "without a probation")
 		require.True(t, h.Running().Equal(set("a")))
 
-		// Nothing to run is a configuration too.
+		// An empty set is a configuration too.
 		h.offered(transport.Offer{Hash: "#none", Set: remoteconf.Set{}})
 		time.Sleep(31 * time.Second)
 		require.Equal(t, "#none APPLIED", h.last())
@@ -68,25 +68,25 @@ func TestFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		h := newHarness(t, dir, &fakeRunner{
-			failsStart: map[string]error{hash("failsStart"): errors.New("pipelines::failsStart: exporters::x: no")},
-			failsLater: map[string]error{hash("failsLater"): errors.New(strings.Repeat("é", maxReason))},
+			failsStart: map[string]error{hash("bad"): errors.New("pipelines::bad: exporters::x: no")},
+			failsLater: map[string]error{hash("sick"): errors.New(strings.Repeat("é", maxReason))},
 		})
 		h.offer("a")
 		time.Sleep(31 * time.Second)
-		h.offer("failsStart")
-		require.Equal(t, "#failsStart FAILED: pipelines::failsStart: exporters::x: no", h.last())
+		h.offer("bad")
+		require.Equal(t, "#bad FAILED: pipelines::bad: exporters::x: no", h.last())
 		status, text := h.host.last()
 		require.Equal(t, componentstatus.StatusRecoverableError, status)
-		require.Equal(t, `the configuration "#failsStart" of the server is not used: pipelines::failsStart: exporters::x: no`, text)
+		require.Equal(t, `the configuration "#bad" of the server is not used: pipelines::bad: exporters::x: no`, text)
 		require.True(t, h.Running().Equal(set("a")))
 		require.NoFileExists(t, filepath.Join(dir, "trial"))
-		h.offer("failsStart")
-		require.Equal(t, []string{hash("a"), hash("failsStart")}, h.takeApplied(), "it is not tried again")
+		h.offer("bad")
+		require.Equal(t, []string{hash("a"), hash("bad")}, h.takeApplied(), "it is not tried again")
 
-		h.offer("failsLater")
-		require.Equal(t, "#failsLater APPLYING", h.last())
+		h.offer("sick")
+		require.Equal(t, "#sick APPLYING", h.last())
 		time.Sleep(31 * time.Second)
-		require.True(t, strings.HasPrefix(h.last(), "#failsLater FAILED: é"))
+		require.True(t, strings.HasPrefix(h.last(), "#sick FAILED: é"))
 		require.Less(t, len(h.last()), maxReason+100)
 		require.True(t, h.Running().Equal(set("a")))
 
@@ -99,21 +99,21 @@ func TestFailed(t *testing.T) {
 		status, _ = h.host.last()
 		require.Equal(t, componentstatus.StatusOK, status)
 
-		// The last good is what worked, not what was offered last.
-		h.offer("failsStart")
+		// The last good configuration is what worked, not what was offered last.
+		h.offer("bad")
 		h.stop()
 		h = newHarness(t, dir, &fakeRunner{})
 		synctest.Wait()
 		require.Equal(t, "#a APPLIED", h.last())
-		h.offer("failsStart")
-		require.Equal(t, "#failsStart APPLYING", h.last(), "another process tries it")
+		h.offer("bad")
+		require.Equal(t, "#bad APPLYING", h.last(), "another process tries it")
 	})
 }
 
 func TestNewestOfferWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		h := newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("failsStart"): errors.New("no")}})
+		h := newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("bad"): errors.New("no")}})
 		h.offer("a")
 		time.Sleep(31 * time.Second)
 		h.offer("b")
@@ -128,15 +128,15 @@ func TestNewestOfferWins(t *testing.T) {
 		require.Equal(t, "#c APPLIED", h.last())
 		require.Equal(t, []string{hash("a"), hash("b"), hash("c")}, h.takeApplied())
 
-		// If the newer one is failsStart, what ran before it was not proven.
+		// If the newer one fails, what ran before it was not proven.
 		h.offer("d")
 		time.Sleep(10 * time.Second)
-		h.offer("failsStart")
-		require.Equal(t, "#failsStart FAILED: no", h.last())
+		h.offer("bad")
+		require.Equal(t, "#bad FAILED: no", h.last())
 		require.True(t, h.Running().Equal(set("c")))
-		require.Equal(t, []string{hash("d"), hash("failsStart"), hash("c")}, h.takeApplied())
+		require.Equal(t, []string{hash("d"), hash("bad"), hash("c")}, h.takeApplied())
 
-		// The server goes back to what is being tried.
+		// The server offers again what is on trial.
 		h.offer("e")
 		time.Sleep(10 * time.Second)
 		h.offer("f")
@@ -172,7 +172,7 @@ func TestLastGoodDoesNotStart(t *testing.T) {
 		time.Sleep(31 * time.Second)
 		h.stop()
 
-		p := &fakeRunner{failsStart: map[string]error{hash("a"): errors.New("address in use"), hash("failsStart"): errors.New("no")}}
+		p := &fakeRunner{failsStart: map[string]error{hash("a"): errors.New("address in use"), hash("bad"): errors.New("no")}}
 		h = newHarness(t, dir, p)
 		synctest.Wait()
 		require.Equal(t, "#a FAILED: the last known good configuration does not start: address in use", h.last())
@@ -182,14 +182,14 @@ func TestLastGoodDoesNotStart(t *testing.T) {
 		tries := len(h.takeApplied())
 		require.GreaterOrEqual(t, tries, 12)
 		require.LessOrEqual(t, tries, 30)
-		h.offer("failsStart")
-		require.Equal(t, "#failsStart FAILED: no", h.last())
+		h.offer("bad")
+		require.Equal(t, "#bad FAILED: no", h.last())
 		p.set(func() { delete(p.failsStart, hash("a")) })
 		time.Sleep(maxPause)
 		require.True(t, h.Running().Equal(set("a")))
-		require.Equal(t, "#failsStart FAILED: no", h.last(), "that is still the newest")
+		require.Equal(t, "#bad FAILED: no", h.last(), "that is still the newest")
 
-		// What works in its place ends the attempts.
+		// Another configuration that works ends the attempts.
 		h.stop()
 		p = &fakeRunner{failsStart: map[string]error{hash("a"): errors.New("address in use")}}
 		h = newHarness(t, dir, p)

@@ -73,7 +73,7 @@ func (stubbornReceiver) Start(context.Context, component.Host) error {
 }
 func (stubbornReceiver) Shutdown(context.Context) error { return nil }
 
-// fleet is a server that hands out one content.
+// fleet is a server with one content.
 type fleet struct {
 	mu            sync.Mutex
 	content, hash string
@@ -112,8 +112,8 @@ func (f *fleet) publish(hash, content string) {
 	f.content, f.hash = content, hash
 }
 
-// await waits until a collector reported the status for the hash, and returns
-// the error that came with it.
+// await waits until a collector has reported the status for the hash, and returns the
+// error in the report.
 func (f *fleet) await(t *testing.T, hash string, want collectorv1.RemoteConfigStatuses) string {
 	t.Helper()
 	var text string
@@ -131,7 +131,7 @@ func (f *fleet) await(t *testing.T, hash string, want collectorv1.RemoteConfigSt
 
 const nopPipeline = "{receivers: {nop: {}}, exporters: {nop: {}}, service: {pipelines: {logs: {receivers: [nop], exporters: [nop]}}}}"
 
-// newTestExtension makes an extension with a configuration, and the host for it.
+// newTestExtension returns an extension with a configuration, and its host.
 func newTestExtension(t *testing.T, text string) (*remoteConfig, *statusHost, *componenttest.Telemetry) {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
@@ -204,7 +204,7 @@ func TestConnect(t *testing.T) {
 	require.NoError(t, ext.Shutdown(t.Context()))
 	require.NoError(t, ext.Shutdown(t.Context()))
 
-	// Another process finds the identity and what ran, without the server.
+	// The next process has the identity and the configuration, without the server.
 	server.Close()
 	ext, host, telemetry = newTestExtension(t, connectConfig(server.URL, dir))
 	ready(t, ext, host)
@@ -257,7 +257,7 @@ func (s stuckTransport) Shutdown(context.Context) error {
 	return nil
 }
 
-// A server, an authenticator or a disk that does not answer holds up no shutdown.
+// A server, an authenticator or a disk that does not answer does not delay a shutdown.
 func TestShutdownIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -285,7 +285,7 @@ func TestStartErrors(t *testing.T) {
 	require.ErrorContains(t, second.Start(t.Context(), host2), "storage_directory: remote_config")
 	require.NoError(t, ext.Shutdown(t.Context()), "without Ready")
 
-	// What Start took is given back when it fails.
+	// A failed Start releases what it has acquired.
 	text := strings.ReplaceAll(connectConfig("http://127.0.0.1:1", dir), "poll_interval", "auth: {authenticator: bearertokenauth}, poll_interval")
 	for range 2 {
 		ext, host, _ = newTestExtension(t, text)
@@ -336,7 +336,7 @@ func TestComponents(t *testing.T) {
 	require.Empty(t, components(componenttest.NewNopHost()))
 }
 
-// controller is a process that reloads.
+// controller is a fake reloading.Controller.
 type controller struct {
 	reloading.Controller
 	reloads chan reloading.Trigger
@@ -359,7 +359,7 @@ func TestRestart(t *testing.T) {
 	require.False(t, triggerCommand.Watches(), "an unchanged configuration is started again")
 }
 
-// gauge is the value of a metric that has one series.
+// gauge returns the value of a gauge with one series.
 func gauge(t *testing.T, telemetry *componenttest.Telemetry, name string) float64 {
 	t.Helper()
 	m, err := telemetry.GetMetric(name)
@@ -377,7 +377,7 @@ func gauge(t *testing.T, telemetry *componenttest.Telemetry, name string) float6
 	}
 }
 
-// sum is the value of a counter's series with a result.
+// sum returns the value of a counter for a result.
 func sum(t *testing.T, telemetry *componenttest.Telemetry, name, result string) int64 {
 	t.Helper()
 	m, err := telemetry.GetMetric(name)

@@ -16,8 +16,8 @@ import (
 
 const crashed = "the collector ended 3 times shortly after it started this configuration, so it is not started again for 10 minutes; offer another one"
 
-// crash makes a directory in which a is the last good configuration, and as many
-// processes die soon after they started it.
+// crash returns a directory in which a is the last good configuration, after the given
+// number of processes have crashed soon after they started it.
 func crash(t *testing.T, times int) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -45,7 +45,7 @@ func crashAgain(t *testing.T, dir string, times int) {
 func TestLastGoodThatEndsTheProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := crash(t, 3)
-		h := newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("failsStart"): errors.New("no")}})
+		h := newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("bad"): errors.New("no")}})
 		require.Equal(t, "#a FAILED: "+crashed, h.last(), "the server knows before anything else")
 		synctest.Wait()
 		require.Empty(t, h.Running())
@@ -55,12 +55,12 @@ func TestLastGoodThatEndsTheProcess(t *testing.T) {
 
 		h.offer("a")
 		require.Equal(t, "#a FAILED: "+crashed, h.last())
-		h.offer("failsStart")
-		require.Equal(t, "#failsStart FAILED: no", h.last())
+		h.offer("bad")
+		require.Equal(t, "#bad FAILED: no", h.last())
 		require.Empty(t, h.Running(), "it is nothing to fall back to")
 		h.offer("a")
 		require.Equal(t, "#a FAILED: "+crashed, h.last(), "the server goes back to it")
-		require.Equal(t, []string{hash("failsStart")}, h.takeApplied())
+		require.Equal(t, []string{hash("bad")}, h.takeApplied())
 
 		h.offer("b")
 		require.Equal(t, "#b APPLYING", h.last())
@@ -69,9 +69,9 @@ func TestLastGoodThatEndsTheProcess(t *testing.T) {
 		status, _ = h.host.last()
 		require.Equal(t, componentstatus.StatusOK, status)
 		require.NoFileExists(t, filepath.Join(dir, "start"))
-		h.offer("failsStart")
+		h.offer("bad")
 		time.Sleep(2 * holdTime)
-		require.Equal(t, []string{hash("b"), hash("failsStart")}, h.takeApplied(), "a is forgotten")
+		require.Equal(t, []string{hash("b"), hash("bad")}, h.takeApplied(), "a is forgotten")
 		h.crash(t)
 
 		h = newHarness(t, dir, &fakeRunner{})
@@ -90,10 +90,10 @@ func TestLastGoodIsStartedOnceMore(t *testing.T) {
 		time.Sleep(holdTime - time.Second)
 		h.stop() // this does not let it start either
 
-		h = newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("failsStart"): errors.New("no")}})
+		h = newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("bad"): errors.New("no")}})
 		time.Sleep(holdTime - time.Second)
 		require.Empty(t, h.takeApplied())
-		h.offer("failsStart")
+		h.offer("bad")
 		time.Sleep(holdTime - time.Second)
 		require.Empty(t, h.Running(), "without another offer for that long")
 		h.offer("a")
@@ -129,7 +129,7 @@ func TestStartIsForgotten(t *testing.T) {
 		require.NoFileExists(t, filepath.Join(dir, "start"), "it was stopped, and did not end by itself")
 		crashAgain(t, dir, 2)
 
-		// A probation is the longer time.
+		// A probation that is longer counts instead.
 		newHarness(t, dir, &fakeRunner{probation: 2 * time.Minute})
 		time.Sleep(minSettle + 30*time.Second)
 		require.FileExists(t, filepath.Join(dir, "start"))
@@ -138,7 +138,7 @@ func TestStartIsForgotten(t *testing.T) {
 	})
 }
 
-// A death during a trial is that of what is tried, also soon after the start.
+// A death during a trial counts for the trial, even soon after the start.
 func TestTrialSoonAfterTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := crash(t, 2)
@@ -148,11 +148,11 @@ func TestTrialSoonAfterTheStart(t *testing.T) {
 			require.True(t, h.Running().Equal(set(name)))
 			h.crash(t)
 		}
-		failsStart := map[string]error{hash("failsStart"): errors.New("no")}
+		failsStart := map[string]error{hash("bad"): errors.New("no")}
 		h := newHarness(t, dir, &fakeRunner{failsStart: failsStart})
 		synctest.Wait()
 		require.Equal(t, "#a APPLIED", h.last())
-		h.offer("failsStart") // which the last good survives, but not for long
+		h.offer("bad") // which the last good survives, but not for long
 		h.crash(t)
 		h = newHarness(t, dir, &fakeRunner{})
 		synctest.Wait()
@@ -160,12 +160,12 @@ func TestTrialSoonAfterTheStart(t *testing.T) {
 	})
 }
 
-// Offered again while it runs, it has not run for long yet.
+// An offer of the running configuration does not settle it.
 func TestOfferSoonAfterTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := crash(t, 2)
-		h := newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("failsStart"): errors.New("no")}})
-		h.offer("failsStart")
+		h := newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("bad"): errors.New("no")}})
+		h.offer("bad")
 		h.offer("a")
 		require.Equal(t, "#a APPLIED", h.last())
 		h.crash(t)
@@ -175,15 +175,15 @@ func TestOfferSoonAfterTheStart(t *testing.T) {
 	})
 }
 
-// A superseded configuration that fell back to the last good one started it.
+// Falling back from a superseded configuration starts the last good one.
 func TestFallBackIsAStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := crash(t, 2)
-		h := newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("failsStart"): errors.New("no")}})
+		h := newHarness(t, dir, &fakeRunner{failsStart: map[string]error{hash("bad"): errors.New("no")}})
 		time.Sleep(2 * minSettle)
 		h.offer("b")
 		require.NoFileExists(t, filepath.Join(dir, "start"))
-		h.offer("failsStart")
+		h.offer("bad")
 		require.True(t, h.Running().Equal(set("a")))
 		require.FileExists(t, filepath.Join(dir, "start"))
 		h.offer("c")

@@ -63,8 +63,8 @@ func TestVisitParts(t *testing.T) {
 	visitParts("c", nil, func(string, any) { t.Fail() })
 }
 
-// What extensions are told, and report to servers, has no secrets: by the types
-// of the components, by the names of keys, and by their values.
+// The snapshot for extensions has no secrets: they are known by their type, by the name
+// of their key, and by their value.
 func TestSnapshot(t *testing.T) {
 	var odd struct {
 		Odd     configopaque.String  `mapstructure:"odd"`

@@ -16,8 +16,7 @@ import (
 	"github.com/invar-otel/invar/internal/reloading"
 )
 
-// piped returns the path of a pipe with a text in it, as a shell gives one for
-// <(generate).
+// piped returns the path of a pipe with a text, like that of <(generate) in a shell.
 func piped(t *testing.T, text string) string {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -30,7 +29,7 @@ func piped(t *testing.T, text string) string {
 	return fmt.Sprintf("/dev/fd/%d", r.Fd())
 }
 
-// runOf starts a collector with these sources.
+// runOf starts a collector with the given sources.
 func runOf(t *testing.T, uris ...string) *subject {
 	t.Helper()
 	return run(t, "", func(c *Collector) {
@@ -42,8 +41,8 @@ func runOf(t *testing.T, uris ...string) *subject {
 	})
 }
 
-// What is read from a pipe is there for the provider, for the second who names it,
-// and for a reload.
+// The contents of a pipe are available to the provider, to a second reference, and to a
+// reload.
 func TestPipes(t *testing.T) {
 	f := func(name string, uris func(path string) []string) {
 		t.Helper()
@@ -97,7 +96,7 @@ func TestNamedPipe(t *testing.T) {
 	require.Equal(t, []string{"stop a", "start b"}, s.takeEvents())
 }
 
-// A reload waits for nobody who may write into a pipe.
+// A reload does not wait for a writer of a pipe.
 func TestPipeAtReload(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
@@ -105,7 +104,7 @@ func TestPipeAtReload(t *testing.T) {
 	s.write(config("${file:"+pipe+"}", ""))
 	s.reload(reloading.File, reloading.Rejected, pipe+" is not a regular file; a pipe is read when the process starts")
 
-	// Nor does the watcher of files.
+	// Nor does the file watcher.
 	require.NoError(t, os.Remove(s.path))
 	require.NoError(t, syscall.Mkfifo(s.path, 0o600))
 	require.Zero(t, reloading.DigestFile(s.path))
@@ -122,7 +121,7 @@ func TestDevices(t *testing.T) {
 	require.ErrorContains(t, err, "unable to read the file /dev/fd/none")
 }
 
-// A configuration that no person wrote is refused before it is walked.
+// An excessive configuration is refused before it is walked.
 func TestDeepConfiguration(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
@@ -140,7 +139,7 @@ func TestDeepConfiguration(t *testing.T) {
 	f("receivers: '${yaml:"+strings.Repeat("[", 3000)+strings.Repeat("]", 3000)+"}'", "in a ${yaml:…}: the configuration is nested deeper than 256 levels")
 }
 
-// The provider sees what was in the pipe: it may do more than to decode it.
+// The provider reads the contents of the pipe: it may do more than decode.
 func TestHand(t *testing.T) {
 	large := []byte(strings.Repeat("x", 1<<20))
 	retrieved, err := provideContent(large, func(path string) (*confmap.Retrieved, error) {

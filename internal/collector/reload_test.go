@@ -29,7 +29,7 @@ func TestApplied(t *testing.T) {
 	require.Equal(t, second.Hash, second.LastAttempt.Hash)
 	require.Len(t, second.Hash, 64)
 
-	// The same again: a watcher does not want a restart, a person does.
+	// An unchanged configuration: a request restarts it, a watcher does not.
 	s.write("# a comment\n" + config("b", ""))
 	s.reload(reloading.File, reloading.Unchanged, "")
 	s.reload(reloading.Provider, reloading.Unchanged, "")
@@ -46,7 +46,7 @@ func TestApplied(t *testing.T) {
 	require.ErrorIs(t, err, reloading.ErrEnding)
 }
 
-// Who may ask for reloads cannot keep the pipelines from running.
+// Repeated requests cannot keep the pipelines from running.
 func TestRepeatedReloads(t *testing.T) {
 	s := run(t, config("a", ""), func(c *Collector) { c.repeats.minGap = time.Hour })
 	require.Equal(t, []string{"start a"}, s.takeEvents())
@@ -65,7 +65,7 @@ func TestRepeatedReloads(t *testing.T) {
 	require.Equal(t, []string{"stop a", "start b"}, s.takeEvents())
 	s.reload(reloading.HTTP, reloading.Unchanged, "")
 
-	// The gap is over, and long enough for how long the last one took.
+	// The gap has passed, and is long enough for the last interruption.
 	s.repeats = repeats{minGap: time.Minute, restarted: time.Now().Add(-2 * time.Minute), interrupted: time.Second}
 	require.False(t, s.repeats.tooEarly(reloading.HTTP))
 	s.repeats.interrupted = 10 * time.Second
@@ -79,7 +79,7 @@ func TestRejected(t *testing.T) {
 	require.Equal(t, []string{"start a"}, s.takeEvents())
 	before := s.controller.Status()
 
-	// f tries a configuration; what runs must not notice.
+	// f reloads a wrong configuration, which must not affect the running one.
 	f := func(text, wantErr string) {
 		t.Helper()
 		s.write(text)
@@ -121,7 +121,7 @@ func TestRejectedExtension(t *testing.T) {
 	require.Empty(t, s.takeEvents())
 }
 
-// TestPreflight is about what only the start of a component finds out.
+// TestPreflight has configurations that fail only at the start of a component.
 func TestPreflight(t *testing.T) {
 	s := run(t, config("a", ""), nil)
 	f := func(extra, wantErr string) {
@@ -144,7 +144,7 @@ func TestPreflight(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
-	// It is this process that has it, so it may be the running service.
+	// This process has the address, so it may belong to the running service.
 	f("server: {endpoint: '"+taken.Addr().String()+"'}", "")
 }
 
@@ -200,8 +200,8 @@ func TestRolledBack(t *testing.T) {
 	}
 }
 
-// TestDryRunCannotBeDiscarded: a component that cannot be shut down without
-// having been started is no reason to refuse its configuration.
+// TestDryRunCannotBeDiscarded: a component that cannot be shut down without a start does
+// not make its configuration wrong.
 func TestDryRunCannotBeDiscarded(t *testing.T) {
 	s := run(t, config("a", ""), nil)
 	s.write(config("b", "create: panic later"))
@@ -210,7 +210,7 @@ func TestDryRunCannotBeDiscarded(t *testing.T) {
 	require.Equal(t, 1, s.logs.FilterMessage("Components of the dry run could not be shut down").Len())
 }
 
-// TestRestore has the previous configuration fail as well, for a while.
+// TestRestore makes the previous configuration fail too, for a while.
 func TestRestore(t *testing.T) {
 	s := run(t, config("a", ""), nil)
 	s.setFailure("a", "error")
@@ -220,7 +220,7 @@ func TestRestore(t *testing.T) {
 	require.Zero(t, s.controller.Status().RunningSince)
 	s.await(func() bool { return s.logs.FilterMessage("The previous configuration does not start").Len() > 3 })
 
-	// A reload that is rejected changes nothing about that.
+	// A rejected reload does not change that.
 	s.write("nonsense")
 	s.reload(reloading.HTTP, reloading.Rejected, "cannot be used as a Conf")
 	s.setFailure("a", "panic")
@@ -229,7 +229,7 @@ func TestRestore(t *testing.T) {
 	s.setFailure("a", "")
 	s.await(func() bool { return !s.controller.Status().RunningSince.IsZero() })
 
-	// From there on all is as it was.
+	// Reloads work as before.
 	s.takeEvents()
 	s.write(config("c", ""))
 	s.reload(reloading.File, reloading.Applied, "")
@@ -248,7 +248,7 @@ func TestReloadInsteadOfRestore(t *testing.T) {
 	require.False(t, s.controller.Status().RunningSince.IsZero())
 }
 
-// TestRestoredFails has the previous configuration start and fail right after.
+// TestRestoredFails makes the previous configuration fail right after its start.
 func TestRestoredFails(t *testing.T) {
 	s := run(t, config("a", ""), func(c *Collector) { c.settleTime = time.Minute })
 	s.setFailure("a", "fatal")
@@ -273,7 +273,7 @@ func TestSignals(t *testing.T) {
 		return func() bool { return s.controller.Status().Generation == n && s.controller.Status().LastAttempt != nil }
 	}
 
-	// Several during a reload are one more reload.
+	// Several signals during a reload lead to one more.
 	begun, proceed := make(chan struct{}), make(chan struct{})
 	s.setStartHook("b", func() { begun <- struct{}{}; <-proceed })
 	s.write(config("b", ""))
@@ -282,7 +282,7 @@ func TestSignals(t *testing.T) {
 	s.setStartHook("b", nil)
 	for i := range 3 {
 		require.NoError(t, self.Signal(otelcol.SIGHUP))
-		s.await(func() bool { // signals that nobody has taken yet may become one
+		s.await(func() bool { // pending signals may be merged
 			return s.logs.FilterMessage("Received signal from OS").Len() == i+2
 		})
 	}
@@ -317,7 +317,7 @@ func TestConfigFiles(t *testing.T) {
 	}
 	want(s.path, name)
 
-	// After a refusal, the files of both: a change of either is worth a try.
+	// After a rejected reload: the files of both configurations.
 	missing := filepath.Join(dir, "missing")
 	s.write(config("${file:"+missing+"}", ""))
 	s.reload(reloading.File, reloading.Rejected, "unable to read")

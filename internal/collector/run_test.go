@@ -41,7 +41,7 @@ func errorTexts(errs []error) []string {
 	return texts
 }
 
-// TestFirstStartFails compares with upstream: both end with the same words.
+// TestFirstStartFails compares the errors with upstream's.
 func TestFirstStartFails(t *testing.T) {
 	f := func(uri string) {
 		t.Helper()
@@ -97,7 +97,7 @@ func TestContextEnds(t *testing.T) {
 	require.Len(t, w.logs.FilterMessage("Context done, terminating process").All(), 1)
 }
 
-// TestShutdownWhileRestoring ends a process in which nothing runs.
+// TestShutdownWhileRestoring shuts down while no service runs.
 func TestShutdownWhileRestoring(t *testing.T) {
 	s := run(t, config("a", ""), func(c *Collector) { c.minDelay = time.Hour })
 	s.setFailure("a", "error")
@@ -108,7 +108,7 @@ func TestShutdownWhileRestoring(t *testing.T) {
 	require.NoError(t, <-s.end)
 }
 
-// TestTasksOutliveServices has Run wait for what extensions have left behind.
+// TestTasksOutliveServices: Run waits for the goroutines of Controller.Go.
 func TestTasksOutliveServices(t *testing.T) {
 	s := run(t, config("a", ""), nil)
 	proceed, done := make(chan struct{}), false

@@ -8,7 +8,7 @@
 // A service alone is not enough for that. If a component panics while the service
 // is made or shut down, its telemetry keeps listening; the context of Start must
 // not end before the components do; and a component that reports a fatal error
-// waits until somebody reads it. Service takes care of these.
+// blocks until the error is read. Service takes care of these.
 //
 // [Guard] makes an error of a panic, and [Call] stops waiting for what does not
 // return. Callers choose which of the two they need around New and Start. Policies

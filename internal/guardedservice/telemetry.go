@@ -12,7 +12,7 @@ import (
 )
 
 // recordingFactory remembers how the providers that the factory in it makes are
-// shut down. After a panic in the service nobody else knows.
+// shut down, which is lost after a panic in the service.
 type recordingFactory struct {
 	telemetry.Factory
 	shutdowns []component.ShutdownFunc

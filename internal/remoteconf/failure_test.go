@@ -19,7 +19,7 @@ func TestFailedPipelines(t *testing.T) {
 	f(FailureText([]string{"a"}, "x")+"\n"+FailureText([]string{"b"}, "y")+"\n"+FailureText([]string{"a"}, "z"), "a", "b")
 	f("the last known good configuration does not start: "+FailureText([]string{"shop"}, "x"), "shop")
 
-	// Words of an error are no names, even if they look like a failure.
+	// The text of an error cannot blame another pipeline.
 	f(FailureText([]string{"shop"}, "no logs: pipelines::logs: start: x\npipelines::logs: start: y"), "shop")
 	f("")
 	f("the collector ended twice while it was tried, so it is not tried again; offer another one")

@@ -104,7 +104,7 @@ func (r *Runner) prepare(ctx context.Context, want remoteconf.Set, names []strin
 // readInTime is read with a time limit: a component's default configuration or
 // validation may not return.
 func (r *Runner) readInTime(ctx context.Context, name string, body []byte) (*recipe, error) {
-	limited, cancel := context.WithTimeoutCause(ctx, r.startTimeout, ownWords("the reading takes longer than %v", r.startTimeout))
+	limited, cancel := context.WithTimeoutCause(ctx, r.startTimeout, ownWords("reading the configuration takes longer than %v", r.startTimeout))
 	defer cancel()
 	rec, err := guardedservice.CallValue(limited, func() (*recipe, error) { return r.read(limited, name, body) },
 		func(*recipe, error) {})
@@ -123,7 +123,7 @@ func (r *Runner) readInTime(ctx context.Context, name string, body []byte) (*rec
 // dryRun makes all components and shuts them down without a start. Shutdown matters,
 // because some components acquire resources when they are made.
 func (r *Runner) dryRun(ctx context.Context, rec *recipe) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, r.startTimeout, ownWords("the making takes longer than %v", r.startTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, r.startTimeout, ownWords("making the components takes longer than %v", r.startTimeout))
 	defer cancel()
 	made := newTally()
 	err := guardedservice.Call(ctx, func() error {

@@ -35,11 +35,11 @@ func TestApply(t *testing.T) {
 	require.Equal(t, "StatusOK", health.Parts["a"].Parts["exporter:unit/a"].Status)
 	require.WithinDuration(t, time.Now(), health.Parts["a"].Since, time.Minute)
 
-	// The same again is nothing to do.
+	// The same set changes nothing.
 	require.NoError(t, r.Apply(t.Context(), first, func() { started++ }))
 	require.Equal(t, 1, started)
 
-	// A change of one leaves the other alone, and a new one comes.
+	// One changes, one stays, and one is new.
 	second := set{"a": first["a"], "b": onePipeline("b", "token: another", ""), "c": onePipeline("c", "", "")}
 	require.NoError(t, r.Apply(t.Context(), second, func() { started++ }))
 	require.Equal(t, 2, started)
@@ -47,7 +47,7 @@ func TestApply(t *testing.T) {
 	require.NotSame(t, b, l.unit("receiver:unit/b"))
 	require.Equal(t, 6, l.count(), "the old b has ended")
 
-	// None at all.
+	// The empty set.
 	require.NoError(t, r.Apply(t.Context(), set{}, func() { started++ }))
 	require.Equal(t, 3, started)
 	require.Zero(t, l.count())
@@ -73,7 +73,7 @@ func TestSameAddress(t *testing.T) {
 	require.NoError(t, r.Apply(t.Context(), old, nil))
 	b := l.unit("receiver:unit/b")
 
-	// Its own successor, which fails as well: the old one is there again.
+	// Its own successor, which fails too: the old one runs again.
 	before := l.unit("receiver:unit/a")
 	err := r.Apply(t.Context(), set{"a": onePipeline("a", "endpoint: "+address, "fail: start"), "b": old["b"]}, nil)
 	requireFailure(t, err, "a", StageStart, "exporters::unit/a")
@@ -91,7 +91,7 @@ func TestSameAddress(t *testing.T) {
 	require.Nil(t, l.unit("receiver:unit/a"))
 	require.Same(t, b, l.unit("receiver:unit/b"))
 
-	// Two that want the same: the old one has it again.
+	// Two new pipelines want the same address: the old one gets it back.
 	err = r.Apply(t.Context(), set{"0": onePipeline("0", "token: x, endpoint: "+address, ""), "1": onePipeline("1", "endpoint: "+address, ""), "b": old["b"]}, nil)
 	requireFailure(t, err, "1", StageStart, "receivers::unit/1")
 	require.True(t, r.Running().Equal(moved))
@@ -99,7 +99,7 @@ func TestSameAddress(t *testing.T) {
 	require.Same(t, b, l.unit("receiver:unit/b"))
 	require.Equal(t, 4, l.count())
 
-	// A stranger has another: nobody is stopped for it.
+	// Another process has the address: no pipeline is stopped.
 	stranger, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer stranger.Close()
@@ -123,8 +123,8 @@ func TestRestoreThatFails(t *testing.T) {
 	old := set{"a": onePipeline("a", "endpoint: "+address, "")}
 	require.NoError(t, r.Apply(t.Context(), old, nil))
 
-	// The new one takes the old one's address with it when it fails, as something
-	// else takes it in the moment between.
+	// When the new one fails, something else takes the address before the old one
+	// can bind it again.
 	var thief net.Listener
 	r.set.Rules = listenerStealer{steal: func() {
 		var err error
@@ -151,13 +151,13 @@ func TestCancelled(t *testing.T) {
 	r := newRunner(t, l, func(s *Settings) { s.Probation = time.Hour; s.StartTimeout = time.Hour })
 	old := set{"a": onePipeline("a", "", "")}
 
-	// In the probation: it is kept.
+	// During the probation: the set is kept.
 	ctx, cancel := context.WithCancel(t.Context())
 	require.ErrorIs(t, r.Apply(ctx, old, cancel), context.Canceled)
 	require.True(t, r.Running().Equal(old))
 	a := l.unit("receiver:unit/a")
 
-	// While it starts: it is not.
+	// During the start: it is not.
 	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, r.Apply(ctx, set{"a": onePipeline("a", "", "block: start_ctx")}, nil), context.DeadlineExceeded)
@@ -170,7 +170,7 @@ func TestCancelled(t *testing.T) {
 	require.ErrorIs(t, r.Apply(ctx, set{}, nil), context.Canceled)
 	require.True(t, r.Running().Equal(old))
 
-	// By the shutdown, in the probation.
+	// By Shutdown, during the probation.
 	applied := make(chan error, 1)
 	running := make(chan struct{})
 	go func() { applied <- r.Apply(t.Context(), set{"b": onePipeline("b", "", "")}, func() { close(running) }) }()
@@ -194,7 +194,7 @@ func TestStuck(t *testing.T) {
 			require.ErrorContains(t, err, "the start takes longer than 50ms")
 		} else {
 			requireFailure(t, err, "b", StageDryRun, "receivers::unit/b")
-			require.ErrorContains(t, err, "the making takes longer than 50ms")
+			require.ErrorContains(t, err, "making the components takes longer than 50ms")
 		}
 		require.True(t, r.Running().Equal(old))
 	}
@@ -202,7 +202,7 @@ func TestStuck(t *testing.T) {
 	requireFailure(t, err, "b", StageStart, "receivers::unit/b")
 	require.ErrorContains(t, err, "the start takes longer than 50ms")
 
-	// One that does not stop holds up nobody for long.
+	// A pipeline that does not stop does not delay the others for long.
 	require.NoError(t, r.Apply(t.Context(), set{"a": old["a"]}, nil))
 	require.Same(t, a, l.unit("receiver:unit/a"))
 }
@@ -217,8 +217,7 @@ func TestShutdownOfStuck(t *testing.T) {
 	require.Nil(t, l.unit("receiver:unit/a"))
 }
 
-// Whatever a configuration does, Shutdown returns within DrainTimeout and some
-// seconds.
+// Whatever a configuration does, Shutdown returns a few seconds after DrainTimeout.
 func TestShutdownIsBounded(t *testing.T) {
 	const drain = 30 * time.Second
 	stuck := []byte("receivers: {stuck: }")
@@ -282,7 +281,7 @@ func TestPanics(t *testing.T) {
 	f(onePipeline("p", "panic: start", ""), StageStart, "receivers::unit/p", "start")
 	f(onePipeline("p", "", "panic: start"), StageStart, "exporters::unit/p", "start")
 
-	// At the end it is logged, and all goes on.
+	// A panic at shutdown is only logged.
 	require.NoError(t, r.Apply(t.Context(), set{"a": old["a"]}, nil))
 	require.Same(t, a, l.unit("receiver:unit/a"))
 }

@@ -33,7 +33,7 @@ service: {pipelines: {logs: {receivers: [unit/in], exporters: [unit/out]}, %s}}
 func brokenConfigs(taken, dir string) []brokenConfig {
 	pick := func(random *rand.Rand, of ...string) string { return of[random.IntN(len(of))] }
 	name := func(random *rand.Rand) string { return fmt.Sprintf("x%d", random.IntN(1000)) }
-	// in puts the configuration of a component into one of the sections, used.
+	// in returns a configuration that uses the component in a random section.
 	in := func(random *rand.Rand, config string) (body, key string) {
 		id := "unit/" + name(random)
 		part := id + ": " + config
@@ -134,8 +134,8 @@ func brokenConfigs(taken, dir string) []brokenConfig {
 	}
 }
 
-// Each of a thousand broken configurations leaves the running ones as they
-// were, and its error names the key at fault.
+// A thousand broken configurations do not touch the running ones, and their errors name
+// the key at fault.
 func TestBroken(t *testing.T) {
 	stranger, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

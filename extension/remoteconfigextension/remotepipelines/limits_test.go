@@ -19,13 +19,13 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// deep is a value of so many maps in each other.
+// deep returns a value of nested maps.
 func deep(levels int) string {
 	return strings.Repeat("{a: ", levels) + "1" + strings.Repeat("}", levels)
 }
 
-// hostile are configurations that cost far more than their size, with what is
-// said of them.
+// hostile returns configurations that would cost far more than their size, with the
+// expected errors.
 func hostile() map[string][2]string {
 	const tooDeep, tooMany = "nested deeper than", " values"
 	receiver := func(value string) string { return "receivers: {unit: {next: " + value + "}}" }
@@ -86,8 +86,8 @@ func block(levels int) string {
 	return b.String()
 }
 
-// A configuration that is beyond the limits fails with the limit, and costs no
-// more than one that is within them.
+// A configuration that exceeds a limit fails with the limit, and costs no more than one
+// within it.
 func TestLimits(t *testing.T) {
 	const mostAllocated = 600 << 20
 	l := newTestHost(t)
@@ -121,7 +121,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// The largest that is taken, in what it costs.
+// The cost of the largest accepted configuration.
 func TestWithinLimits(t *testing.T) {
 	const part = 10 // of the limit, as all takes a while
 	const mostHeap = 1000 << 20 / part
@@ -146,7 +146,7 @@ func TestWithinLimits(t *testing.T) {
 	f("{" + many.String() + "}")
 }
 
-// peakHeap returns the largest heap while f runs, as far as it can be seen.
+// peakHeap returns the largest heap that was sampled while f ran.
 func peakHeap(f func()) (peak uint64) {
 	runtime.GC()
 	done := make(chan struct{})
@@ -174,7 +174,7 @@ func TestLimitsOfContents(t *testing.T) {
 	require.ErrorAs(t, err, new(*configsize.LimitError))
 }
 
-// Files that ${…} may read have an end, and what is in them is bounded too.
+// Files of ${…} must be regular, and their size is bounded.
 func TestFilesOfValues(t *testing.T) {
 	l := newTestHost(t)
 	r := newRunner(t, l, func(s *Settings) { s.Rules = filesToo{} })

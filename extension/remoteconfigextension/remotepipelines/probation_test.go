@@ -15,8 +15,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// trial applies a changed pipeline under a probation of half a minute, beside
-// one that is not changed, in a bubble of its own.
+// trial applies a changed pipeline with a probation of half a minute, beside an unchanged
+// one, in a synctest bubble.
 func trial(t *testing.T, next []byte, check func(t *testing.T, err error, took time.Duration)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestProbation(t *testing.T) {
 	rolledBack("", "report: fatal", "exporters::unit/p", "StatusFatalError: reported by a unit", time.Second)
 	rolledBack("report: recoverable", "", "receivers::unit/p", "StatusRecoverableError: reported by a unit", 30*time.Second)
 
-	// What exporters lose.
+	// Losses of exporters.
 	kept("count: 1", "lose: 3", 30*time.Second)
 	rolledBack("count: 2", "lose: 2", "exporters::unit/p", "items were not delivered", 30*time.Second)
 	rolledBack("count: 1", "fail: send", "exporters::unit/p", "items were not delivered", 30*time.Second)
@@ -75,7 +75,7 @@ func TestProbation(t *testing.T) {
 	rolledBack("count: 1", "fail: send, retry: true", "exporters::unit/p",
 		"attempts failed; the last error: connection refused", 30*time.Second)
 
-	// Nothing but metrics tells of these.
+	// Only metrics show these.
 	kept("count: 1", "quiet: true, retry: true, takes: 20s", 30*time.Second)
 	kept("count: 1", "quiet: true, retry: true, takes: 40s, timeout: 45s", 41*time.Second)
 	rolledBack("count: 1", "quiet: true, retry: true, fail: send, timeout: 5s", "exporters::unit/p",
@@ -86,7 +86,8 @@ func TestProbation(t *testing.T) {
 	kept("count: 0", "quiet: true, retry: true, fail: send", 30*time.Second)
 }
 
-// What did not work before is no fault of a configuration that has the same.
+// An exporter that failed before with the same configuration is not held against the
+// new one.
 func TestFailedBefore(t *testing.T) {
 	f := func(old, next, receiver string, kept bool) {
 		t.Helper()
@@ -112,7 +113,7 @@ func TestFailedBefore(t *testing.T) {
 	f("token: well", "token: better", "", true)
 }
 
-// An error that comes in the last seconds gets as long as others to pass.
+// An error in the last seconds has as long as any other to pass.
 func TestLateError(t *testing.T) {
 	f := func(recovers string, kept bool, want time.Duration) {
 		t.Helper()
@@ -144,7 +145,7 @@ func TestLateError(t *testing.T) {
 	})
 }
 
-// A fatal error after the probation restarts that pipeline, and no other.
+// A fatal error after the probation restarts only that pipeline.
 func TestKeeper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newTestHost(t)
@@ -168,13 +169,13 @@ func TestKeeper(t *testing.T) {
 		require.Same(t, a, l.unit("receiver:unit/a"))
 		require.Equal(t, 1, logs.FilterMessage("A remote pipeline that was down runs again").Len())
 
-		// Pauses become longer: it fails every second it runs.
+		// It fails a second after each start, so the pauses grow.
 		starts := l.starts.Load()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		require.InDelta(t, 30, l.starts.Load()-starts, 20) // without, 600
 
-		// A change ends that.
+		// A new configuration ends the restarts.
 		require.NoError(t, r.Apply(t.Context(), set{"a": onePipeline("a", "", "")}, nil))
 		starts = l.starts.Load()
 		time.Sleep(10 * time.Minute)

@@ -59,7 +59,7 @@ func TestClassOf(t *testing.T) {
 	f(err, "listen on "+taken.Addr().String()+": address already in use")
 }
 
-// What a component was answered by somebody else is not told to the server.
+// The server does not see what another host answered to a component.
 func TestReasonHasNoAnswers(t *testing.T) {
 	const secret = "hunter2"
 	answer := errors.New("oauth2: cannot fetch token: 500 Internal Server Error\nResponse: " + secret)
@@ -87,7 +87,7 @@ func TestReasonHasNoAnswers(t *testing.T) {
 	f(errors.New("the configuration is not YAML"), "the configuration is not YAML")
 }
 
-// Nor by its health.
+// Nor does the health contain it.
 func TestHealthHasNoAnswers(t *testing.T) {
 	l := newTestHost(t)
 	r := newRunner(t, l, nil)

@@ -15,7 +15,7 @@ import (
 	"github.com/invar-otel/invar/extension/remoteconfigextension/confinement"
 )
 
-// The rules that a user gets, and what they say of components that nobody knows.
+// The default rules, and their errors about unknown components.
 func TestRestrictions(t *testing.T) {
 	t.Setenv("INVAR_TEST_SECRET", "s3cr3t")
 	l := newTestHost(t)
@@ -44,14 +44,14 @@ func TestEnvironment(t *testing.T) {
 	require.Equal(t, 3, l.unit("receiver:unit/p").config.Count)
 	require.Equal(t, "3-$x", string(l.unit("receiver:unit/p").config.Token))
 
-	// A configuration cannot contain itself.
+	// A configuration cannot include itself.
 	err := r.Apply(t.Context(), set{"p": onePipeline("p", `token: "${remotepipeline:}"`, "")}, nil)
 	requireFailure(t, err, "p", StageParse, "")
 	require.ErrorContains(t, err, "cannot be used in a configuration")
 }
 
-// What listens beyond loopback without its configuration saying so is found by
-// the sockets of the process.
+// The sockets of the process reveal a listener beyond loopback that the configuration
+// does not show.
 func TestListening(t *testing.T) {
 	l := newTestHost(t)
 	r := newRunner(t, l, func(s *Settings) { s.Rules = listening{Rules: &confinement.Rules{}} })
@@ -74,7 +74,7 @@ func TestListening(t *testing.T) {
 	require.True(t, r.Running().Equal(old))
 }
 
-// listening has only that part of the real rules.
+// listening has only the listener check of the real rules.
 type listening struct {
 	permitAll
 	*confinement.Rules
@@ -87,7 +87,7 @@ func (r listening) ProviderFactories() []confmap.ProviderFactory {
 }
 func (r listening) New(before, now confinement.Listeners) []string { return r.Rules.New(before, now) }
 
-// Without a host that hands out factories there are only errors.
+// A host without component factories leads to errors.
 func TestPlainHost(t *testing.T) {
 	r := New(Settings{Host: componenttest.NewNopHost(), Rules: permitAll{}})
 	err := r.Apply(t.Context(), set{"p": onePipeline("p", "", "")}, nil)
@@ -95,7 +95,7 @@ func TestPlainHost(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 }
 
-// All that is wrong is told at once, of all pipelines.
+// One error has everything that is wrong, in all pipelines.
 func TestSeveralFailures(t *testing.T) {
 	l := newTestHost(t)
 	r := newRunner(t, l, nil)
@@ -109,7 +109,7 @@ pipelines::b: parse: receivers::unit/b: fail: "validate" is not what a unit shou
 	require.Zero(t, l.count())
 }
 
-// FuzzRead reads configurations of a server that is not to be trusted.
+// FuzzRead reads configurations of an untrusted server.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		string(onePipeline("a", "count: 1", "token: x")), "", "receivers:", "a: [", "receivers: {unit: {count: 1}}\nexporters: {unit: }",
@@ -137,8 +137,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// permissive has the real rules look at everything, and goes on with what they
-// only refuse because a unit is no component that they know.
+// permissive runs the real rules, but ignores errors about unknown components such as
+// unit.
 type permissive struct{ *confinement.Rules }
 
 func (p permissive) CheckRaw(raw map[string]any) error {
@@ -151,7 +151,7 @@ func (p permissive) CheckResolved(resolved map[string]any, components confinemen
 	return nil
 }
 
-// BenchmarkApply replaces fifty pipelines by fifty others.
+// BenchmarkApply replaces fifty pipelines with fifty others.
 func BenchmarkApply(b *testing.B) {
 	l := newTestHost(b)
 	r := newRunner(b, l, nil)
@@ -173,8 +173,7 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// What a server is told of a configuration has no secrets in it, whether it fails
-// or runs.
+// Reports about a configuration have no secrets, whether it fails or runs.
 func TestSecretsAreNotTold(t *testing.T) {
 	t.Setenv("INVAR_TEST_SECRET", "planted-env")
 	l := newTestHost(t)
@@ -195,8 +194,8 @@ func TestSecretsAreNotTold(t *testing.T) {
 	require.NoError(t, redacted(nil, rec.secrets))
 }
 
-// A value that is no string, and the group of a regular expression, are told as
-// in a local configuration.
+// Errors about a value that is not a string, and about a group of a regular expression,
+// are the same as for a local configuration.
 func TestHowToWriteIt(t *testing.T) {
 	r := newRunner(t, newTestHost(t), nil)
 	err := r.Apply(t.Context(), set{"p": onePipeline("p", "token: 012", "")}, nil)

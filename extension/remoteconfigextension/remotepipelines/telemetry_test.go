@@ -21,7 +21,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// Each log line has the pipeline's name, and the component's fields instead of
+// Log entries have the name of the pipeline, and the fields of the component instead of
 // the extension's.
 func TestLogs(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
@@ -40,7 +40,7 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// injected is a core as the service gives one to an extension.
+// injected is a core like the one that the service gives to an extension.
 type injected struct {
 	zapcore.Core
 	id string
@@ -52,7 +52,7 @@ func (c injected) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore
 
 func (c injected) DropInjectedAttributes(...string) zapcore.Core { return c.Core }
 
-// injectedProviders are providers as the service gives them to an extension.
+// injectedProviders are providers like those that the service gives to an extension.
 type injectedMeters struct{ metric.MeterProvider }
 
 func (p injectedMeters) DropInjectedAttributes(...string) metric.MeterProvider {
@@ -162,7 +162,7 @@ func TestTally(t *testing.T) {
 	require.Empty(t, tally.exporters, "an exporter that does not say who it is")
 }
 
-// Requests in flight have as long as their exporter waits for an answer.
+// A request in flight may take as long as its exporter waits for an answer.
 func TestInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const timeout = 10 * time.Second
@@ -199,8 +199,8 @@ func TestInFlight(t *testing.T) {
 	})
 }
 
-// greedy is a core that removes what it takes from the fields it is given, as
-// that of the collector's service does.
+// greedy is a core that modifies the slice of fields it is given, like the core of the
+// collector's service.
 type greedy struct{ zapcore.Core }
 
 func (g greedy) With(fields []zapcore.Field) zapcore.Core {
@@ -209,7 +209,7 @@ func (g greedy) With(fields []zapcore.Field) zapcore.Core {
 	return with
 }
 
-// The log of attempts is watched even where the host logs errors only.
+// Attempts are watched even if the host logs only errors.
 func TestWatchedLog(t *testing.T) {
 	tally := newTally()
 	core, logs := observer.New(zapcore.ErrorLevel)

@@ -61,7 +61,7 @@ func TestConflicting(t *testing.T) {
 	f(errors.New("the start takes longer than 1m0s"), false, "")
 }
 
-// profilesAlready is an error as ebpf_profile's; see its TestTaken.
+// profilesAlready is an error like that of ebpf_profile; see its TestTaken.
 type profilesAlready struct{ error }
 
 func (profilesAlready) Taken() bool { return true }

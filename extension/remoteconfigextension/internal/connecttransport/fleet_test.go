@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fleet is a server that answers every collector with one content.
+// fleet is a server with one content for all collectors.
 type fleet struct {
 	mu            sync.Mutex
 	content, hash string
@@ -66,14 +66,14 @@ func (f *fleet) GetConfig(_ context.Context, r *connect.Request[collectorv1.GetC
 	return connect.NewResponse(&collectorv1.GetConfigResponse{Content: f.content, Hash: f.hash}), nil
 }
 
-// set changes what the fleet answers.
+// set changes the answer.
 func (f *fleet) set(change func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	change()
 }
 
-// requests returns what was asked so far, and forgets it.
+// requests returns the requests since the last call.
 func (f *fleet) requests() []*collectorv1.GetConfigRequest {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -88,13 +88,13 @@ func (f *fleet) registrations() int {
 	return len(f.registered)
 }
 
-// inMemory carries requests to services by host, so that time can be synctest's.
+// inMemory is a network of handlers by host, which works in a synctest bubble.
 type inMemory struct {
 	mu    sync.Mutex
 	hosts map[string]http.Handler
 }
 
-// serving is a network with one server, "a".
+// serving returns a network with one server, "a".
 func serving(f *fleet) *inMemory { return new(inMemory).up("a", f) }
 
 func (m *inMemory) up(host string, f *fleet) *inMemory {
@@ -129,7 +129,7 @@ func (m *inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
 	return answer.Result(), req.Context().Err()
 }
 
-// collector is what is around a transport in a test.
+// collector is a transport with its surroundings.
 type collector struct {
 	*Transport
 	logs *observer.ObservedLogs
@@ -157,7 +157,7 @@ func newCollector(cfg Config) *collector {
 	return c
 }
 
-// took keeps an offer, and reports it as the extension does.
+// took records an offer, and reports it as the extension does.
 func (c *collector) took(o transport.Offer) {
 	c.mu.Lock()
 	c.offers = append(c.offers, o)
@@ -165,7 +165,7 @@ func (c *collector) took(o transport.Offer) {
 	c.Report(transport.Report{Hash: o.Hash, Status: remoteconf.StatusApplying})
 }
 
-// seen returns the offers and the exchanges' errors so far, and forgets them.
+// seen returns the offers and the errors of exchanges since the last call.
 func (c *collector) seen() (offers []transport.Offer, errs []error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -174,7 +174,7 @@ func (c *collector) seen() (offers []transport.Offer, errs []error) {
 	return offers, errs
 }
 
-// begin starts a collector whose servers are handlers by host.
+// begin starts a collector in a network of handlers by host.
 func begin(t *testing.T, hosts *inMemory, cfg Config, reports ...transport.Report) *collector {
 	t.Helper()
 	c := newCollector(cfg)

@@ -23,8 +23,8 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf/collectorv1"
 )
 
-// run starts a collector with real connections, and returns the outcome of the
-// first exchange.
+// run starts a collector with real connections, and returns the outcome of the first
+// exchange.
 func run(t *testing.T, endpoint, options string) (*collector, error) {
 	t.Helper()
 	cfg := NewDefaultConfig()
@@ -79,7 +79,7 @@ func TestStartRefuses(t *testing.T) {
 	require.NoError(t, c.Shutdown(t.Context()))
 }
 
-// message is an answer of GetConfig as bytes.
+// message returns an encoded answer of GetConfig.
 func message(t testing.TB, content string) []byte {
 	t.Helper()
 	b, err := proto.Marshal(&collectorv1.GetConfigResponse{Content: content, Hash: "1"})
@@ -98,7 +98,7 @@ func zip(t testing.TB, b []byte) []byte {
 	return out.Bytes()
 }
 
-// answering is a server that registers collectors and answers GetConfig by
+// answering returns a server that registers collectors and answers GetConfig with
 // answer.
 func answering(t *testing.T, answer http.HandlerFunc) string {
 	t.Helper()
@@ -170,7 +170,7 @@ func TestBadAnswers(t *testing.T) {
 		}
 		ok(b, "")(w, r)
 	})
-	// Errors are read no further than their limit, however they are compressed.
+	// The limit for errors applies after decompression.
 	f("internal", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Encoding", "gzip")
@@ -188,8 +188,8 @@ func TestBadAnswers(t *testing.T) {
 	})
 }
 
-// An answer of the protocol without a byte is a message without a configuration;
-// what only looks like one, as that of a proxy, is none.
+// An empty answer of the protocol is a message without a configuration. An empty answer
+// of something else, such as a proxy, is an error.
 func TestEmptyAnswer(t *testing.T) {
 	f := func(contentType string) (offers []transport.Offer, err error) {
 		t.Helper()
@@ -296,8 +296,8 @@ func TestServerAwayAtStart(t *testing.T) {
 	}, time.Minute, 10*time.Millisecond)
 }
 
-// FuzzAnswer gives a collector arbitrary answers: it must not crash, and offer
-// only what can be read.
+// FuzzAnswer gives a collector arbitrary answers. It must not crash, and must offer only
+// what can be read.
 func FuzzAnswer(f *testing.F) {
 	f.Add(200, "application/proto", "", message(f, plain))
 	f.Add(200, "application/proto", "gzip", zip(f, message(f, "pipelines: {a: {}}")))

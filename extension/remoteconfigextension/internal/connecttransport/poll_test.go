@@ -36,7 +36,7 @@ func TestOfferAndPoll(t *testing.T) {
 		require.Equal(t, []transport.Offer{{Set: remoteconf.Set{"remote": []byte(plain)}, Hash: "1"}}, offers)
 		require.Equal(t, []error{nil}, errs)
 
-		// The status is told without waiting for the interval.
+		// The status is reported without waiting for the interval.
 		time.Sleep(minGap)
 		synctest.Wait()
 		asked := f.requests()
@@ -51,7 +51,7 @@ func TestOfferAndPoll(t *testing.T) {
 		require.Equal(t, collectorv1.RemoteConfigStatuses_RemoteConfigStatuses_FAILED, asked[0].RemoteConfigStatus.Status)
 		require.Equal(t, "exporters::x: \uFFFD", asked[0].RemoteConfigStatus.ErrorMessage)
 
-		// Health is not told by this protocol, so a change of it is no reason to ask.
+		// The protocol has no health, so a change of it sends no request.
 		c.Report(transport.Report{Hash: "1", Status: remoteconf.StatusFailed, Error: "exporters::x: \xff", Health: transport.Health{Healthy: true}})
 		time.Sleep(50 * time.Second)
 		require.Empty(t, f.requests())
@@ -71,7 +71,7 @@ func TestOfferAndPoll(t *testing.T) {
 	})
 }
 
-// unstate makes messages that were received comparable with literals.
+// unstate makes received messages comparable with literals.
 func unstate(requests []*collectorv1.RegisterCollectorRequest) []*collectorv1.RegisterCollectorRequest {
 	out := make([]*collectorv1.RegisterCollectorRequest, len(requests))
 	for i, r := range requests {
@@ -166,7 +166,7 @@ func TestEffectiveConfigOnlyWhenChanged(t *testing.T) {
 		require.NotNil(t, next())
 		require.Nil(t, next())
 
-		// A server that failed, or forgot the collector, may know nothing.
+		// A server that failed, or has forgotten the collector, may have lost its state.
 		report.Effective = map[string][]byte{"x": []byte("a: 3")}
 		c.Report(report)
 		require.NotNil(t, next())

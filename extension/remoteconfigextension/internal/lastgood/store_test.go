@@ -25,8 +25,8 @@ func open(t *testing.T, dir string) *Store {
 	return s
 }
 
-// reopen is what a process does that comes after one that was killed: the kernel
-// gave back the lock, and nothing else was done.
+// reopen opens the directory like the next process after a kill: the kernel has released
+// the lock, and nothing else was done.
 func reopen(t *testing.T, s *Store) *Store {
 	t.Helper()
 	require.NoError(t, s.Close())
@@ -282,7 +282,7 @@ func TestStart(t *testing.T) {
 	require.FileExists(t, s.path(trialName))
 }
 
-// A disk that is full must not keep a collector from its start.
+// A full disk must not prevent the start of a collector.
 func TestCountThatCannotBeWritten(t *testing.T) {
 	s := open(t, t.TempDir())
 	require.NoError(t, s.Start.Begin("a"))
@@ -294,7 +294,7 @@ func TestCountThatCannotBeWritten(t *testing.T) {
 	require.Equal(t, 1, a.Deaths("a"))
 }
 
-// testdata/v1 is what the first version wrote, in the middle of a trial.
+// testdata/v1 was written by the first version, in the middle of a trial.
 func TestDirectoryOfTheFirstVersion(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "v1"))))

@@ -105,8 +105,7 @@ func TestRefusedAnswers(t *testing.T) {
 	}, "the message is text", "ws")
 }
 
-// A server that accepts and then sends garbage is asked again after a pause, and
-// after a longer one.
+// A server that accepts and then sends garbage is asked again with growing pauses.
 func TestGarbageMakesNoStorm(t *testing.T) {
 	connections := make(chan time.Time, 1000)
 	s := newServer(t)
@@ -141,7 +140,7 @@ func TestRedirectOnTheSameHost(t *testing.T) {
 	}
 }
 
-// bearer is an authenticator whose token the test changes.
+// bearer is an authenticator with a token that the test can change.
 type bearer struct {
 	component.StartFunc
 	component.ShutdownFunc
@@ -272,7 +271,7 @@ func TestProxy(t *testing.T) {
 	f("http", http.MethodPost)
 }
 
-// fake answers requests without a network, in a test's own time.
+// fake answers requests without a network, in a synctest bubble.
 type fake struct {
 	hosts  []string
 	times  []time.Duration
@@ -291,7 +290,7 @@ func (f *fake) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Status: http.StatusText(status), Header: h, Body: io.NopCloser(strings.NewReader(string(body)))}, nil
 }
 
-// run lets a Transport ask the fake for a while.
+// run runs a Transport against the fake for a while.
 func (f *fake) run(t *testing.T, config string, during time.Duration) {
 	tr := newTransport(t, config, nil)
 	tr.set.Config.PollInterval = 30 * time.Second
@@ -364,7 +363,7 @@ func TestFirstServerIsTriedAgain(t *testing.T) {
 	})
 }
 
-// A server whose host vanishes closes nothing: it is noticed by the pongs.
+// A server whose host vanishes closes nothing: missing pongs reveal it.
 func TestServerThatVanishes(t *testing.T) {
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -396,7 +395,7 @@ func TestServerThatVanishes(t *testing.T) {
 	<-ended
 }
 
-// acceptKey is RFC 6455's answer to a client's key.
+// acceptKey returns the answer to a client's key (RFC 6455).
 func acceptKey(key string) string {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return base64.StdEncoding.EncodeToString(sum[:])

@@ -22,7 +22,7 @@ const (
 	logsPipeline    = "receivers: {nop: }\nexporters: {nop: }\nservice: {pipelines: {logs: {receivers: [nop], exporters: [nop]}}}\n"
 )
 
-// remoteConfig is a configuration as a server sends it, of names and bodies.
+// remoteConfig returns a configuration as a server sends it, from names and bodies.
 func remoteConfig(hash string, namesAndBodies ...string) *protobufs.AgentRemoteConfig {
 	files := map[string]*protobufs.AgentConfigFile{}
 	for i := 0; i < len(namesAndBodies); i += 2 {
@@ -233,7 +233,7 @@ func TestRename(t *testing.T) {
 	}
 }
 
-// FuzzAnswer gives the bytes of an answer to all that reads them.
+// FuzzAnswer decodes and handles arbitrary answers.
 func FuzzAnswer(f *testing.F) {
 	uid := instanceUID("", "x")
 	for _, m := range []*protobufs.ServerToAgent{

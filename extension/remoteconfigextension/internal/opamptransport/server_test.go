@@ -23,12 +23,11 @@ import (
 
 const patience = 20 * time.Second
 
-// opampServer is opamp-go's, which answers as the test says and keeps what it is
-// told.
+// opampServer is opamp-go's server. It answers as the test says and records messages.
 type opampServer struct {
 	t *testing.T
 	*httptest.Server
-	// before may answer a request itself.
+	// before may answer a request instead.
 	before func(w http.ResponseWriter, r *http.Request) (done bool)
 
 	mu       sync.Mutex
@@ -40,7 +39,7 @@ type opampServer struct {
 
 func newServer(t *testing.T) *opampServer { return startServer(t, nil, false) }
 
-// startServer listens on l, or somewhere.
+// startServer listens on l, or on any port if l is nil.
 func startServer(t *testing.T, l net.Listener, tls bool) *opampServer {
 	s := &opampServer{t: t, conns: map[types.Connection]bool{}}
 	handle, connContext, err := server.New(nil).Attach(server.Settings{Callbacks: types.Callbacks{
@@ -83,7 +82,7 @@ func startServer(t *testing.T, l net.Listener, tls bool) *opampServer {
 	return s
 }
 
-// stop ends the WebSockets too, which Close does not.
+// stop also closes the WebSockets, unlike Close.
 func (s *opampServer) stop() {
 	s.mu.Lock()
 	for c := range s.conns {
@@ -114,7 +113,7 @@ func (s *opampServer) answers(f func(m *protobufs.AgentToServer) *protobufs.Serv
 	s.answer = f
 }
 
-// push sends to the agents that have a WebSocket.
+// push sends to the agents with a WebSocket.
 func (s *opampServer) push(m *protobufs.ServerToAgent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,7 +128,7 @@ func (s *opampServer) received() []*protobufs.AgentToServer {
 	return append([]*protobufs.AgentToServer(nil), s.messages...)
 }
 
-// await waits for a message, of all that came, that is wanted.
+// await waits until one of the recorded messages is wanted.
 func (s *opampServer) await(wanted func(m *protobufs.AgentToServer) bool) *protobufs.AgentToServer {
 	s.t.Helper()
 	var found *protobufs.AgentToServer
@@ -145,16 +144,16 @@ func (s *opampServer) await(wanted func(m *protobufs.AgentToServer) bool) *proto
 	return found
 }
 
-// webSocket and polling are the schemes that a test runs with.
+// webSocket and polling are the schemes that tests run with.
 var schemes = []string{"ws", "http"}
 
-// endpoint is the server's with another scheme.
+// endpoint returns the server's URL with another scheme.
 func (s *opampServer) endpoint(scheme string) string {
 	_, rest, _ := strings.Cut(s.URL, "://")
 	return "endpoint: " + scheme + "://" + rest
 }
 
-// newTransport makes a Transport with short intervals.
+// newTransport returns a Transport with short intervals.
 func newTransport(t testing.TB, config string, change func(*Settings)) *Transport {
 	t.Helper()
 	cfg := NewDefaultConfig()
@@ -176,7 +175,7 @@ func newTransport(t testing.TB, config string, change func(*Settings)) *Transpor
 	return tr
 }
 
-// host has extensions.
+// host is a host with extensions.
 type host struct {
 	component.Host
 	extensions map[component.ID]component.Component
@@ -184,7 +183,7 @@ type host struct {
 
 func (h host) GetExtensions() map[component.ID]component.Component { return h.extensions }
 
-// start starts the Transport and returns what it is offered.
+// start starts the Transport and returns its offers.
 func start(t *testing.T, tr *Transport, extensions map[component.ID]component.Component) <-chan transport.Offer {
 	t.Helper()
 	offers := make(chan transport.Offer, 100)
@@ -204,7 +203,7 @@ func next(t *testing.T, offers <-chan transport.Offer) transport.Offer {
 	}
 }
 
-// outcomes keeps what Asked is told.
+// outcomes records the calls of Asked.
 type outcomes struct {
 	mu   sync.Mutex
 	errs []error
@@ -216,7 +215,7 @@ func (o *outcomes) add(err error) {
 	o.errs = append(o.errs, err)
 }
 
-// await waits for an outcome with these words, "" for success.
+// await waits for an outcome with this text, "" for success.
 func (o *outcomes) await(t *testing.T, words string) {
 	t.Helper()
 	require.Eventually(t, func() bool {

@@ -218,8 +218,7 @@ func TestComponentsAreListedWhenAskedFor(t *testing.T) {
 	}
 }
 
-// A server that asks for everything with every message gets it, but not in a
-// loop without a pause.
+// A server that asks for everything with every message gets it, but not without a pause.
 func TestServerThatAsksOnAndOn(t *testing.T) {
 	for _, scheme := range schemes {
 		t.Run(scheme, func(t *testing.T) {
@@ -314,7 +313,7 @@ func TestShutdownWithoutStart(t *testing.T) {
 	require.NoError(t, newTransport(t, "endpoint: ws://localhost:1", nil).Shutdown(t.Context()))
 }
 
-// A server that takes connections and says nothing does not hold a shutdown up.
+// A server that accepts connections and stays silent does not delay a shutdown.
 func TestShutdownOfASilentServer(t *testing.T) {
 	for _, scheme := range schemes {
 		t.Run(scheme, func(t *testing.T) {
