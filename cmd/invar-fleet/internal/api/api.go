@@ -211,8 +211,9 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 }
 
 func (a *server) ready(w http.ResponseWriter, _ *http.Request) {
-	if s := a.Fleet.Summary(); s.Error != "" {
-		writeError(w, http.StatusServiceUnavailable, errors.New(s.Error))
+	s := a.Fleet.Summary()
+	if err := s.Err(); err != nil {
+		writeError(w, http.StatusServiceUnavailable, err)
 		return
 	}
 	_, _ = io.WriteString(w, "ready\n")

@@ -5,6 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/fleet"
+	"github.com/invar-otel/invar/cmd/invar-fleet/internal/rollout"
 )
 
 var (
@@ -47,19 +48,19 @@ func (m fleetMetrics) Collect(c chan<- prometheus.Metric) {
 		gauge(d, value, labels...)
 	}
 	s := m.fleet.Summary()
-	gauge(collectorsDesc, s.Collectors.Total-s.Collectors.Online, "offline")
-	gauge(collectorsDesc, s.Collectors.Applied, "applied")
-	gauge(collectorsDesc, s.Collectors.Failed, "failed")
-	gauge(collectorsDesc, s.Collectors.Pending, "pending")
+	gauge(collectorsDesc, s.Collectors-s.Online, "offline")
+	gauge(collectorsDesc, s.Applied, "applied")
+	gauge(collectorsDesc, s.Failed, "failed")
+	gauge(collectorsDesc, s.Pending, "pending")
 	c <- prometheus.MustNewConstMetric(saveErrorsDesc, prometheus.CounterValue, float64(s.SaveErrors))
 	for _, p := range m.fleet.Pipelines() {
-		gauge(pipelineDesc, p.Collectors.Applied, p.Name, "applied")
-		gauge(pipelineDesc, p.Collectors.Applying, p.Name, "applying")
-		gauge(pipelineDesc, p.Collectors.Failed, p.Name, "failed")
-		gauge(pipelineDesc, p.Collectors.Pending, p.Name, "pending")
+		gauge(pipelineDesc, p.Collectors.Offered.Applied, p.Name, "applied")
+		gauge(pipelineDesc, p.Collectors.Offered.Applying, p.Name, "applying")
+		gauge(pipelineDesc, p.Collectors.Offered.Failed, p.Name, "failed")
+		gauge(pipelineDesc, p.Collectors.Offered.Pending, p.Name, "pending")
 		flag(activeDesc, p.Active, p.Name)
-		gauge(percentDesc, p.Rollout.Percent, p.Name)
-		flag(haltedDesc, p.Rollout.State == fleet.RolloutHalted, p.Name)
+		gauge(percentDesc, p.Percent, p.Name)
+		flag(haltedDesc, p.Rollout.State == rollout.Halted, p.Name)
 		flag(fileErrorDesc, p.Error != "", p.Name)
 	}
 }

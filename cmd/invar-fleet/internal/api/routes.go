@@ -17,12 +17,7 @@ import (
 var done = struct{}{}
 
 func (a *server) status(_ *http.Request, user User) (any, error) {
-	return struct {
-		Version string `json:"version"`
-		fleet.Summary
-		User string `json:"user"`
-		Role Role   `json:"role"`
-	}{a.Version, a.Fleet.Summary(), user.Name, user.Role}, nil
+	return viewStatus(a.Version, a.Fleet.Summary(), user), nil
 }
 
 func (a *server) audit(r *http.Request, _ User) (any, error) {
@@ -31,7 +26,7 @@ func (a *server) audit(r *http.Request, _ User) (any, error) {
 		return nil, err
 	}
 	entries, err := a.Fleet.Audit(limit)
-	return map[string]any{"entries": entries}, err
+	return map[string]any{"entries": viewAll(entries, viewAuditEntry)}, err
 }
 
 func (a *server) collectors(r *http.Request, _ User) (any, error) {
@@ -47,7 +42,7 @@ func (a *server) collectors(r *http.Request, _ User) (any, error) {
 		}
 	}
 	page, total, next, err := a.Fleet.Collectors(filter)
-	return map[string]any{"collectors": page, "total": total, "next": next}, err
+	return map[string]any{"collectors": viewAll(page, viewCollector), "total": total, "next": next}, err
 }
 
 // limitOf reads the parameter limit: 100 if it is not there, at most 1,000.
@@ -64,7 +59,8 @@ func limitOf(r *http.Request) (int, error) {
 }
 
 func (a *server) collector(r *http.Request, _ User) (any, error) {
-	return a.Fleet.Collector(r.PathValue("id"))
+	c, err := a.Fleet.Collector(r.PathValue("id"))
+	return viewCollector(c), err
 }
 
 func (a *server) forgetCollector(r *http.Request, user User) (any, error) {
@@ -72,17 +68,17 @@ func (a *server) forgetCollector(r *http.Request, user User) (any, error) {
 }
 
 func (a *server) pipelines(*http.Request, User) (any, error) {
-	return map[string]any{"pipelines": a.Fleet.Pipelines()}, nil
+	return map[string]any{"pipelines": viewAll(a.Fleet.Pipelines(), viewPipeline)}, nil
 }
 
 func (a *server) pipeline(r *http.Request, _ User) (any, error) {
 	p, err := a.Fleet.Pipeline(r.PathValue("name"))
-	return tagged{p, p.Tag}, err
+	return tagged{viewPipeline(p), p.Tag}, err
 }
 
 func (a *server) revisions(r *http.Request, _ User) (any, error) {
 	list, err := a.Fleet.Revisions(r.PathValue("name"))
-	return map[string]any{"revisions": list}, err
+	return map[string]any{"revisions": viewAll(list, viewRevision)}, err
 }
 
 func (a *server) publish(r *http.Request, user User) (any, error) {

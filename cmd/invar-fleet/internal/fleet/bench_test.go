@@ -77,7 +77,7 @@ func BenchmarkSeenParallel(b *testing.B) {
 // before it is answered.
 func BenchmarkSeenNew(b *testing.B) {
 	f, _ := benchFleet(b)
-	f.settings.MaxCollectors = 1 << 30
+	f.state.registry.maxCollectors = 1 << 30
 	b.SetParallelism(32)
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -100,7 +100,7 @@ func BenchmarkDecide(b *testing.B) {
 	for b.Loop() {
 		if i%len(sightings) == 0 {
 			f.mu.Lock()
-			f.changed()
+			f.state.offersChanged()
 			f.mu.Unlock()
 		}
 		if _, err := f.Seen(context.Background(), sightings[i%len(sightings)]); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/invar-otel/invar/cmd/invar-fleet/internal/rollout"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
@@ -41,7 +42,7 @@ func TestSightingBounds(t *testing.T) {
 			"attributes: the names and values have 18003 bytes")
 		f(Sighting{ID: "a", Attributes: wide}, "attributes: the names and values have 17024 bytes; at most 16384 are taken")
 		f(Sighting{ID: "a", Status: 4}, "STATUS(4) is not known")
-		require.Zero(t, b.Summary().Collectors.Total)
+		require.Zero(t, b.Summary().Collectors)
 
 		_, err := b.Seen(t.Context(), Sighting{ID: "a", Error: strings.Repeat("é", 10_000), Effective: map[string][]byte{
 			"big": []byte(strings.Repeat("x", 100_000)), "small": []byte("a: 1"),
@@ -49,10 +50,10 @@ func TestSightingBounds(t *testing.T) {
 		require.NoError(t, err)
 		v, err := b.Collector("a")
 		require.NoError(t, err)
-		require.LessOrEqual(t, len(v.Error), maxError+2)
-		require.Less(t, len(v.Effective["big"]), maxBody+100)
-		require.Contains(t, v.Effective["big"], "keeps the first 64 KiB")
-		require.Equal(t, "a: 1", v.Effective["small"])
+		require.LessOrEqual(t, len(v.Record.Error), maxError+2)
+		require.Less(t, len(v.Details.Effective["big"]), maxBody+100)
+		require.Contains(t, v.Details.Effective["big"], "keeps the first 64 KiB")
+		require.Equal(t, "a: 1", v.Details.Effective["small"])
 
 		parts := map[string][]byte{}
 		for i := range 100 {
@@ -90,7 +91,7 @@ func TestOnline(t *testing.T) {
 		c := b.collector("c")
 		online := func() bool { v, err := b.Collector("c"); return err == nil && v.Online }
 		c.report()
-		wait(silence - time.Second)
+		wait(defaultSilence - time.Second)
 		require.True(t, online()) // its interval is not known
 		wait(time.Second)
 		require.False(t, online())
@@ -139,7 +140,7 @@ func TestClockJumps(t *testing.T) {
 		v, err := b.Collector("c")
 		require.NoError(t, err)
 		require.True(t, v.Online)
-		require.Equal(t, RolloutRunning, b.pipeline("a").Rollout.State)
+		require.Equal(t, rollout.Running, b.pipeline("a").Rollout.State)
 		jump.Store(int64(48 * time.Hour)) // forth: away until it is seen again
 		wait(2 * time.Second)
 		c.poll()
@@ -154,13 +155,13 @@ func TestClockJumps(t *testing.T) {
 		b.reopen()
 		v, err = b.Collector("c")
 		require.NoError(t, err)
-		require.False(t, v.LastSeen.After(b.now()))
-		require.LessOrEqual(t, b.pipeline("a").ActiveUntil.Sub(b.now()), maxForced)
+		require.False(t, v.Record.LastSeen.After(b.now()))
+		require.LessOrEqual(t, b.pipeline("a").Forced.Until.Sub(b.now()), maxForced)
 		c.poll()
 		wait(61 * time.Minute)
 		c.poll()
 		wait(2 * time.Second)
-		require.Equal(t, RolloutDone, b.pipeline("a").Rollout.State)
+		require.Equal(t, rollout.Done, b.pipeline("a").Rollout.State)
 	})
 }
 
@@ -188,7 +189,7 @@ func TestConflict(t *testing.T) {
 		page, _, _, err := b.Collectors(Filter{Status: "conflict", Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, page, 1)
-		wait(silence)
+		wait(defaultSilence)
 		require.False(t, from("10.0.0.1:100", nil)) // the other is gone
 		a, z := map[string]string{"host": "a"}, map[string]string{"host": "z"}
 		from("10.0.0.9", a) // behind a proxy, by what they say
@@ -226,7 +227,7 @@ func TestCollectorsPagesAndFilters(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, total, n)
 				for _, c := range page {
-					got = append(got, c.ID)
+					got = append(got, c.Record.ID)
 				}
 				if filter.After = next; next == "" {
 					break
@@ -252,9 +253,9 @@ func TestCollectorsPagesAndFilters(t *testing.T) {
 		require.ErrorContains(t, err, "is not a matcher")
 
 		s := b.Summary()
-		require.Equal(t, [5]int{25, 25, 21, 3, 1}, [5]int{s.Collectors.Total, s.Collectors.Online, s.Collectors.Applied, s.Collectors.Failed, s.Collectors.Pending})
+		require.Equal(t, [5]int{25, 25, 21, 3, 1}, [5]int{s.Collectors, s.Online, s.Applied, s.Failed, s.Pending})
 		use := b.pipeline("a").Collectors
-		require.Equal(t, PipelineUse{Matching: 25, Applied: 21, Failed: 3, Pending: 1}, use)
+		require.Equal(t, PipelineUse{Matching: 25, Offered: rollout.Counts{Applied: 21, Failed: 3, Pending: 1}}, use)
 		require.NoError(t, b.Forget(t.Context(), "ann", "c24"))
 		require.ErrorIs(t, b.Forget(t.Context(), "ann", "c24"), ErrNotFound)
 		f(Filter{}, 24)

@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/invar-otel/invar/cmd/invar-fleet/internal/rollout"
 	"github.com/invar-otel/invar/internal/config/configsize"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
@@ -26,11 +27,8 @@ type definition struct {
 	texts    []string // of the matchers
 	enabled  bool
 	replaces []string
-	stages   []int // percent, ascending, the last is 100
-	wait     time.Duration
-	// maxFailed is how many collectors may report FAILED before a rollout halts.
-	maxFailed int
-	config    []byte // YAML, what collectors get
+	plan     rollout.Plan
+	config   []byte // what collectors get, YAML
 }
 
 // definitionFile is a pipeline's file as people write it.
@@ -65,16 +63,15 @@ func parseDefinition(name string, content []byte) (*definition, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, errors.New("the file is empty; it needs at least the key config with a collector configuration")
 		}
-		return nil, fmt.Errorf("the file is not a pipeline's YAML: %s", cut(err.Error(), maxError)) // it has a line for each value
+		return nil, fmt.Errorf("the file is not a pipeline's YAML: %s", truncate(err.Error(), maxError)) // it has a line for each value
 	}
 	if decoder.Decode(new(yaml.Node)) == nil {
 		return nil, errors.New("the file has several YAML documents; write one file for each pipeline")
 	}
 	d := &definition{
-		enabled:   file.Enabled == nil || *file.Enabled,
-		replaces:  file.Replaces,
-		stages:    file.Rollout.Stages,
-		maxFailed: file.Rollout.MaxFailed,
+		enabled:  file.Enabled == nil || *file.Enabled,
+		replaces: file.Replaces,
+		plan:     rollout.Plan{Stages: file.Rollout.Stages, MaxFailed: file.Rollout.MaxFailed},
 	}
 	var errs []error
 	var err error
@@ -106,22 +103,24 @@ func (d *definition) checkReplaces(name string) error {
 	return nil
 }
 
+// readRollout completes and checks the plan.
 func (d *definition) readRollout(wait string) error {
 	var errs []error
-	if len(d.stages) == 0 {
-		d.stages = []int{100}
+	p := &d.plan
+	if len(p.Stages) == 0 {
+		p.Stages = []int{100}
 	}
-	if !slices.IsSorted(d.stages) || d.stages[0] < 1 || d.stages[len(d.stages)-1] != 100 || len(slices.Compact(slices.Clone(d.stages))) != len(d.stages) {
-		errs = append(errs, fmt.Errorf("rollout::stages: %v is not an ascending list of percentages from 1 that ends with 100; write it like [5, 25, 100]", d.stages))
+	if !slices.IsSorted(p.Stages) || p.Stages[0] < 1 || p.Stages[len(p.Stages)-1] != 100 || len(slices.Compact(slices.Clone(p.Stages))) != len(p.Stages) {
+		errs = append(errs, fmt.Errorf("rollout::stages: %v is not an ascending list of percentages from 1 that ends with 100; write it like [5, 25, 100]", p.Stages))
 	}
 	if wait != "" {
 		var err error
-		if d.wait, err = time.ParseDuration(wait); err != nil || d.wait < 0 || d.wait > 30*24*time.Hour {
+		if p.Wait, err = time.ParseDuration(wait); err != nil || p.Wait < 0 || p.Wait > 30*24*time.Hour {
 			errs = append(errs, fmt.Errorf("rollout::wait: %q is not a duration of 0s to 720h; write it like 10m", wait))
 		}
 	}
-	if d.maxFailed < 0 {
-		errs = append(errs, fmt.Errorf("rollout::max_failed: %d is negative; use how many collectors may fail, from 0", d.maxFailed))
+	if p.MaxFailed < 0 {
+		errs = append(errs, fmt.Errorf("rollout::max_failed: %d is negative; use how many collectors may fail, from 0", p.MaxFailed))
 	}
 	return errors.Join(errs...)
 }
@@ -162,7 +161,7 @@ func checkStructure(config *yaml.Node) error {
 		} `yaml:"service"`
 	}
 	if err := config.Decode(&c); err != nil {
-		return fmt.Errorf("config: %s", cut(err.Error(), maxError))
+		return fmt.Errorf("config: %s", truncate(err.Error(), maxError))
 	}
 	var errs []error
 	if !c.Service.Telemetry.IsZero() {
@@ -199,7 +198,14 @@ func checkStructure(config *yaml.Node) error {
 	return errors.Join(errs...)
 }
 
-// contentTag tells contents of files apart; it is the API's ETag as well.
+// unreadable returns the definition of a revision that cannot be read. It is for no
+// collector.
+func unreadable() *definition {
+	noCollector, _ := parseMatchers([]string{`collector.id=""`})
+	return &definition{matchers: noCollector, plan: rollout.Plan{Stages: []int{100}}}
+}
+
+// contentTag identifies a content of a file. It is the API's ETag, too.
 func contentTag(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:16])

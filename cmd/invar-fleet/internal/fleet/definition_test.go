@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/invar-otel/invar/cmd/invar-fleet/internal/store"
 )
 
 func TestParseDefinition(t *testing.T) {
@@ -30,19 +32,19 @@ config:
 	require.NoError(t, err)
 	require.False(t, d.enabled)
 	require.Equal(t, []string{"cart"}, d.replaces)
-	require.Equal(t, []int{5, 25, 100}, d.stages)
-	require.Equal(t, 90*time.Second, d.wait)
-	require.Equal(t, 2, d.maxFailed)
+	require.Equal(t, []int{5, 25, 100}, d.plan.Stages)
+	require.Equal(t, 90*time.Second, d.plan.Wait)
+	require.Equal(t, 2, d.plan.MaxFailed)
 	require.Contains(t, string(d.config), "# what it listens to")
-	c := &collector{collectorRecord: collectorRecord{Attributes: map[string]string{"env": "prod", "collector.os": "darwin", "a b": "y"}}}
+	c := &collector{record: store.Collector{Attributes: map[string]string{"env": "prod", "collector.os": "darwin", "a b": "y"}}}
 	require.True(t, d.matchers.match(c))
-	c.Attributes["a b"] = "xyz"
+	c.record.Attributes["a b"] = "xyz"
 	require.False(t, d.matchers.match(c))
 
 	d, err = parseDefinition("plain", []byte(body("1")))
 	require.NoError(t, err)
 	require.True(t, d.enabled)
-	require.Equal(t, []int{100}, d.stages)
+	require.Equal(t, []int{100}, d.plan.Stages)
 
 	d, err = parseDefinition("anchors", []byte(strings.Replace(body("1"), "{otlp: {x: 1}}", "{otlp: &o {x: 1}, otlp/2: *o}", 1)))
 	require.NoError(t, err)
@@ -110,7 +112,7 @@ func FuzzParseDefinition(f *testing.F) {
 			return
 		}
 		require.NotEmpty(t, d.config)
-		require.Equal(t, 100, d.stages[len(d.stages)-1])
+		require.Equal(t, 100, d.plan.Stages[len(d.plan.Stages)-1])
 		d.matchers.match(&collector{})
 	})
 }

@@ -1,16 +1,20 @@
-// Package fleet is what a fleet server knows and decides: which collectors there
-// are, which pipelines there are, and who runs which revision of them.
+// Package fleet decides which collector runs which revision of which pipeline.
 //
 //	folder of YAML ◀──▶ revisions ──▶ offers ──▶ Seen ◀── transports ◀── collectors
 //	 (people, Git,        │   ▲          ▲         │
 //	  the API)            │   │          │         ▼
 //	                      │   └─── rollouts ◀── status, FAILED
 //	                      ▼
-//	                bbolt: revisions, rollouts, collectors, audit log
+//	                state file: revisions, rollouts, collectors, audit log
 //
 // A pipeline is the file <name>.yaml of the folder. Every content of the file is
 // a revision. A rollout gives a new revision, the candidate, to more and more
-// collectors, and takes it back from all when one reports FAILED.
+// collectors, and withdraws it from all of them when one reports FAILED.
+//
+// A Fleet locks, changes the state, and waits for the saver. What it decides is in
+// other places: package rollout has the rules of rollouts, offers decides who gets
+// what, registry bounds what collectors make the server keep. Package store has the
+// state file.
 package fleet
 
 import (
@@ -18,100 +22,72 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/invar-otel/invar/internal/remoteconf"
+	"github.com/invar-otel/invar/cmd/invar-fleet/internal/store"
 )
 
-// Errors that callers tell apart. Others are of the file system.
+// Errors that callers distinguish. Other errors come from the file system.
 var (
 	ErrNotFound = errors.New("not found")
-	// ErrInvalid is of what the caller gave.
+	// ErrInvalid means that an argument is not valid.
 	ErrInvalid = errors.New("not valid")
-	// ErrConflict is of actions that the present state has no place for.
+	// ErrConflict means that the present state does not permit the action.
 	ErrConflict = errors.New("not possible now")
-	// ErrChanged is of a publish that was made from an older content.
+	// ErrChanged means that a pipeline was published from an outdated content.
 	ErrChanged = errors.New("changed in the meantime")
-	// ErrFull means that there are as many collectors as may be.
+	// ErrFull means that there is no room for another collector.
 	ErrFull = errors.New("full")
 )
 
 const (
-	// tickInterval is how often rollouts and limits of time are looked at.
+	// tickInterval is how often rollouts and time limits are checked.
 	tickInterval = time.Second
 	// saveSeenInterval is how often the times when collectors were seen are saved.
 	saveSeenInterval = time.Minute
 )
 
-// byItself is the actor of what nobody did.
-const byItself = "invar-fleet"
-
-// Settings is how a Fleet works. Folder and StateFile must be there.
+// Settings configure a Fleet. Folder and StateFile are required.
 type Settings struct {
 	// Folder has the pipelines, StateFile is the bbolt file.
 	Folder, StateFile string
 	// PollInterval is how often the folder is read; 10 s if it is 0.
 	PollInterval time.Duration
-	// ForgetAfter is how long a collector that is away is remembered; 24 h if it
-	// is 0.
+	// ForgetAfter is how long an offline collector is remembered; 24 h if it is 0.
 	ForgetAfter time.Duration
-	// MaxCollectors is how many are remembered; 20,000 if it is 0.
+	// MaxCollectors is how many collectors are remembered; 20,000 if it is 0.
 	MaxCollectors int
 	Logger        *zap.Logger
 	// Now is the clock; time.Now if it is nil.
 	Now func() time.Time
 }
 
-// Fleet is safe for concurrent use.
+// Fleet is a running fleet. It is safe for concurrent use.
 type Fleet struct {
 	settings Settings
 	logger   *zap.Logger
 	now      func() time.Time
-	store    *store
+	watchers *watchers
+	detailed chan struct{} // holds a token for each Seen with details
 
 	stop       chan struct{}
 	background sync.WaitGroup
-	wake       chan struct{} // the saver
 
-	// folderMu orders what reads and writes the folder; it is taken before mu.
+	// folderMu orders what reads and writes the folder. It is locked before mu.
 	folderMu sync.Mutex
+	folder   folder
 
-	mu         sync.Mutex
-	collectors map[string]*collector
-	ids        []string // of collectors, sorted; nil: to be made anew
-	pipelines  map[string]*pipeline
-	// generation changes with everything that offers depend on.
-	generation  uint64
-	offers      offers
-	open        *batch
-	saveError   error
-	saveErrors  uint64
+	mu          sync.Mutex // guards the rest
+	state       *state
+	saver       *saver
 	folderError error
-	// adopting is set while the folder is read for an empty state file. What is
-	// in it may be what collectors run already: it is in force for all, as with
-	// stages most would lose what they have.
-	adopting    bool
-	subscribers map[chan struct{}]struct{}
-	// returning are the collectors that were online before a restart and are
-	// not back yet. Until they are, or returnBy, no rollout moves on.
-	returning map[string]bool
-	returnBy  time.Time
-
-	// What the collectors have, by the name of the token and together, in bytes.
-	limits          limits
-	usage           map[string]*usage
-	memory          int
-	pending, stored int
-	detailed        chan struct{} // holds a token for each that reports details
 }
 
-// Open reads the state and the folder and begins to look after both.
+// Open reads the state file and the folder, and follows both until Close.
 func Open(s Settings) (*Fleet, error) {
 	s.PollInterval = cmp.Or(s.PollInterval, 10*time.Second)
 	s.ForgetAfter = cmp.Or(s.ForgetAfter, 24*time.Hour)
@@ -127,152 +103,107 @@ func Open(s Settings) (*Fleet, error) {
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("pipelines: %s is not a folder", s.Folder)
 	}
-	st, err := openStore(s.StateFile)
+	file, err := store.Open(s.StateFile)
 	if err != nil {
 		return nil, err
 	}
 	f := &Fleet{
-		settings: s, logger: s.Logger, now: s.Now, store: st,
-		stop:        make(chan struct{}),
-		wake:        make(chan struct{}, 1),
-		collectors:  map[string]*collector{},
-		pipelines:   map[string]*pipeline{},
-		offers:      offers{entries: map[string]*entry{}, byHash: map[string]*entry{}, contents: newContents(), limit: defaultLimits.offers},
-		limits:      defaultLimits,
-		detailed:    make(chan struct{}, maxDetailed),
-		usage:       map[string]*usage{},
-		open:        newBatch(),
-		subscribers: map[chan struct{}]struct{}{},
+		settings: s, logger: s.Logger, now: s.Now, watchers: newWatchers(),
+		detailed: make(chan struct{}, maxDetailed),
+		stop:     make(chan struct{}),
+		folder:   folder(s.Folder),
 	}
-	if err := f.load(); err != nil {
-		return nil, errors.Join(err, st.close())
+	f.state = newState(s.Logger, s.MaxCollectors, f.watchers)
+	f.saver = &saver{file: file, logger: s.Logger, mu: &f.mu, state: f.state}
+	if err := f.state.load(file, f.now()); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
-	f.adopting = len(f.pipelines) == 0
-	f.readFolder()
-	f.adopting = false
-	if err := f.save(); err != nil {
-		return nil, errors.Join(fmt.Errorf("state %s: %w", s.StateFile, err), st.close())
+	how := byStages
+	if len(f.state.pipelines) == 0 {
+		how = forAll
 	}
-	f.background.Go(func() { f.saver(f.stop) })
+	f.readFolder(how)
+	if err := f.saver.save(); err != nil {
+		return nil, errors.Join(fmt.Errorf("state %s: %w", s.StateFile, err), file.Close())
+	}
+	f.background.Go(func() { f.saver.run(f.state.changes.wake, f.stop) })
 	f.background.Go(f.run)
 	return f, nil
 }
 
-// load fills the memory from the state file.
-func (f *Fleet) load() error {
-	var latest time.Time
-	now := f.now()
-	err := f.store.load(func(r collectorRecord, size int) {
-		r.LastSeen = past(r.LastSeen, now)
-		c := &collector{collectorRecord: r, storedRecord: size}
-		f.collectors[r.ID] = c
-		f.stored += size
-		f.weigh(c)
-		if r.LastSeen.After(latest) {
-			latest = r.LastSeen
-		}
-	}, func(id string, effective, components int) {
-		if c := f.collectors[id]; c != nil {
-			c.storedEffective += effective
-			c.storedComponents += components
-			f.stored += effective + components
-		}
-	}, func(p *pipeline) { f.pipelines[p.name] = p })
-	if err != nil {
-		return err
-	}
-	for _, p := range f.pipelines {
-		f.readRevisions(p)
-		r := &p.state.Rollout
-		r.Since, r.AppliedSince = past(r.Since, now), past(r.AppliedSince, now)
-		if forced := p.state.Forced; forced != nil && forced.Until.Sub(now) > maxForced {
-			forced.Until = now.Add(maxForced)
-		}
-	}
-	f.returning, f.returnBy = map[string]bool{}, now.Add(silence)
-	for id, c := range f.collectors {
-		if !c.Gone && latest.Sub(c.LastSeen) < silence+saveSeenInterval {
-			f.returning[id] = true
-		}
-	}
-	f.changed()
-	return nil
-}
-
-// past returns t, or now if the clock was put back since t was saved.
-func past(t, now time.Time) time.Time {
-	if t.After(now) {
-		return now
-	}
-	return t
-}
-
-// readRevisions parses the revisions of a pipeline from the state file. One that
-// this version of the program does not take any more is offered to nobody.
-func (f *Fleet) readRevisions(p *pipeline) {
-	for _, r := range p.revisions {
-		d, err := parseDefinition(p.name, []byte(r.Content))
-		if err != nil {
-			if r.Number == p.state.Stable || r.Number == p.state.Rollout.Revision {
-				p.state.FileTag = "" // so that the folder's is read, and its error shown
-				f.logger.Error("A revision cannot be read any more", zap.String("pipeline", p.name), zap.Uint64("revision", r.Number), zap.Error(err))
-			}
-			nobody, _ := parseMatchers([]string{`collector.id=""`})
-			d = &definition{matchers: nobody, stages: []int{100}}
-		}
-		r.definition = d
-	}
-	if p.revision(p.state.Rollout.Revision) == nil {
-		p.state.Rollout = rollout{State: RolloutNone}
-	}
-}
-
-// Close saves what is not saved yet and lets go of the state file. Calls in
-// progress should have ended.
+// Close saves what is not saved yet and closes the state file. No other call may be
+// in progress.
 func (f *Fleet) Close() error {
 	close(f.stop)
 	f.background.Wait()
 	f.mu.Lock()
-	for id := range f.collectors {
-		f.open.collectors[id] = true // the times when they were seen
+	for id := range f.state.registry.collectors {
+		f.state.changes.collector(id) // for the times when they were seen
 	}
 	f.mu.Unlock()
-	return errors.Join(f.save(), f.store.close())
+	return errors.Join(f.saver.save(), f.saver.file.Close())
 }
 
-// changed makes all offers be decided again. The mutex is held.
-func (f *Fleet) changed() {
-	f.generation++
-	f.offers.pipelines = f.offers.pipelines[:0]
-	for _, name := range sortedKeys(f.pipelines) {
-		if p := f.pipelines[name]; !p.removed() {
-			f.offers.pipelines = append(f.offers.pipelines, p)
-		}
-	}
-	f.offers.prune(f.collectors, false)
-	for c := range f.subscribers {
+// run does what is due with time, until the Fleet is closed.
+func (f *Fleet) run() {
+	tick := time.NewTicker(tickInterval)
+	defer tick.Stop()
+	poll := time.NewTicker(f.settings.PollInterval)
+	defer poll.Stop()
+	saveSeen := time.NewTicker(saveSeenInterval)
+	defer saveSeen.Stop()
+	for {
 		select {
-		case c <- struct{}{}:
-		default:
+		case <-tick.C:
+			f.tick()
+		case <-poll.C:
+			f.readFolder(byStages)
+		case <-saveSeen.C:
+			f.mu.Lock()
+			f.state.tidy(f.now(), f.settings.ForgetAfter)
+			f.mu.Unlock()
+		case <-f.stop:
+			return
 		}
 	}
 }
 
-// refresh decides what a collector is to be offered, if that may have changed.
-func (f *Fleet) refresh(c *collector) {
-	if c.entry == nil || c.generation != f.generation {
-		c.entry, c.generation = f.offers.of(c, nil), f.generation
+// tick ends overrides whose time is over, and moves rollouts on.
+func (f *Fleet) tick() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.now()
+	f.state.expireForced(now)
+	if f.state.registry.settled(now) {
+		f.state.stepRollouts(now)
 	}
 }
 
-// Seen records what a collector said and returns what it should run. What is new
-// in it has been saved when Seen returns. Errors are ErrInvalid and ErrFull; that
-// the state could not be saved is none, as collectors do not depend on it.
+// readFolder takes over what changed in the folder. If the folder cannot be read,
+// all revisions stay in force.
+func (f *Fleet) readFolder(how introduction) {
+	f.folderMu.Lock()
+	defer f.folderMu.Unlock()
+	files, err := f.folder.read()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		err = f.state.adoptFolder(files, how, f.now())
+	}
+	if err != nil && (f.folderError == nil || f.folderError.Error() != err.Error()) {
+		f.logger.Error("The folder of pipelines is not in order", zap.String("folder", f.settings.Folder), zap.Error(err))
+	}
+	f.folderError = err
+}
+
+// Seen records what a collector said and returns what it should run. New
+// information is saved before Seen returns. It is no error if that fails: collectors
+// do not depend on it. Errors are ErrInvalid, ErrFull, or the error of ctx.
 func (f *Fleet) Seen(ctx context.Context, s Sighting) (Offer, error) {
 	if err := s.check(); err != nil {
 		return Offer{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	if s.Effective != nil || s.Components != nil {
+	if s.detailed() {
 		select {
 		case f.detailed <- struct{}{}:
 			defer func() { <-f.detailed }()
@@ -281,41 +212,11 @@ func (f *Fleet) Seen(ctx context.Context, s Sighting) (Offer, error) {
 		}
 	}
 	f.mu.Lock()
-	now := f.now()
-	c := f.collectors[s.ID]
-	fresh := c == nil
-	if fresh {
-		c = &collector{collectorRecord: collectorRecord{ID: s.ID, FirstSeen: now}}
-		f.collectors[s.ID], f.ids = c, nil
-	}
-	news, rematch := c.take(&s, now)
-	if s.Effective != nil || s.Components != nil {
-		f.setPending(c)
-	}
-	if rematch {
-		c.entry = nil
-	}
-	if news || fresh {
-		f.weigh(c)
-		f.refresh(c)
-		if err := f.makeRoom(c, now, fresh); err != nil {
-			f.mu.Unlock()
-			return Offer{}, err
-		}
-	}
-	delete(f.returning, s.ID)
-	if s.Status == remoteconf.StatusFailed && !s.Partial {
-		f.failed(c, now)
-	}
-	f.refresh(c)
-	c.offered = c.entry
-	offer := c.entry.Offer
-	var saving *batch
-	if news || fresh {
-		f.open.collectors[c.ID] = true
-		saving = f.wakeSaver()
-	}
+	offer, saving, err := f.state.seen(&s, f.now())
 	f.mu.Unlock()
+	if err != nil {
+		return Offer{}, err
+	}
 	if saving != nil {
 		if err := saving.wait(ctx); err != nil && ctx.Err() != nil {
 			return Offer{}, err
@@ -324,87 +225,21 @@ func (f *Fleet) Seen(ctx context.Context, s Sighting) (Offer, error) {
 	return offer, nil
 }
 
-func (f *Fleet) forget(id string) {
-	if c := f.collectors[id]; c != nil {
-		f.unweigh(c)
-		f.pending -= c.pending
-		f.stored -= c.storedRecord + c.storedEffective + c.storedComponents
-	}
-	delete(f.collectors, id)
-	delete(f.returning, id)
-	f.ids, f.open.collectors[id] = nil, true
-}
-
-// failed halts the rollouts that a FAILED report is the one too many for.
-func (f *Fleet) failed(c *collector, now time.Time) {
-	e := f.reportedEntry(c)
-	if e == nil {
-		return
-	}
-	var candidates []*pipeline
-	for _, a := range e.assigned {
-		p := f.pipelines[a.Name]
-		if p != nil && !p.removed() && p.state.Rollout.offered() && p.state.Rollout.Revision == a.Revision && !slices.Contains(p.state.Rollout.Failed, c.ID) {
-			candidates = append(candidates, p)
-		}
-	}
-	for _, p := range blamed(e, candidates, c.Error) {
-		f.open.pipelines[p.name] = true
-		f.wakeSaver()
-		if p.fail(c, now) {
-			f.logger.Warn("Rollout halted", zap.String("pipeline", p.name), zap.Uint64("revision", p.state.Rollout.Revision), zap.String("reason", p.state.Rollout.Reason))
-			f.note(byItself, "halted", p.name, fmt.Sprintf("revision %d: %s", p.state.Rollout.Revision, p.state.Rollout.Reason))
-			f.changed()
-		}
-	}
-}
-
-// reportedEntry returns what the collector's report is about, or nil.
-func (f *Fleet) reportedEntry(c *collector) *entry {
-	for _, e := range []*entry{c.offered, c.entry, f.offers.byHash[c.Hash]} {
-		if e != nil && e.Hash == c.Hash {
-			return e
-		}
-	}
-	return nil
-}
-
-// Gone tells that a collector took its leave. It is remembered as one that is
-// away.
+// Gone records that a collector unregistered. It is remembered as offline.
 func (f *Fleet) Gone(ctx context.Context, id string) error {
 	f.mu.Lock()
-	c := f.collectors[id]
-	if c == nil {
+	c, err := f.state.collector(id)
+	if err != nil {
 		f.mu.Unlock()
-		return fmt.Errorf("collector %q: %w", id, ErrNotFound)
+		return err
 	}
-	c.Gone = true
-	f.open.collectors[id] = true
-	saving := f.wakeSaver()
+	c.record.Gone = true
+	f.state.changes.collector(id)
+	saving := f.state.changes.save()
 	f.mu.Unlock()
 	return saving.wait(ctx)
 }
 
-// Watch calls f after anything changed that may change offers, one call for any
-// number of changes, until ctx ends. It returns then.
-func (f *Fleet) Watch(ctx context.Context, changed func()) {
-	c := make(chan struct{}, 1)
-	f.mu.Lock()
-	f.subscribers[c] = struct{}{}
-	f.mu.Unlock()
-	defer func() {
-		f.mu.Lock()
-		delete(f.subscribers, c)
-		f.mu.Unlock()
-	}()
-	for {
-		select {
-		case <-c:
-			changed()
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+// Watch calls changed after changes that may affect offers, once for any number of
+// changes. It returns when ctx ends.
+func (f *Fleet) Watch(ctx context.Context, changed func()) { f.watchers.watch(ctx, changed) }

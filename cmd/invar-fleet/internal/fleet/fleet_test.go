@@ -74,6 +74,11 @@ func (b *bench) pipeline(name string) Pipeline {
 	return p
 }
 
+func (b *bench) summaryError() error {
+	s := b.Summary()
+	return s.Err()
+}
+
 func (b *bench) actions() []string {
 	b.t.Helper()
 	entries, err := b.Audit(100)
@@ -210,7 +215,8 @@ func TestReplaces(t *testing.T) {
 		require.NoError(t, b.Activate(t.Context(), "ann", "shop_trace", 0))
 		f(dev, "shop_debug")
 		f(prod, "shop_trace") // the chain ends with its first
-		require.NotNil(t, b.pipeline("shop_debug").ActiveUntil)
+		require.True(t, b.pipeline("shop_debug").Forced.Active)
+		require.NotZero(t, b.pipeline("shop_debug").Forced.Until)
 		b.close() // the limit holds across a restart
 		wait(30 * time.Minute)
 		b.reopen()
@@ -221,7 +227,8 @@ func TestReplaces(t *testing.T) {
 		require.NoError(t, b.Deactivate(t.Context(), "ann", "shop_trace", 0))
 		require.False(t, b.pipeline("shop_trace").Active)
 		require.NoError(t, b.Deactivate(t.Context(), "ann", "shop", time.Minute))
-		require.NotNil(t, b.pipeline("shop").InactiveUntil)
+		require.False(t, b.pipeline("shop").Forced.Active)
+		require.NotZero(t, b.pipeline("shop").Forced.Until)
 		f(prod)
 		require.Empty(t, prod.offer.Hash)
 		wait(time.Minute)

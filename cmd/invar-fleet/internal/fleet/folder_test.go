@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/invar-otel/invar/cmd/invar-fleet/internal/rollout"
+	"github.com/invar-otel/invar/cmd/invar-fleet/internal/store"
 )
 
 func TestFolderIsFollowed(t *testing.T) {
@@ -60,36 +63,36 @@ func TestFolderIsFollowed(t *testing.T) {
 		}
 		wait(time.Minute)
 		require.Equal(t, []string{"a", "b", "new"}, c.report().Set.Names()) // nobody removes all at once
-		require.Contains(t, b.Summary().Error, "all 3 files are gone at once")
+		require.ErrorContains(t, b.summaryError(), "all 3 files are gone at once")
 		moved := b.settings.Folder + ".away"
 		require.NoError(t, os.Rename(b.settings.Folder, moved))
 		wait(time.Minute)
 		require.Equal(t, []string{"a", "b", "new"}, c.report().Set.Names())
-		require.Contains(t, b.Summary().Error, "no such file")
+		require.ErrorContains(t, b.summaryError(), "no such file")
 		require.NoError(t, os.Rename(moved, b.settings.Folder))
 		for _, name := range []string{"a", "b", "new"} {
 			require.NoError(t, os.Rename(filepath.Join(b.settings.Folder, name+".gone"), filepath.Join(b.settings.Folder, name+".yaml")))
 		}
 		wait(11 * time.Second)
-		require.Empty(t, b.Summary().Error)
+		require.NoError(t, b.summaryError())
 	})
 }
 
 func TestLostStateTakesNothingAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := open(t, nil)
-		b.publish("old", staged+body("1")) // stages are for what comes while the server runs
+		b.publish("old", stagedPlan+body("1")) // stages are for what comes while the server runs
 		require.Zero(t, b.pipeline("old").StableRevision)
 		b.close()
 		require.NoError(t, os.Remove(b.settings.StateFile))
 		b.reopen()
 		defer b.close()
 		require.Equal(t, uint64(1), b.pipeline("old").StableRevision)
-		require.Equal(t, RolloutNone, b.pipeline("old").Rollout.State)
+		require.Equal(t, rollout.None, b.pipeline("old").Rollout.State)
 		require.Equal(t, 50, b.group(50).with("old", "1"))
-		b.write("new", staged+body("1"))
+		b.write("new", stagedPlan+body("1"))
 		wait(11 * time.Second)
-		require.Equal(t, RolloutRunning, b.pipeline("new").Rollout.State)
+		require.Equal(t, rollout.Running, b.pipeline("new").Rollout.State)
 		require.Less(t, b.group(50).with("new", "1"), 25)
 	})
 }
@@ -140,7 +143,7 @@ func TestPublish(t *testing.T) {
 		list, err := b.Revisions("a")
 		require.NoError(t, err)
 		require.Len(t, list, keptRevisions)
-		require.Equal(t, uint64(63), list[0].Revision)
+		require.Equal(t, uint64(63), list[0].Number)
 		b.close()
 		b.reopen()
 		again, err := b.Revisions("a")
@@ -168,8 +171,8 @@ func TestEverythingSurvivesAKill(t *testing.T) {
 		ctx := t.Context()
 		b := open(t, map[string]string{"a": body("1"), "off": "enabled: false\n" + body("o")})
 		g := b.group(20)
-		b.stable(g, "s", staged+body("1"))
-		b.publish("s", staged+body("2"))
+		b.stable(g, "s", stagedPlan+body("1"))
+		b.publish("s", stagedPlan+body("2"))
 		g.pollFor(10 * time.Second)
 		g[0].refuse = nil
 		healthy := true
@@ -196,10 +199,10 @@ func TestEverythingSurvivesAKill(t *testing.T) {
 		again, err := b.Collector("rich")
 		require.NoError(t, err)
 		require.Equal(t, rich, again)
-		require.Equal(t, map[string]string{"local": "a: 1"}, again.Effective)
-		require.Equal(t, []string{"receiver/otlp"}, again.Components)
+		require.Equal(t, map[string]string{"local": "a: 1"}, again.Details.Effective)
+		require.Equal(t, []string{"receiver/otlp"}, again.Details.Components)
 		require.NotZero(t, g.with("s", "2"))
-		require.Equal(t, 10, b.pipeline("s").Rollout.Percent)
+		require.Equal(t, 10, b.pipeline("s").Percent)
 	})
 }
 
@@ -207,44 +210,26 @@ func TestStateThatCannotBeSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := open(t, map[string]string{"a": body("1")})
 		wait(5 * time.Second)
-		require.NoError(t, b.store.close()) // as good as a full disk
+		require.NoError(t, b.saver.file.Close()) // as good as a full disk
 		require.Equal(t, "1", b.collector("c").runs("a"))
 		err := b.Deactivate(t.Context(), "ann", "a", 0)
 		require.ErrorContains(t, err, "the change is in force, but could not be saved")
 		require.Empty(t, b.collector("c").runs("a"))
-		require.Contains(t, b.Summary().Error, "the state is not saved")
+		require.ErrorContains(t, b.summaryError(), "the state is not saved")
 		require.NotZero(t, b.Summary().SaveErrors)
 		var openErr error
 		b.mu.Lock()
-		b.store, openErr = openStore(b.settings.StateFile) // room again
+		b.saver.file, openErr = store.Open(b.settings.StateFile) // room again
 		b.mu.Unlock()
 		require.NoError(t, openErr)
 		wait(2 * time.Second)
-		require.Empty(t, b.Summary().Error)
+		require.NoError(t, b.summaryError())
 		b.close()
 		b.reopen()
 		defer b.close()
 		require.False(t, b.pipeline("a").Active)
 		require.Contains(t, b.actions(), "ann deactivated a until told otherwise")
 	})
-}
-
-func TestAuditIsBounded(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "db")
-	s, err := openStore(path)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, s.close()) }()
-	for range 3 {
-		entries := make([][]byte, 4000)
-		for i := range entries {
-			entries[i] = fmt.Appendf(nil, `{"object":"%d"}`, i)
-		}
-		require.NoError(t, s.write(&change{audit: entries}))
-	}
-	got, err := s.audit(100_000)
-	require.NoError(t, err)
-	require.Len(t, got, keptAudit)
-	require.Equal(t, "3999", got[0].Object)
 }
 
 func TestDamagedStateIsAnError(t *testing.T) {

@@ -29,7 +29,7 @@ func parseMatchers(texts []string) (matchers, error) {
 	return parsed, errors.Join(errs...)
 }
 
-// match tells whether all conditions hold for the collector.
+// match reports whether all conditions hold for the collector.
 func (m matchers) match(c *collector) bool {
 	for _, matcher := range m {
 		if !matcher.Matches(c.attribute(matcher.Name)) {

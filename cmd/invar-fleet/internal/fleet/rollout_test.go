@@ -11,10 +11,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/invar-otel/invar/cmd/invar-fleet/internal/rollout"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-const staged = "rollout: {stages: [10, 50, 100], wait: 10m}\n"
+const stagedPlan = "rollout: {stages: [10, 50, 100], wait: 10m}\n"
 
 // group is a number of collectors that poll together.
 type group []*simulated
@@ -57,7 +58,7 @@ func (b *bench) stable(g group, name, content string) {
 	g.pollFor(0)
 	require.NoError(b.t, b.Promote(b.t.Context(), "tester", name))
 	g.pollFor(20 * time.Minute)
-	require.Equal(b.t, RolloutDone, b.pipeline(name).Rollout.State)
+	require.Equal(b.t, rollout.Done, b.pipeline(name).Rollout.State)
 }
 
 func TestRolloutByStages(t *testing.T) {
@@ -65,7 +66,7 @@ func TestRolloutByStages(t *testing.T) {
 		b := open(t, nil)
 		defer b.close()
 		g := b.group(100)
-		b.publish("a", staged+body("1")) // the first goes through the stages as well
+		b.publish("a", stagedPlan+body("1")) // the first goes through the stages as well
 		g.pollFor(10 * time.Second)
 		require.InDelta(t, 10, g.with("a", "1"), 8)
 		require.Equal(t, 100-g.with("a", "1"), g.with("a", ""))
@@ -74,14 +75,14 @@ func TestRolloutByStages(t *testing.T) {
 
 		g.pollFor(40 * time.Minute)
 		require.Equal(t, 100, g.with("a", "1"))
-		b.publish("a", staged+body("2"))
+		b.publish("a", stagedPlan+body("2"))
 		g.pollFor(10 * time.Second)
 		tenth := g.with("a", "2")
 		require.InDelta(t, 10, tenth, 8)
 		require.Equal(t, 100-tenth, g.with("a", "1"))
 		p := b.pipeline("a")
-		require.Equal(t, 10, p.Rollout.Percent)
-		require.Equal(t, PipelineUse{Matching: 100, Applied: 100}, p.Collectors)
+		require.Equal(t, 10, p.Percent)
+		require.Equal(t, PipelineUse{Matching: 100, Offered: rollout.Counts{Applied: 100}}, p.Collectors)
 
 		first := g[0]
 		for _, c := range g {
@@ -100,7 +101,7 @@ func TestRolloutByStages(t *testing.T) {
 			}
 			wait(time.Minute)
 		}
-		require.Equal(t, 10, b.pipeline("a").Rollout.Percent) // one has not applied
+		require.Equal(t, 10, b.pipeline("a").Percent) // one has not applied
 		g.pollFor(30 * time.Second)
 		half := g.with("a", "2")
 		require.InDelta(t, 50, half, 18)
@@ -113,8 +114,8 @@ func TestRolloutByStages(t *testing.T) {
 		g.pollFor(11 * time.Minute)
 		p = b.pipeline("a")
 		require.Equal(t, uint64(2), p.StableRevision)
-		require.Equal(t, RolloutDone, p.Rollout.State)
-		require.Equal(t, 100, p.Rollout.Percent)
+		require.Equal(t, rollout.Done, p.Rollout.State)
+		require.Equal(t, 100, p.Percent)
 		require.Contains(t, strings.Join(b.actions(), "\n"), "invar-fleet rollout a revision 2 is in force for all")
 	})
 }
@@ -128,7 +129,7 @@ func TestPublishedInTheLastWait(t *testing.T) {
 		g.pollFor(time.Minute)
 		require.Equal(t, 20, g.with("a", "1"))
 		require.Zero(t, b.pipeline("a").StableRevision)
-		b.publish("a", staged+body("2"))
+		b.publish("a", stagedPlan+body("2"))
 		g.pollFor(time.Minute)
 		require.EqualValues(t, 1, b.pipeline("a").StableRevision, "all had applied it")
 		require.Equal(t, 20, g.with("a", "1")+g.with("a", "2"))
@@ -140,7 +141,7 @@ func TestRolloutHaltsOnFailed(t *testing.T) {
 		b := open(t, nil)
 		defer b.close()
 		g := b.group(100)
-		b.stable(g, "a", staged+body("1"))
+		b.stable(g, "a", stagedPlan+body("1"))
 		b.stable(g, "other", body("o"))
 		for _, c := range g {
 			c.refuse = func(set remoteconf.Set) string {
@@ -150,30 +151,30 @@ func TestRolloutHaltsOnFailed(t *testing.T) {
 				return ""
 			}
 		}
-		b.publish("a", staged+body("2"))
+		b.publish("a", stagedPlan+body("2"))
 		g.pollFor(20 * time.Second)
 		p := b.pipeline("a")
-		require.Equal(t, RolloutHalted, p.Rollout.State)
-		require.Zero(t, p.Rollout.Percent)
+		require.Equal(t, rollout.Halted, p.Rollout.State)
+		require.Zero(t, p.Percent)
 		require.Contains(t, p.Rollout.Reason, "FAILED: a: receivers::otlp: x: no such key")
 		require.Contains(t, p.Rollout.Reason, "node-")
 		require.Equal(t, 100, g.with("a", "1"))
 		require.Equal(t, uint64(1), p.StableRevision)
-		require.Equal(t, RolloutDone, b.pipeline("other").Rollout.State)
+		require.Equal(t, rollout.Done, b.pipeline("other").Rollout.State)
 		g.pollFor(30 * time.Minute)
 		require.Equal(t, 100, g.with("a", "1"))
-		require.Equal(t, PipelineUse{Matching: 100, Applied: 100}, b.pipeline("a").Collectors)
+		require.Equal(t, PipelineUse{Matching: 100, Offered: rollout.Counts{Applied: 100}}, b.pipeline("a").Collectors)
 
 		require.NoError(t, b.Resume(t.Context(), "ann", "a")) // it fails again
 		g.pollFor(20 * time.Second)
-		require.Equal(t, RolloutHalted, b.pipeline("a").Rollout.State)
+		require.Equal(t, rollout.Halted, b.pipeline("a").Rollout.State)
 		for _, c := range g {
 			c.refuse = nil
 		}
 		require.NoError(t, b.Resume(t.Context(), "ann", "a"))
 		g.pollFor(time.Hour)
 		require.Equal(t, 100, g.with("a", "2"))
-		require.Equal(t, RolloutDone, b.pipeline("a").Rollout.State)
+		require.Equal(t, rollout.Done, b.pipeline("a").Rollout.State)
 	})
 }
 
@@ -188,14 +189,14 @@ func TestRolloutToleratesSomeFailed(t *testing.T) {
 		g[0].refuse, g[1].refuse = refuse, refuse
 		g.pollFor(30 * time.Second)
 		p := b.pipeline("a")
-		require.Equal(t, RolloutRunning, p.Rollout.State)
-		require.Equal(t, PipelineUse{Matching: 50, Applied: 48, Failed: 2}, p.Collectors)
+		require.Equal(t, rollout.Running, p.Rollout.State)
+		require.Equal(t, PipelineUse{Matching: 50, Offered: rollout.Counts{Applied: 48, Failed: 2}}, p.Collectors)
 		g.pollFor(time.Minute)
-		require.Equal(t, RolloutDone, b.pipeline("a").Rollout.State)
+		require.Equal(t, rollout.Done, b.pipeline("a").Rollout.State)
 		b.publish("a", "rollout: {stages: [100], wait: 1m, max_failed: 2}\n"+body("3"))
 		g[2].refuse = refuse
 		g.pollFor(20 * time.Second)
-		require.Equal(t, RolloutHalted, b.pipeline("a").Rollout.State)
+		require.Equal(t, rollout.Halted, b.pipeline("a").Rollout.State)
 		require.Equal(t, 50, g.with("a", "2"))
 	})
 }
@@ -217,7 +218,7 @@ func TestFailureIsOfThePipelineItNames(t *testing.T) {
 			g[0].poll()
 			var got []string
 			for _, name := range []string{"a", "b", "b_2", "old"} {
-				if b.pipeline(name).Rollout.State == RolloutHalted {
+				if b.pipeline(name).Rollout.State == rollout.Halted {
 					got = append(got, name)
 				}
 			}
@@ -250,7 +251,7 @@ func TestSmallFleetHasACanary(t *testing.T) {
 			g.pollFor(6 * time.Minute)
 			require.Equal(t, 3, g.with("a", text))
 			g.pollFor(6 * time.Minute)
-			require.Equal(t, RolloutDone, b.pipeline("a").Rollout.State)
+			require.Equal(t, rollout.Done, b.pipeline("a").Rollout.State)
 		}
 		b.publish("a", content("9"))
 		g.pollFor(20 * time.Second)
@@ -272,13 +273,13 @@ func TestRolloutWithoutCollectors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := open(t, nil)
 		defer b.close()
-		b.publish("nobody", staged+body("1"))
+		b.publish("nobody", stagedPlan+body("1"))
 		b.publish("plain", body("1"))
 		wait(2 * time.Second)
-		require.Equal(t, RolloutDone, b.pipeline("plain").Rollout.State)
-		require.Equal(t, 10, b.pipeline("nobody").Rollout.Percent)
+		require.Equal(t, rollout.Done, b.pipeline("plain").Rollout.State)
+		require.Equal(t, 10, b.pipeline("nobody").Percent)
 		wait(31 * time.Minute)
-		require.Equal(t, RolloutDone, b.pipeline("nobody").Rollout.State)
+		require.Equal(t, rollout.Done, b.pipeline("nobody").Rollout.State)
 	})
 }
 
@@ -288,7 +289,7 @@ func TestPauseResumePromoteRollback(t *testing.T) {
 		b := open(t, nil)
 		defer b.close()
 		g := b.group(50)
-		b.stable(g, "a", staged+body("1"))
+		b.stable(g, "a", stagedPlan+body("1"))
 		require.ErrorIs(t, b.Pause(ctx, "ann", "a"), ErrConflict)
 		require.ErrorIs(t, b.Resume(ctx, "ann", "a"), ErrConflict)
 		require.ErrorIs(t, b.Promote(ctx, "ann", "a"), ErrConflict)
@@ -296,36 +297,36 @@ func TestPauseResumePromoteRollback(t *testing.T) {
 		require.ErrorIs(t, b.Rollback(ctx, "ann", "a", 9), ErrNotFound)
 		require.ErrorIs(t, b.Pause(ctx, "ann", "none"), ErrNotFound)
 
-		b.publish("a", staged+body("2"))
+		b.publish("a", stagedPlan+body("2"))
 		g.pollFor(10 * time.Second)
 		n := g.with("a", "2")
 		require.NoError(t, b.Pause(ctx, "ann", "a"))
 		g.pollFor(20 * time.Minute)
 		require.Equal(t, n, g.with("a", "2"))
-		require.Equal(t, RolloutPaused, b.pipeline("a").Rollout.State)
+		require.Equal(t, rollout.Paused, b.pipeline("a").Rollout.State)
 		require.NoError(t, b.Resume(ctx, "ann", "a"))
 		g.pollFor(9 * time.Minute)
 		require.Equal(t, n, g.with("a", "2")) // waits anew
 		require.NoError(t, b.Promote(ctx, "ann", "a"))
-		require.Equal(t, 100, b.pipeline("a").Rollout.Percent)
+		require.Equal(t, 100, b.pipeline("a").Percent)
 		require.Equal(t, 50, g.with("a", "2"))
 		g.pollFor(11 * time.Minute)
 		require.Equal(t, uint64(2), b.pipeline("a").StableRevision)
 
-		b.publish("a", staged+body("3"))
+		b.publish("a", stagedPlan+body("3"))
 		g.pollFor(10 * time.Second)
 		require.NoError(t, b.Rollback(ctx, "ann", "a", 1))
 		require.Equal(t, 50, g.with("a", "1")) // at once
 		p := b.pipeline("a")
 		require.Equal(t, uint64(1), p.StableRevision)
-		require.Equal(t, RolloutNone, p.Rollout.State)
-		require.Equal(t, staged+body("1"), p.Content)
+		require.Equal(t, rollout.None, p.Rollout.State)
+		require.Equal(t, stagedPlan+body("1"), p.Content)
 		onDisk, err := os.ReadFile(filepath.Join(b.settings.Folder, "a.yaml"))
 		require.NoError(t, err)
-		require.Equal(t, staged+body("1"), string(onDisk))
+		require.Equal(t, stagedPlan+body("1"), string(onDisk))
 		wait(time.Minute) // reading the folder makes no revision of it
 		require.Equal(t, uint64(1), b.pipeline("a").StableRevision)
-		require.Equal(t, uint64(4), b.publish("a", staged+body("4")))
+		require.Equal(t, uint64(4), b.publish("a", stagedPlan+body("4")))
 		list, err := b.Revisions("a")
 		require.NoError(t, err)
 		require.Len(t, list, 4)
@@ -338,8 +339,8 @@ func TestRestartDoesNotMoveRolloutsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := open(t, nil)
 		g := b.group(40)
-		b.stable(g, "a", staged+body("1"))
-		b.publish("a", staged+body("2"))
+		b.stable(g, "a", stagedPlan+body("1"))
+		b.publish("a", stagedPlan+body("2"))
 		g.pollFor(10 * time.Second)
 		n := g.with("a", "2")
 		b.close()
@@ -355,41 +356,9 @@ func TestRestartDoesNotMoveRolloutsOn(t *testing.T) {
 		}
 		with.poll() // one of many is back
 		wait(2 * time.Minute)
-		require.Equal(t, 10, b.pipeline("a").Rollout.Percent)
+		require.Equal(t, 10, b.pipeline("a").Percent)
 		g.pollFor(30 * time.Second) // all are
-		require.Equal(t, 50, b.pipeline("a").Rollout.Percent)
+		require.Equal(t, 50, b.pipeline("a").Percent)
 		require.Greater(t, g.with("a", "2"), n)
 	})
-}
-
-func TestBlamed(t *testing.T) {
-	f := func(text, name string, want bool) {
-		t.Helper()
-		require.Equal(t, want, mentions(text, name))
-	}
-	f("pipelines::shop::x", "shop", true)
-	f(`"shop"`, "shop", true)
-	f("shop", "shop", true)
-	f("shop_debug failed", "shop", false)
-	f("myshop and shop: x", "shop", true)
-	f("workshop", "shop", false)
-	f("", "shop", false)
-}
-
-func TestBucketsAreEven(t *testing.T) {
-	counts := [10]int{}
-	for i := range 10_000 {
-		counts[bucket(fmt.Sprintf("node-%d", i), "shop", 7)/10]++
-	}
-	for _, n := range counts {
-		require.InDelta(t, 1000, n, 150)
-	}
-	same := 0
-	for i := range 1000 {
-		id := fmt.Sprintf("node-%d", i)
-		if bucket(id, "shop", 7) < 10 && bucket(id, "shop", 8) < 10 {
-			same++
-		}
-	}
-	require.Less(t, same, 30) // others go first with the next revision
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/invar-otel/invar/cmd/invar-fleet/internal/store"
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
@@ -96,10 +97,10 @@ func TestGreedyCollectors(t *testing.T) {
 	require.Less(t, info.Size(), int64(mostFile))
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	require.Zero(t, b.pending)
-	require.Len(t, b.collectors, collectors)
-	require.InDelta(t, kept, b.memory, float64(kept)/2, "what is counted is about what it is")
-	t.Logf("%d MiB kept, %d MiB counted, %d MiB at most in use, a file of %d MiB", kept>>20, b.memory>>20, peak>>20, info.Size()>>20)
+	require.Zero(t, b.state.registry.pending)
+	require.Len(t, b.state.registry.collectors, collectors)
+	require.InDelta(t, kept, b.state.registry.memory, float64(kept)/2, "what is counted is about what it is")
+	t.Logf("%d MiB kept, %d MiB counted, %d MiB at most in use, a file of %d MiB", kept>>20, b.state.registry.memory>>20, peak>>20, info.Size()>>20)
 }
 
 // One collector whose attributes cycle is offered another set each time.
@@ -127,8 +128,8 @@ func TestCyclingAttributes(t *testing.T) {
 	}
 	kept := int64(heap()) - int64(before)
 	require.Less(t, kept, int64(mostHeap))
-	require.LessOrEqual(t, b.offers.contents.size, maxContents)
-	t.Logf("%d MiB kept, %d MiB of contents, %d entries", kept>>20, b.offers.contents.size>>20, len(b.offers.entries))
+	require.LessOrEqual(t, b.state.offers.contents.size, maxContents)
+	t.Logf("%d MiB kept, %d MiB of contents, %d entries", kept>>20, b.state.offers.contents.size>>20, len(b.state.offers.entries))
 }
 
 // crowd opens a Fleet with room for little.
@@ -150,7 +151,7 @@ func (b *bench) says(t *testing.T, id, token string, attributes map[string]strin
 
 // A token that has the most gives way to others.
 func TestRoomByToken(t *testing.T) {
-	b := crowd(t, func(f *Fleet) { f.settings.MaxCollectors = 10 })
+	b := crowd(t, func(f *Fleet) { f.state.registry.maxCollectors = 10 })
 	for i := range 8 {
 		require.NoError(t, b.says(t, fmt.Sprint("greedy-", i), "greedy", nil))
 	}
@@ -173,11 +174,11 @@ func TestRoomByToken(t *testing.T) {
 	_, err = b.Collector("small-0")
 	require.ErrorIs(t, err, ErrNotFound)
 	require.NoError(t, b.says(t, "third", "third", nil))
-	require.Equal(t, 10, b.Summary().Collectors.Total)
+	require.Equal(t, 10, b.Summary().Collectors)
 }
 
 func TestRoomByMemory(t *testing.T) {
-	b := crowd(t, func(f *Fleet) { f.limits.memory = 100 << 10 })
+	b := crowd(t, func(f *Fleet) { f.state.registry.limits.memory = 100 << 10 })
 	large := func(n int) map[string]string {
 		attributes := map[string]string{}
 		for i := range n {
@@ -199,18 +200,18 @@ func TestRoomByMemory(t *testing.T) {
 	require.NoError(t, b.says(t, "other", "other", large(10)))
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	require.LessOrEqual(t, b.memory, 100<<10)
+	require.LessOrEqual(t, b.state.registry.memory, 100<<10)
 	sum := 0
-	for _, c := range b.collectors {
+	for _, c := range b.state.registry.collectors {
 		sum += c.size()
 	}
-	require.Equal(t, sum, b.memory)
-	require.Equal(t, sum, b.usage["greedy"].memory+b.usage["other"].memory)
+	require.Equal(t, sum, b.state.registry.memory)
+	require.Equal(t, sum, b.state.registry.usage["greedy"].memory+b.state.registry.usage["other"].memory)
 }
 
 func TestRoomByOffers(t *testing.T) {
 	b := crowd(t, func(f *Fleet) {
-		f.limits.offers, f.offers.limit = 1600, 1600
+		f.state.registry.limits.offers, f.state.offers.limit = 1600, 1600
 	})
 	require.NoError(t, b.says(t, "1", "greedy", map[string]string{"env": "prod"}))
 	err := b.says(t, "2", "greedy", nil)
@@ -222,28 +223,28 @@ func TestRoomByOffers(t *testing.T) {
 
 // While the state cannot be saved, what waits is bounded.
 func TestPendingIsBounded(t *testing.T) {
-	b := crowd(t, func(f *Fleet) { f.limits.pending = 1 << 20 })
-	require.NoError(t, b.store.db.Close())
+	b := crowd(t, func(f *Fleet) { f.state.registry.limits.pending = 1 << 20 })
+	require.NoError(t, b.saver.file.Close())
 	for i := range 20 {
 		_, err := b.Seen(t.Context(), Sighting{ID: fmt.Sprint(i), Effective: map[string][]byte{"a": make([]byte, maxBody)}})
 		require.NoError(t, err)
 	}
 	b.mu.Lock()
-	require.LessOrEqual(t, b.pending, 1<<20)
-	require.Positive(t, b.pending)
+	require.LessOrEqual(t, b.state.registry.pending, 1<<20)
+	require.Positive(t, b.state.registry.pending)
 	b.mu.Unlock()
 	var err error
-	b.store, err = openStore(b.settings.StateFile)
+	b.saver.file, err = store.Open(b.settings.StateFile)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		return b.pending == 0
+		return b.state.registry.pending == 0
 	}, time.Minute, time.Millisecond)
 }
 
 func TestStoredIsBounded(t *testing.T) {
-	b := crowd(t, func(f *Fleet) { f.limits.stored = 100 << 10 })
+	b := crowd(t, func(f *Fleet) { f.state.registry.limits.stored = 100 << 10 })
 	for i := range 20 {
 		_, err := b.Seen(t.Context(), Sighting{ID: fmt.Sprint(i), Effective: map[string][]byte{"a": []byte(noise(30 << 10))}})
 		require.NoError(t, err)
@@ -252,13 +253,13 @@ func TestStoredIsBounded(t *testing.T) {
 	for i := range 20 {
 		v, err := b.Collector(fmt.Sprint(i))
 		require.NoError(t, err)
-		with += len(v.Effective)
+		with += len(v.Details.Effective)
 	}
 	require.Positive(t, with)
 	require.Less(t, with, 10)
 	require.NoError(t, b.Forget(t.Context(), "ann", "0"))
 	b.mu.Lock()
-	stored := b.stored
+	stored := b.state.registry.stored
 	b.mu.Unlock()
 	require.LessOrEqual(t, stored, 100<<10)
 
@@ -267,7 +268,7 @@ func TestStoredIsBounded(t *testing.T) {
 	b.reopen()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	require.InDelta(t, stored, b.stored, 2000) // the times of sightings were saved
+	require.InDelta(t, stored, b.state.registry.stored, 2000) // the times of sightings were saved
 }
 
 // Details come from some at a time; others wait, and give up with their caller.

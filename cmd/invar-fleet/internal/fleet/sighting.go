@@ -1,6 +1,12 @@
 package fleet
 
-import "github.com/invar-otel/invar/internal/remoteconf"
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/invar-otel/invar/internal/remoteconf"
+)
 
 // Transports that a Sighting can come by.
 const (
@@ -42,6 +48,57 @@ type Sighting struct {
 	Components []string
 }
 
+// check returns an error that names what is out of bounds, or nil.
+func (s *Sighting) check() error {
+	var errs []error
+	if s.ID == "" || len(s.ID) > maxText || strings.ContainsFunc(s.ID, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		errs = append(errs, fmt.Errorf("id: has to be 1 to %d bytes without control characters", maxText))
+	}
+	if len(s.Attributes) > maxAttributes {
+		errs = append(errs, fmt.Errorf("attributes: there are %d; at most %d are taken", len(s.Attributes), maxAttributes))
+	}
+	text := 0
+	for name, value := range s.Attributes {
+		text += len(name) + len(value)
+		if name == "" || len(name) > maxText || len(value) > maxValue {
+			errs = append(errs, fmt.Errorf("attributes: names have to be 1 to %d bytes, values up to %d; %q is not", maxText, maxValue, name[:min(len(name), 40)]))
+			break
+		}
+	}
+	if 6*text > maxAttributeText { // JSON may be six times as long
+		text = 0
+		for name, value := range s.Attributes {
+			text += savedSize(name) + savedSize(value)
+		}
+	}
+	if text > maxAttributeText {
+		errs = append(errs, fmt.Errorf("attributes: the names and values have %d bytes; at most %d are taken", text, maxAttributeText))
+	}
+	if s.Status < remoteconf.StatusUnset || s.Status > remoteconf.StatusFailed {
+		errs = append(errs, fmt.Errorf("status: %s is not known", s.Status))
+	}
+	return errors.Join(errs...)
+}
+
+// savedSize returns the length of a text in JSON, in bytes.
+func savedSize(text string) int {
+	n := len(text)
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			n += 5 // \u0000
+		}
+	}
+	return n
+}
+
+// detailed reports whether the message has details, which are large.
+func (s *Sighting) detailed() bool { return s.Effective != nil || s.Components != nil }
+
+// reportsFailure reports whether the message says that the collector failed.
+func (s *Sighting) reportsFailure() bool {
+	return !s.Partial && s.Status == remoteconf.StatusFailed
+}
+
 // Offer is what a collector should run. It is shared between collectors with
 // the same pipelines, and must not be changed.
 type Offer struct {
@@ -50,4 +107,13 @@ type Offer struct {
 	Hash string
 
 	contents *contents
+}
+
+// Content returns the set as one document. Collectors that are offered the same set
+// at about the same time share the slice: it must not be changed.
+func (o Offer) Content() ([]byte, error) {
+	if o.contents == nil {
+		return o.Set.Content()
+	}
+	return o.contents.of(o)
 }
