@@ -232,6 +232,26 @@ func TestFailureIsOfThePipelineItNames(t *testing.T) {
 	})
 }
 
+// Words of an error are not names of pipelines: a report in the form of this version
+// halts what it names, and no more.
+func TestFailureWithTheWordLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t, nil)
+		defer b.close()
+		g := b.group(1)
+		for _, name := range []string{"logs", "shop"} {
+			b.stable(g, name, body("1"))
+			b.publish(name, "rollout: {wait: 1h}\n"+body("2"))
+		}
+		g[0].refuse = func(remoteconf.Set) string {
+			return remoteconf.FailureText([]string{"shop"}, "start: receiver for logs:\nlogs: no such file")
+		}
+		g[0].poll()
+		require.Equal(t, rollout.Halted, b.pipeline("shop").Rollout.State)
+		require.Equal(t, rollout.Running, b.pipeline("logs").Rollout.State)
+	})
+}
+
 func TestSmallFleetHasACanary(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := open(t, nil)
