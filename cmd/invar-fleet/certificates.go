@@ -13,24 +13,23 @@ import (
 	"github.com/invar-otel/invar/internal/bounded/regularfile"
 )
 
-// rereadCertificates is how long files of certificates are believed before they
-// are looked at again.
+// rereadCertificates is how often the files of certificates are checked for
+// changes.
 const rereadCertificates = 10 * time.Second
 
 // certificates are those of the server and of the clients' authorities. They are
-// read again when the files change; if the new ones are not right, the ones from
-// before stay.
+// read again when the files change. If that fails, the earlier ones stay in use.
 type certificates struct {
 	cert, key, clientCA string
 	logger              *zap.Logger
 
 	mu      sync.Mutex
-	looked  time.Time
+	checked time.Time
 	changed [3]time.Time
 	current *tls.Config
 }
 
-// readCertificates returns nil if TLS is not wanted.
+// readCertificates returns nil if no certificate is configured.
 func readCertificates(o options, logger *zap.Logger) (*certificates, error) {
 	if o.tlsCert == "" {
 		return nil, nil
@@ -40,7 +39,7 @@ func readCertificates(o options, logger *zap.Logger) (*certificates, error) {
 }
 
 func (c *certificates) read() error {
-	c.looked = time.Now()
+	c.checked = time.Now()
 	var changed [3]time.Time
 	for i, path := range []string{c.cert, c.key, c.clientCA} {
 		if path == "" {
@@ -51,7 +50,7 @@ func (c *certificates) read() error {
 			return fmt.Errorf("TLS: %w", err)
 		}
 		if c.current != nil && !info.Mode().IsRegular() {
-			return fmt.Errorf("TLS: %s: %w", path, regularfile.ErrNotRegular) // whoever connects would wait for it
+			return fmt.Errorf("TLS: %s: %w", path, regularfile.ErrNotRegular) // reading it might block
 		}
 		changed[i] = info.ModTime()
 	}
@@ -77,23 +76,25 @@ func (c *certificates) read() error {
 	return nil
 }
 
-// config returns one that asks for the newest with every connection.
+// config returns a configuration that uses the latest certificates for every
+// connection.
 func (c *certificates) config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
-		// ServeTLS wants to see that there is a certificate.
+		// ServeTLS requires a certificate here.
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return &c.newest().Certificates[0], nil
+			return &c.latest().Certificates[0], nil
 		},
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.newest(), nil },
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.latest(), nil },
 	}
 }
 
-func (c *certificates) newest() *tls.Config {
+// latest returns the current configuration. It reads the files if they are due.
+func (c *certificates) latest() *tls.Config {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.looked) >= rereadCertificates {
+	if time.Since(c.checked) >= rereadCertificates {
 		if err := c.read(); err != nil {
 			c.logger.Error("Certificates not read again; the ones from before stay", zap.Error(err))
 		}

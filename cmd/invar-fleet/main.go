@@ -1,9 +1,11 @@
-// Command invar-fleet is a small fleet server: it gives collectors their
-// pipelines, over collector.v1.CollectorService and OpAMP, and shows who has
-// what. The README has its API and what its files look like.
+// Command invar-fleet is a small fleet server. It gives collectors their pipelines,
+// over collector.v1.CollectorService and OpAMP, and shows which collector runs what.
+// The README describes the API and the formats of the files.
 //
-//	main.go, serve.go     flags, listener, start and end
-//	internal/fleet        collectors, pipelines, revisions, rollouts, audit log
+//	main.go, serve.go     flags, listener, start and shutdown
+//	internal/fleet        who runs what: collectors, pipelines, offers
+//	internal/rollout      the rules of rollouts
+//	internal/store        the state file
 //	internal/api          JSON over HTTP, Connect, tokens, metrics
 //	internal/opampserver  OpAMP
 //	internal/page         the web page
@@ -20,7 +22,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version and commit are set by the linker, see the Makefile.
+// version and commit are set by the linker; see the Makefile.
 var version, commit = "dev", "unknown"
 
 func main() {

@@ -260,7 +260,7 @@ func TestCertificates(t *testing.T) {
 
 	expire := func() {
 		c.mu.Lock()
-		c.looked = time.Time{}
+		c.checked = time.Time{}
 		c.mu.Unlock()
 	}
 	cert, key = ca.sign(3)

@@ -19,8 +19,8 @@ import (
 	"github.com/invar-otel/invar/internal/sockets"
 )
 
-// endTime is how long requests in progress have at the end.
-const endTime = 10 * time.Second
+// shutdownTimeout is how long requests in progress may take after ctx ends.
+const shutdownTimeout = 10 * time.Second
 
 // options are the flags.
 type options struct {
@@ -125,10 +125,10 @@ func serve(ctx context.Context, o options) (err error) {
 	logger.Info("Serving", zap.String("version", version), zap.String("url", scheme+"://"+listener.Addr().String()))
 
 	pushing, stopPushing := context.WithCancel(context.WithoutCancel(ctx))
-	var agentsRun sync.WaitGroup
-	agentsRun.Go(func() { agents.Run(pushing) })
-	defer agentsRun.Wait()
-	defer stopPushing() // which ends the WebSockets
+	var running sync.WaitGroup
+	running.Go(func() { agents.Run(pushing) })
+	defer running.Wait()
+	defer stopPushing() // ends the WebSockets
 
 	ended := make(chan error, 1)
 	go func() { ended <- run(listener) }()
@@ -138,7 +138,7 @@ func serve(ctx context.Context, o options) (err error) {
 	case <-ctx.Done():
 	}
 	logger.Info("Ending")
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(end); err != nil {
 		return errors.Join(err, server.Close())
@@ -149,8 +149,8 @@ func serve(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-// newHTTPServer speaks HTTP/1.1 and HTTP/2, with TLS and without, so that Connect,
-// gRPC and WebSockets can all be had at one address.
+// newHTTPServer returns a server for HTTP/1.1 and HTTP/2, with TLS and without, which
+// Connect, gRPC and WebSockets need to share one address.
 func newHTTPServer(handler http.Handler, logger *zap.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -165,7 +165,7 @@ func newHTTPServer(handler http.Handler, logger *zap.Logger) *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
 		WriteTimeout:      time.Minute,
-		IdleTimeout:       15 * time.Minute, // more than most poll intervals
+		IdleTimeout:       15 * time.Minute, // longer than most poll intervals
 		MaxHeaderBytes:    64 << 10,
 	}
 }

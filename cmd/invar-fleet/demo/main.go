@@ -1,5 +1,5 @@
-// Command demo starts invar-fleet with a few pipelines and three collectors, and
-// ends them all on Ctrl-C. `make fleet-demo` runs it.
+// Command demo runs invar-fleet with a few pipelines and three collectors until
+// Ctrl-C. `make fleet-demo` runs it.
 package main
 
 import (
@@ -23,10 +23,10 @@ import (
 //go:embed pipelines
 var pipelines embed.FS
 
-// demo is what to start and where.
+// demo has the settings of a run.
 type demo struct {
 	fleet, invar string // binaries
-	folder       string // is made anew
+	folder       string // emptied first
 	listen       string
 	out          io.Writer
 }
@@ -47,15 +47,15 @@ func main() {
 	}
 }
 
-// collectors are two that ask over Connect and one that speaks OpAMP.
+// collectors are the three collectors: two use Connect, one OpAMP.
 var collectors = []struct{ env, transport string }{
 	{"dev", "connect: {endpoint: \"http://%s\", poll_interval: 10s}"},
 	{"staging", "connect: {endpoint: \"http://%s\", poll_interval: 10s}"},
 	{"prod", "opamp: {endpoint: \"ws://%s/v1/opamp\"}"},
 }
 
-// config is a collector's local configuration: nothing but the way to the fleet,
-// and a pipeline, as a collector needs one.
+// config returns a collector's local configuration: the connection to the fleet, and
+// the pipeline that every collector needs.
 func (d *demo) config(env, transport string) string {
 	return fmt.Sprintf(`extensions:
   remote_config:
@@ -86,8 +86,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 	start := func(name, binary string, args ...string) error {
 		cmd, err := d.command(ctx, name, binary, args...)
 		if err != nil {
-			if ctx.Err() != nil { // another one ended, or it is Ctrl-C
-				return early(ctx)
+			if ctx.Err() != nil { // another process ended, or Ctrl-C
+				return endedEarlyError(ctx)
 			}
 			return err
 		}
@@ -117,13 +117,14 @@ func (d *demo) run(ctx context.Context) (err error) {
 	_, err = fmt.Fprintf(d.out, "The fleet: http://%s\nPipelines: %s (edit them there or on the page)\nLogs:      %s\nCtrl-C ends it.\n",
 		d.listen, filepath.Join(d.folder, "pipelines"), filepath.Join(d.folder, "*.log"))
 	<-ctx.Done()
-	return errors.Join(err, early(ctx))
+	return errors.Join(err, endedEarlyError(ctx))
 }
 
-// endedEarly is why a context ended that nobody ended.
+// endedEarly is the cause of a context if a process ended before Ctrl-C.
 type endedEarly struct{ error }
 
-func early(ctx context.Context) error {
+// endedEarlyError returns the endedEarly that ended ctx, or nil.
+func endedEarlyError(ctx context.Context) error {
 	var ended *endedEarly
 	if errors.As(context.Cause(ctx), &ended) {
 		return ended
@@ -152,8 +153,8 @@ func (d *demo) prepare() error {
 
 func (d *demo) log(name string) string { return filepath.Join(d.folder, name+".log") }
 
-// command starts a process that gets SIGTERM when ctx ends, and no Ctrl-C of the
-// terminal, so that all end in order.
+// command starts a process that gets SIGTERM when ctx ends. It has a process group of
+// its own: the terminal's Ctrl-C must not reach it first.
 func (d *demo) command(ctx context.Context, name, binary string, args ...string) (*exec.Cmd, error) {
 	log, err := os.Create(d.log(name))
 	if err != nil {

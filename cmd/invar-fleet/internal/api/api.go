@@ -1,6 +1,6 @@
-// Package api is what a fleet server answers over HTTP: the JSON API and the
-// Connect service of collectors, with the web page and OpAMP beside them.
-// The README of invar-fleet describes the API.
+// Package api serves a fleet over HTTP: the JSON API and the Connect service for
+// collectors, and next to them the web page and OpAMP. The README of invar-fleet
+// describes the API.
 package api
 
 import (
@@ -22,18 +22,18 @@ import (
 	"github.com/invar-otel/invar/internal/sockets"
 )
 
-// maxBody is the largest body of an action, in bytes; a pipeline's file may have
+// maxBody is the size limit of an action's body, in bytes. A pipeline's file may have
 // fleet.MaxContent.
 const maxBody = 64 << 10
 
-// Settings is what a handler is made of.
+// Settings configure a handler. Fleet and Logger are required.
 type Settings struct {
 	Fleet *fleet.Fleet
-	// Tokens are who may ask; nil: everybody may do everything, for listeners on
-	// loopback. Requests have to be for a loopback host then, so that no web
-	// page can reach the server under a name of its own.
+	// Tokens say who may do what. If they are nil, everybody may do everything: that
+	// is for listeners on loopback. Requests must name a loopback host then, because
+	// a web page could reach the server under a host name of its own.
 	Tokens *Tokens
-	// Page answers what is not of the API, OpAMP the agents.
+	// Page serves what does not belong to the API, OpAMP the agents.
 	Page, OpAMP http.Handler
 	Version     string
 	Logger      *zap.Logger
@@ -44,7 +44,7 @@ type server struct {
 	durations *prometheus.HistogramVec
 }
 
-// New returns the handler of all that the server answers.
+// New returns the handler of the server.
 func New(s Settings) http.Handler {
 	a := &server{Settings: s, durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "invar_fleet_http_request_duration_seconds",
@@ -88,7 +88,7 @@ func New(s Settings) http.Handler {
 	return a.guard(http.NewCrossOriginProtection().Handler(mux))
 }
 
-// guard is before everything else.
+// guard sets the headers of all responses, and refuses foreign hosts.
 func (a *server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -104,7 +104,7 @@ func (a *server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// namesThisHost tells whether a Host header names this host.
+// namesThisHost reports whether a Host header names this host.
 func namesThisHost(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -119,7 +119,7 @@ func trimBrackets(host string) string {
 	return host
 }
 
-// authorize lets those through who have role, or are admin.
+// authorize permits requests of users with this role, and of admins.
 func (a *server) authorize(role Role, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if role == Collector && (r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "") {
@@ -140,11 +140,11 @@ func (a *server) authorize(role Role, next http.Handler) http.Handler {
 	})
 }
 
-// apiFunc does what a path of the API is for. What it returns is the answer's
+// apiFunc handles a request of the API. The result is the body, which is sent as
 // JSON.
 type apiFunc func(*http.Request, User) (any, error)
 
-// tagged is an answer with an ETag.
+// tagged is a body with an ETag.
 type tagged struct {
 	body any
 	tag  string

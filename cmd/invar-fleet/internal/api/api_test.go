@@ -32,16 +32,16 @@ const plain = "config:\n  receivers: {otlp: {x: %s}}\n  exporters: {debug: }\n" 
 
 func file(text string) string { return fmt.Sprintf(plain, text) }
 
-type bench struct {
+type testServer struct {
 	t      *testing.T
 	fleet  *fleet.Fleet
 	server *httptest.Server
 	token  string
 }
 
-func start(t *testing.T, tokens string) *bench {
+func start(t *testing.T, tokens string) *testServer {
 	t.Helper()
-	b := &bench{t: t, token: "ann-token-1"}
+	b := &testServer{t: t, token: "ann-token-1"}
 	var err error
 	b.fleet, err = fleet.Open(fleet.Settings{Folder: t.TempDir(), StateFile: filepath.Join(t.TempDir(), "fleet.db")})
 	require.NoError(t, err)
@@ -66,7 +66,7 @@ func start(t *testing.T, tokens string) *bench {
 }
 
 // do makes a request and returns the answer's status, header and JSON.
-func (b *bench) do(method, path, body string, header ...string) (int, http.Header, map[string]any) {
+func (b *testServer) do(method, path, body string, header ...string) (int, http.Header, map[string]any) {
 	b.t.Helper()
 	r, err := http.NewRequestWithContext(b.t.Context(), method, b.server.URL+path, strings.NewReader(body))
 	require.NoError(b.t, err)
@@ -94,14 +94,14 @@ func (b *bench) do(method, path, body string, header ...string) (int, http.Heade
 	return answer.StatusCode, answer.Header, parsed
 }
 
-func (b *bench) get(path string) map[string]any {
+func (b *testServer) get(path string) map[string]any {
 	b.t.Helper()
 	status, _, answer := b.do(http.MethodGet, path, "")
 	require.Equal(b.t, http.StatusOK, status, answer)
 	return answer
 }
 
-func (b *bench) client(options ...connect.ClientOption) collectorv1.Service {
+func (b *testServer) client(options ...connect.ClientOption) collectorv1.Service {
 	token := connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
 			r.Header().Set("Authorization", "Bearer col-token-1")

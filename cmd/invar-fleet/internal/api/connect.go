@@ -13,8 +13,8 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf/collectorv1"
 )
 
-// maxMessage is the largest message of a collector that is taken, in bytes,
-// after decompression.
+// maxMessage is the size limit of a collector's message after decompression, in
+// bytes.
 const maxMessage = 4 << 20
 
 // connectService answers collector.v1.CollectorService from the fleet.
@@ -24,8 +24,8 @@ func newConnectHandler(f *fleet.Fleet) http.Handler {
 	return collectorv1.NewHandler(&connectService{f}, connect.WithReadMaxBytes(maxMessage))
 }
 
-// RegisterCollector makes the collector known. An id that is known already is no
-// error: the collector was restarted, or two have one id, which the API shows.
+// RegisterCollector records the collector. It is no error if the id is known: the
+// collector was restarted, or two use one id, which the API shows.
 func (s *connectService) RegisterCollector(ctx context.Context, r *connect.Request[collectorv1.RegisterCollectorRequest]) (*connect.Response[collectorv1.RegisterCollectorResponse], error) {
 	sighting := newSighting(ctx, r, r.Msg.GetId(), r.Msg.GetLocalAttributes(), r.Msg.GetAttributes()) //nolint:staticcheck // older collectors send the deprecated field
 	sighting.Name, sighting.Partial = r.Msg.GetName(), true
@@ -35,7 +35,7 @@ func (s *connectService) RegisterCollector(ctx context.Context, r *connect.Reque
 	return connect.NewResponse(&collectorv1.RegisterCollectorResponse{}), nil
 }
 
-// UnregisterCollector notes that the collector took its leave.
+// UnregisterCollector records that the collector is gone.
 func (s *connectService) UnregisterCollector(ctx context.Context, r *connect.Request[collectorv1.UnregisterCollectorRequest]) (*connect.Response[collectorv1.UnregisterCollectorResponse], error) {
 	if err := s.fleet.Gone(ctx, r.Msg.GetId()); err != nil && !errors.Is(err, fleet.ErrNotFound) {
 		return nil, connectError(err)
@@ -43,8 +43,8 @@ func (s *connectService) UnregisterCollector(ctx context.Context, r *connect.Req
 	return connect.NewResponse(&collectorv1.UnregisterCollectorResponse{}), nil
 }
 
-// GetConfig notes what the collector reports and answers with what it should
-// run. A collector that did not register is known from then on.
+// GetConfig records what the collector reports and returns what it should run. The
+// collector need not have registered.
 func (s *connectService) GetConfig(ctx context.Context, r *connect.Request[collectorv1.GetConfigRequest]) (*connect.Response[collectorv1.GetConfigResponse], error) {
 	sighting := newSighting(ctx, r, r.Msg.GetId(), r.Msg.GetLocalAttributes(), r.Msg.GetAttributes()) //nolint:staticcheck // older collectors send the deprecated field
 	sighting.Hash = r.Msg.GetHash()
@@ -82,9 +82,8 @@ func newSighting(ctx context.Context, r connect.AnyRequest, id string, attribute
 	}
 }
 
-// address returns where a request came from. Behind a proxy the port is of one
-// of the proxy's connections, which requests of many share: it is left out, so
-// that it does not look as if the collector moved.
+// address returns where a request came from. Behind a proxy it has no port: the
+// proxy's connections are shared, and a collector would seem to move with each.
 func address(remote string, header http.Header) string {
 	for _, name := range []string{"Forwarded", "Via", "X-Forwarded-For", "X-Real-Ip"} {
 		if header.Get(name) != "" {

@@ -25,7 +25,7 @@ var (
 		"How often the state could not be saved.", nil, nil)
 )
 
-// fleetMetrics reads the fleet when it is scraped.
+// fleetMetrics reads the fleet with every scrape.
 type fleetMetrics struct{ fleet *fleet.Fleet }
 
 // Describe implements prometheus.Collector.

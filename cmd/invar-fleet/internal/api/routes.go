@@ -13,7 +13,7 @@ import (
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/fleet"
 )
 
-// done is the answer of actions that have nothing to tell.
+// done is the body of the response to actions without a result.
 var done = struct{}{}
 
 func (a *server) status(_ *http.Request, user User) (any, error) {
@@ -45,7 +45,7 @@ func (a *server) collectors(r *http.Request, _ User) (any, error) {
 	return map[string]any{"collectors": viewAll(page, viewCollector), "total": total, "next": next}, err
 }
 
-// limitOf reads the parameter limit: 100 if it is not there, at most 1,000.
+// limitOf returns the parameter limit, 100 if it is missing, and at most 1,000.
 func limitOf(r *http.Request) (int, error) {
 	text := r.URL.Query().Get("limit")
 	if text == "" {
@@ -98,7 +98,7 @@ func (a *server) removePipeline(r *http.Request, user User) (any, error) {
 	return done, a.Fleet.Remove(r.Context(), user.Name, r.PathValue("name"))
 }
 
-// actionBody has what any of the actions may be given.
+// actionBody has the arguments of all actions.
 type actionBody struct {
 	Revision uint64 `json:"revision"`
 	For      string `json:"for"`

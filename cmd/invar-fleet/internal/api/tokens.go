@@ -19,28 +19,28 @@ import (
 	"github.com/invar-otel/invar/internal/bounded/regularfile"
 )
 
-// Role is what the owner of a token may do.
+// Role says what the owner of a token may do.
 type Role string
 
-// A viewer may read the API, an admin may do everything, a collector may ask for
-// its configuration and no more.
+// A viewer may read the API, an admin may do everything, a collector may only ask for
+// its configuration.
 const (
 	Admin     Role = "admin"
 	Viewer    Role = "viewer"
 	Collector Role = "collector"
 )
 
-// User is who made a request.
+// User is the owner of a token.
 type User struct {
 	Name string
 	Role Role
 }
 
-// rereadTokens is how long a file of tokens is believed before it is looked at
-// again, so that a token can be taken away without a restart.
+// rereadTokens is how often the file of tokens is checked for changes. A token can be
+// revoked without a restart.
 const rereadTokens = 5 * time.Second
 
-// maxTokenFile is the largest file of tokens, in bytes.
+// maxTokenFile is the size limit of the file of tokens, in bytes.
 const maxTokenFile = 16 << 20
 
 // Tokens is a file of tokens. It is safe for concurrent use.
@@ -49,7 +49,7 @@ type Tokens struct {
 	logger *zap.Logger
 
 	mu      sync.Mutex
-	looked  time.Time
+	checked time.Time
 	changed time.Time
 	size    int64
 	users   []tokenUser
@@ -60,9 +60,9 @@ type tokenUser struct {
 	sum [sha256.Size]byte
 }
 
-// ReadTokens reads a file with lines "name role token". Lines that are empty or
-// begin with # do not count. The file is read again when it changes; if it is
-// not right then, the tokens from before stay.
+// ReadTokens reads a file with lines "name role token". Empty lines and lines that
+// begin with # are ignored. The file is read again when it changes. If it is not valid
+// then, the earlier tokens stay in use.
 func ReadTokens(path string, logger *zap.Logger) (*Tokens, error) {
 	t := &Tokens{path: path, logger: logger}
 	if err := t.read(); err != nil {
@@ -72,7 +72,7 @@ func ReadTokens(path string, logger *zap.Logger) (*Tokens, error) {
 }
 
 func (t *Tokens) read() error {
-	t.looked = time.Now()
+	t.checked = time.Now()
 	info, err := os.Stat(t.path)
 	if err != nil {
 		return fmt.Errorf("token file: %w", err)
@@ -106,7 +106,7 @@ func (t *Tokens) read() error {
 
 var validUser = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$`)
 
-// parseTokens returns errors that never have a token in them.
+// parseTokens parses the file. Errors do not contain tokens.
 func parseTokens(content []byte) ([]tokenUser, error) {
 	var users []tokenUser
 	var errs []error
@@ -143,10 +143,10 @@ func parseTokens(content []byte) ([]tokenUser, error) {
 	return users, errors.Join(errs...)
 }
 
-// user returns whose token it is. All are compared, in constant time.
+// user returns the owner of a token. It compares all tokens, in constant time.
 func (t *Tokens) user(token string) (User, bool) {
 	t.mu.Lock()
-	if time.Since(t.looked) >= rereadTokens {
+	if time.Since(t.checked) >= rereadTokens {
 		if err := t.read(); err != nil {
 			t.logger.Error("Tokens not read again; the ones from before stay", zap.Error(err))
 		}
@@ -164,11 +164,11 @@ func (t *Tokens) user(token string) (User, bool) {
 	return found, ok == 1
 }
 
-// local is who everybody is without a token file: the server is on loopback.
+// local is every user if there is no token file: the server is on loopback.
 var local = User{Name: "local", Role: Admin}
 
-// identify returns who made the request. Collectors may give their token as a
-// password too, since that is how Alloy's remotecfg is often set up.
+// identify returns who made the request. If basic is set, the token may also be the
+// password of basic authentication, as Alloy's remotecfg is often configured.
 func (t *Tokens) identify(r *http.Request, basic bool) (User, bool) {
 	if t == nil {
 		return local, true

@@ -21,19 +21,19 @@ func TestTokensFromAPipe(t *testing.T) {
 	go func() { _ = os.WriteFile(path, []byte("ann admin first-token\n"), 0o600) }()
 	tokens, err := ReadTokens(path, zap.NewNop())
 	require.NoError(t, err)
-	tokens.looked = time.Now().Add(-time.Hour)
+	tokens.checked = time.Now().Add(-time.Hour)
 	_, ok := tokens.user("first-token")
 	require.True(t, ok)
 
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.WriteFile(path, []byte("ann admin second-token\n"), 0o600))
-	tokens.looked = time.Now().Add(-time.Hour)
+	tokens.checked = time.Now().Add(-time.Hour)
 	_, ok = tokens.user("second-token")
 	require.True(t, ok)
 
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, syscall.Mkfifo(path, 0o600))
-	tokens.looked = time.Now().Add(-time.Hour)
+	tokens.checked = time.Now().Add(-time.Hour)
 	_, ok = tokens.user("second-token")
 	require.True(t, ok)
 }

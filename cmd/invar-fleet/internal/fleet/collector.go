@@ -19,7 +19,7 @@ const (
 	// bytes.
 	maxAttributeText = 16 << 10
 	maxBody          = 64 << 10  // of one effective configuration
-	maxEffective     = 512 << 10 // of all of a collector
+	maxEffective     = 512 << 10 // of all of them of a collector
 	maxComponents    = 2000
 	maxComponent     = 256 // bytes of a component's name
 )

@@ -6,37 +6,38 @@ import (
 )
 
 const (
-	// maxContents is how many bytes of contents are kept for the next who asks.
+	// maxContents is how many bytes of contents are cached.
 	maxContents = 64 << 20
-	// makers is how many contents are made at a time: that takes much more memory
-	// than they are.
-	makers = 2
+	// maxEncoders is how many contents are encoded at a time: that takes much more
+	// memory than the result.
+	maxEncoders = 2
 )
 
-// contents keeps what Offer.Content returned last. It is safe for concurrent use.
+// contents caches what Offer.Content returned. It is safe for concurrent use.
 type contents struct {
-	turn chan struct{} // holds a token for each that is being made
+	encoding chan struct{} // holds a token for each content that is being encoded
 
 	mu     sync.Mutex
 	byHash map[string]*list.Element // of *content
-	order  *list.List               // the one asked for last comes first
+	order  *list.List               // the most recently used comes first
 	size   int
 }
 
-// content is Set.Content, made when it is first asked for.
+// content is the result of Set.Content, which is called with the first use.
 type content struct {
 	hash string
 	once sync.Once
 	text []byte
 	err  error
-	size int // that is counted
+	size int // as counted in contents
 }
 
 func newContents() *contents {
-	return &contents{turn: make(chan struct{}, makers), byHash: map[string]*list.Element{}, order: list.New()}
+	return &contents{encoding: make(chan struct{}, maxEncoders), byHash: map[string]*list.Element{}, order: list.New()}
 }
 
-func (c *contents) of(o Offer) ([]byte, error) {
+// get returns the content of an offer, which the caller must not change.
+func (c *contents) get(o Offer) ([]byte, error) {
 	c.mu.Lock()
 	at := c.byHash[o.Hash]
 	if at == nil {
@@ -47,16 +48,16 @@ func (c *contents) of(o Offer) ([]byte, error) {
 	c.mu.Unlock()
 	kept := at.Value.(*content)
 	kept.once.Do(func() {
-		c.turn <- struct{}{}
-		defer func() { <-c.turn }()
+		c.encoding <- struct{}{}
+		defer func() { <-c.encoding }()
 		kept.text, kept.err = o.Set.Content()
-		c.made(at, kept)
+		c.account(at, kept)
 	})
 	return kept.text, kept.err
 }
 
-// made counts a content that was made, and drops others for it.
-func (c *contents) made(at *list.Element, kept *content) {
+// account counts a new content, and drops others to make room for it.
+func (c *contents) account(at *list.Element, kept *content) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.byHash[kept.hash] != at {

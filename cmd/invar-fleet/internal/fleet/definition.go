@@ -18,10 +18,10 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// MaxContent is the largest file of a pipeline that is taken, in bytes.
+// MaxContent is the size limit of a pipeline's file, in bytes.
 const MaxContent = 1 << 20
 
-// definition is a pipeline's file, read. It is not changed after parse.
+// definition is a parsed file of a pipeline. It is immutable.
 type definition struct {
 	matchers matchers
 	texts    []string // of the matchers
@@ -44,13 +44,13 @@ type definitionFile struct {
 	Config yaml.Node `yaml:"config"`
 }
 
-// parseDefinition reads the file of the pipeline name. Errors name the key, and
-// are about all that is wrong.
+// parseDefinition parses the file of the pipeline name. Errors name the keys, and
+// list everything that is wrong.
 func parseDefinition(name string, content []byte) (*definition, error) {
 	if len(content) > MaxContent {
 		return nil, fmt.Errorf("the file has %d bytes; at most %d are taken", len(content), MaxContent)
 	}
-	// What no collector takes is not walked here either.
+	// Do not walk what no collector would accept.
 	limits := remoteconf.Limits
 	limits.Depth++ // for the key config
 	if _, _, err := limits.Parse(content); errors.As(err, new(*configsize.LimitError)) {
@@ -63,7 +63,7 @@ func parseDefinition(name string, content []byte) (*definition, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, errors.New("the file is empty; it needs at least the key config with a collector configuration")
 		}
-		return nil, fmt.Errorf("the file is not a pipeline's YAML: %s", truncate(err.Error(), maxError)) // it has a line for each value
+		return nil, fmt.Errorf("the file is not a pipeline's YAML: %s", truncate(err.Error(), maxError)) // has a line for each value
 	}
 	if decoder.Decode(new(yaml.Node)) == nil {
 		return nil, errors.New("the file has several YAML documents; write one file for each pipeline")
@@ -125,7 +125,7 @@ func (d *definition) readRollout(wait string) error {
 	return errors.Join(errs...)
 }
 
-// configBody writes the configuration as collectors get it.
+// configBody encodes the configuration as collectors get it.
 func configBody(config *yaml.Node) ([]byte, error) {
 	if config.Kind == yaml.AliasNode {
 		config = config.Alias
@@ -140,9 +140,8 @@ func configBody(config *yaml.Node) ([]byte, error) {
 	return body, nil
 }
 
-// checkStructure finds what can be told without knowing the components: that
-// there are pipelines, and that all they name is defined. The collectors look
-// at the rest.
+// checkStructure checks what does not depend on the components: that there are
+// pipelines, and that everything they name is defined. Collectors check the rest.
 func checkStructure(config *yaml.Node) error {
 	var c struct {
 		Receivers  map[string]yaml.Node `yaml:"receivers"`

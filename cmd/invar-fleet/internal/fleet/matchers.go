@@ -8,13 +8,13 @@ import (
 	"github.com/prometheus/alertmanager/pkg/labels"
 )
 
-// matchers are conditions on the attributes of a collector, all of which have
-// to hold. None hold for every collector.
+// matchers are conditions on the attributes of a collector. All of them have to
+// hold. An empty list matches every collector.
 type matchers []*labels.Matcher
 
 // parseMatchers reads conditions like env="prod" and collector.os=~"linux|darwin".
 // Names may have dots and may be quoted; regular expressions match the whole
-// value. An attribute that a collector does not have is "".
+// value. A missing attribute has the value "".
 func parseMatchers(texts []string) (matchers, error) {
 	var errs []error
 	parsed := make(matchers, 0, len(texts))

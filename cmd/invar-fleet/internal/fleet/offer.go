@@ -159,7 +159,7 @@ func (o *offers) choose(c *collector, force *pipeline) {
 	}
 }
 
-// add adds the entry for o.chosen, o.matching and o.key.
+// add adds and returns the entry for o.chosen, o.matching and o.key.
 func (o *offers) add() *entry {
 	e := &entry{offer: Offer{Set: make(remoteconf.Set), contents: o.contents}}
 	for i, r := range o.chosen {

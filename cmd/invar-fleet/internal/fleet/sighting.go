@@ -8,39 +8,39 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// Transports that a Sighting can come by.
+// The transports of a Sighting.
 const (
 	TransportConnect = "connect"
 	TransportOpAMP   = "opamp"
 )
 
-// Sighting is what a collector said in one message, by either transport. The
-// fleet keeps what it needs of it: the caller must not change the maps and
-// slices afterwards.
+// Sighting is what a collector said in one message, over either transport. The
+// fleet owns the maps and slices afterwards: the caller must not change them.
 type Sighting struct {
-	// ID tells collectors apart. It is the only field that must be there.
+	// ID identifies the collector. It is the only required field.
 	ID string
 	// Name and Version are for people. Empty: unchanged.
 	Name, Version string
 	// Transport is TransportConnect or TransportOpAMP.
 	Transport string
-	// Token is the name of the token that it was said with. Empty: unchanged.
+	// Token is the name of the token that the message was sent with. Empty:
+	// unchanged.
 	Token string
 	// Address is where the message came from, host:port or a host.
 	Address string
 	// Attributes are what matchers match. Nil: unchanged.
 	Attributes map[string]string
-	// Partial means that Hash, Status and Error are not told: unchanged.
+	// Partial means that Hash, Status and Error are not set: unchanged.
 	Partial bool
-	// Hash is that of the content the collector received last, in any status.
+	// Hash identifies the content that the collector received last, in any status.
 	Hash string
 	// Status is what became of that content, Error why it failed.
 	Status remoteconf.Status
 	Error  string
 	// Effective is what the collector runs, as YAML by name. Nil: unchanged.
 	Effective map[string][]byte
-	// Healthy and HealthText are the collector's own judgement. Nil: unchanged,
-	// or not known if it was never told.
+	// Healthy and HealthText are what the collector says about itself. Nil:
+	// unchanged, or not known if it never said.
 	Healthy    *bool
 	HealthText string
 	// Components are the components in the collector's binary, as kind/type.
@@ -115,5 +115,5 @@ func (o Offer) Content() ([]byte, error) {
 	if o.contents == nil {
 		return o.Set.Content()
 	}
-	return o.contents.of(o)
+	return o.contents.get(o)
 }

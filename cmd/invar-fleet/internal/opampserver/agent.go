@@ -16,41 +16,41 @@ import (
 	"github.com/invar-otel/invar/cmd/invar-fleet/internal/fleet"
 )
 
-// capabilities are those of this server.
+// capabilities are the capabilities of this server.
 const capabilities = uint64(protobufs.ServerCapabilities_ServerCapabilities_AcceptsStatus |
 	protobufs.ServerCapabilities_ServerCapabilities_OffersRemoteConfig |
 	protobufs.ServerCapabilities_ServerCapabilities_AcceptsEffectiveConfig)
 
-// agent is what is remembered of one between its messages.
+// agent is what the server remembers of an agent between its messages.
 type agent struct {
 	uid uuid.UUID
 
-	// talk serialises the exchanges with the agent, so that offers are sent in the
-	// order in which they were decided.
-	talk         sync.Mutex
-	id           string // in the fleet; "" until it described itself
+	// exchange is held while a message is answered or an offer sent: offers are sent
+	// in the order in which they were decided. It guards the fields up to mu.
+	exchange     sync.Mutex
+	id           string // in the fleet; "" until the agent described itself
 	sequence     uint64
 	capabilities uint64
-	reported     bool   // hash is what it reported
-	hash         string // of what it received last
-	sent         bool   // over this WebSocket: what has the hash offered
-	offered      string
-	components   [sha256.Size]byte // of the hash of those that it listed, which may have any length
+	reported     bool              // whether the agent reported hash
+	hash         string            // of what it received last
+	sent         bool              // whether offered was sent over this WebSocket
+	offered      string            // the hash of the latest offer
+	components   [sha256.Size]byte // of the hash of its list of components, which has any length
 
 	mu    sync.Mutex
-	owner *connection   // the WebSocket that it uses
-	heard chan struct{} // closed with the next message of a probed owner
+	owner *connection   // the WebSocket that the agent uses
+	heard chan struct{} // closed with the next message from a probed owner
 }
 
-// uses tells whether the WebSocket is the agent's: one that broke may still be
-// there when its agent has another.
+// uses reports whether the agent uses this WebSocket. A broken one may still be open
+// when its agent has connected again.
 func (a *agent) uses(c *connection) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.owner == c
 }
 
-// release ends the use of a WebSocket.
+// release ends the use of a WebSocket by the agent.
 func (a *agent) release(c *connection) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -59,8 +59,8 @@ func (a *agent) release(c *connection) {
 	}
 }
 
-// receive returns the library's callback for the messages of a connection. Over
-// a WebSocket it sends the answer itself, in turn with what is pushed.
+// receive returns the library's callback for the messages of a connection. Answers over
+// a WebSocket are sent here and not by the library, in order with pushed offers.
 func (s *Server) receive(c *connection) func(context.Context, servertypes.Connection, *protobufs.AgentToServer) *protobufs.ServerToAgent {
 	return func(ctx context.Context, _ servertypes.Connection, m *protobufs.AgentToServer) *protobufs.ServerToAgent {
 		uid, err := uuid.FromBytes(m.InstanceUid)
@@ -89,8 +89,8 @@ func (s *Server) receive(c *connection) func(context.Context, servertypes.Connec
 		if webSocket && !c.add(a) {
 			return refusal("this connection has as many agents as may be")
 		}
-		a.talk.Lock()
-		defer a.talk.Unlock()
+		a.exchange.Lock()
+		defer a.exchange.Unlock()
 		answer := s.answer(ctx, c, a, m)
 		if answer == nil || !webSocket {
 			return answer
@@ -101,7 +101,7 @@ func (s *Server) receive(c *connection) func(context.Context, servertypes.Connec
 	}
 }
 
-// renamed returns the uid that the one with this uid got here already.
+// renamed returns the uid that an agent with this uid was given on this connection.
 func (c *connection) renamed(uid uuid.UUID) (uuid.UUID, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,11 +109,11 @@ func (c *connection) renamed(uid uuid.UUID) (uuid.UUID, bool) {
 	return given, ok
 }
 
-// rename gives a new uid.
+// rename gives an agent a new uid.
 func (s *Server) rename(c *connection, old uuid.UUID) *protobufs.ServerToAgent {
 	given, err := uuid.NewV7()
 	if err != nil {
-		return unavailable("there is no uid to be had: " + err.Error())
+		return unavailable("no uid can be made: " + err.Error())
 	}
 	c.mu.Lock()
 	if c.given == nil {
@@ -126,9 +126,9 @@ func (s *Server) rename(c *connection, old uuid.UUID) *protobufs.ServerToAgent {
 	return identification(given)
 }
 
-// claim makes the connection the agent's, unless it is another WebSocket's that
-// proves to be alive: one that broke may not have been noticed yet, when its
-// agent connects again.
+// claim makes c the agent's connection and returns true, or returns false if the agent
+// uses another WebSocket that is alive. It probes that WebSocket: an agent may connect
+// again before the server has noticed that the earlier connection broke.
 func (s *Server) claim(ctx context.Context, c *connection, a *agent) bool {
 	for {
 		a.mu.Lock()
@@ -148,9 +148,9 @@ func (s *Server) claim(ctx context.Context, c *connection, a *agent) bool {
 			}
 			a.mu.Unlock()
 			if webSocket {
-				a.talk.Lock()
+				a.exchange.Lock()
 				a.sent = false
-				a.talk.Unlock()
+				a.exchange.Unlock()
 			}
 			return true
 		}
@@ -160,23 +160,23 @@ func (s *Server) claim(ctx context.Context, c *connection, a *agent) bool {
 		heard := a.heard
 		a.mu.Unlock()
 		owner.send(ctx, &protobufs.ServerToAgent{InstanceUid: a.uid[:], Flags: uint64(protobufs.ServerToAgentFlags_ServerToAgentFlags_ReportFullState)})
-		silent := time.NewTimer(s.probe)
+		timeout := time.NewTimer(s.probe)
 		select {
 		case <-heard:
-			silent.Stop()
+			timeout.Stop()
 			return false
 		case <-owner.ended:
-			silent.Stop()
+			timeout.Stop()
 			a.release(owner)
-		case <-silent.C:
+		case <-timeout.C:
 			owner.disconnect()
 			a.release(owner)
 		}
 	}
 }
 
-// answer takes a message in and returns what is to be said. The caller holds
-// a.talk.
+// answer records a message and returns the answer, or nil if it needs none. The
+// caller holds a.exchange.
 func (s *Server) answer(ctx context.Context, c *connection, a *agent, m *protobufs.AgentToServer) *protobufs.ServerToAgent {
 	missed := a.id != "" && m.SequenceNum != a.sequence+1
 	a.sequence, a.capabilities = m.SequenceNum, m.Capabilities
@@ -193,7 +193,7 @@ func (s *Server) answer(ctx context.Context, c *connection, a *agent, m *protobu
 	if status := m.RemoteConfigStatus; status != nil {
 		a.reported, a.hash = true, hashText(status.LastRemoteConfigHash)
 	} else if m.AgentDescription != nil && !a.reported {
-		a.reported, a.hash = true, "" // everything was told, and this is not there
+		a.reported, a.hash = true, "" // a full report without a status
 	}
 	offer, err := s.fleet.Seen(ctx, sighting(a.id, c, m))
 	if err != nil {
@@ -214,10 +214,10 @@ func (s *Server) answer(ctx context.Context, c *connection, a *agent, m *protobu
 	return out
 }
 
-// offer sends the agent what it should run, if it does not know yet.
+// offer sends the agent what it should run, unless it was sent before.
 func (s *Server) offer(ctx context.Context, c *connection, a *agent) {
-	a.talk.Lock()
-	defer a.talk.Unlock()
+	a.exchange.Lock()
+	defer a.exchange.Unlock()
 	if a.id == "" || !a.uses(c) {
 		return
 	}
@@ -233,8 +233,8 @@ func (s *Server) offer(ctx context.Context, c *connection, a *agent) {
 	}
 }
 
-// configuration returns the offer if it has to be sent: over a WebSocket once,
-// by polling until the agent reports that it has it.
+// configuration returns the offer if it has to be sent, or nil. Over a WebSocket it is
+// sent once, with polling until the agent reports that it has it.
 func (a *agent) configuration(o fleet.Offer, webSocket bool) *protobufs.AgentRemoteConfig {
 	has := func(c protobufs.AgentCapabilities) bool { return a.capabilities&uint64(c) != 0 }
 	reports := has(protobufs.AgentCapabilities_AgentCapabilities_ReportsRemoteConfig)
@@ -247,13 +247,13 @@ func (a *agent) configuration(o fleet.Offer, webSocket bool) *protobufs.AgentRem
 	case a.sent && a.offered == o.Hash && (webSocket || !reports):
 		return nil
 	case !reports && !a.sent && o.Hash == "":
-		return nil // it never had anything from here
+		return nil // it never received anything from this server
 	}
 	a.sent, a.offered = true, o.Hash
 	return remoteConfig(o)
 }
 
-// gone takes note of an agent's leave.
+// gone records that an agent disconnected on purpose.
 func (s *Server) gone(ctx context.Context, c *connection, a *agent) {
 	c.remove(a)
 	a.release(c)
@@ -266,28 +266,28 @@ func (s *Server) gone(ctx context.Context, c *connection, a *agent) {
 	}
 }
 
-// failure is the answer when the fleet takes no message.
+// failure returns the answer to a message that the fleet did not accept.
 func (s *Server) failure(a *agent, err error) *protobufs.ServerToAgent {
 	if errors.Is(err, fleet.ErrInvalid) {
 		return refusal(err.Error())
 	}
 	s.logger.Warn("An agent's message cannot be recorded", zap.String("id", a.id), zap.Error(err))
-	words := "the message cannot be recorded"
+	text := "the message cannot be recorded"
 	if errors.Is(err, fleet.ErrFull) {
-		words = "there are as many collectors as may be"
+		text = "there are as many collectors as may be"
 	}
-	return unavailable(words)
+	return unavailable(text)
 }
 
-func refusal(words string) *protobufs.ServerToAgent {
+func refusal(text string) *protobufs.ServerToAgent {
 	return &protobufs.ServerToAgent{ErrorResponse: &protobufs.ServerErrorResponse{
-		Type: protobufs.ServerErrorResponseType_ServerErrorResponseType_BadRequest, ErrorMessage: words,
+		Type: protobufs.ServerErrorResponseType_ServerErrorResponseType_BadRequest, ErrorMessage: text,
 	}}
 }
 
-func unavailable(words string) *protobufs.ServerToAgent {
+func unavailable(text string) *protobufs.ServerToAgent {
 	return &protobufs.ServerToAgent{ErrorResponse: &protobufs.ServerErrorResponse{
-		Type: protobufs.ServerErrorResponseType_ServerErrorResponseType_Unavailable, ErrorMessage: words,
+		Type: protobufs.ServerErrorResponseType_ServerErrorResponseType_Unavailable, ErrorMessage: text,
 		Details: &protobufs.ServerErrorResponse_RetryInfo{RetryInfo: &protobufs.RetryInfo{RetryAfterNanoseconds: uint64(retryAfter)}},
 	}}
 }

@@ -18,21 +18,21 @@ import (
 
 type connectionKey struct{}
 
-// connection is a WebSocket, or one request over HTTP, which has no conn.
+// connection is a WebSocket, or a single HTTP request, which has no conn.
 type connection struct {
 	address string
-	token   string        // the name of the one it was made with
-	ended   chan struct{} // closed at a WebSocket's end
+	token   string        // the name of the token that it was authorized with
+	ended   chan struct{} // closed when a WebSocket ends
 
 	mu     sync.Mutex
 	conn   servertypes.Connection
 	agents map[uuid.UUID]*agent
-	// given are the uids that agents got here because theirs were taken, by the
-	// uid they came with.
+	// given are the new uids of agents whose uids were in use, by the uid that they
+	// came with.
 	given map[uuid.UUID]uuid.UUID
 }
 
-// webSocket returns the connection if it is one.
+// webSocket returns the WebSocket, or nil.
 func (c *connection) webSocket() servertypes.Connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,7 +45,7 @@ func (c *connection) disconnect() {
 	}
 }
 
-// send writes to a WebSocket, and ends it if that fails.
+// send writes to the WebSocket, and closes it if that fails.
 func (c *connection) send(ctx context.Context, m *protobufs.ServerToAgent) {
 	if conn := c.webSocket(); conn != nil && conn.Send(ctx, m) != nil {
 		_ = conn.Disconnect()
@@ -62,7 +62,7 @@ func (c *connection) all() []*agent {
 	return list
 }
 
-// add makes the agent one of the connection's, if there is room.
+// add adds an agent to the connection, and reports whether there was room.
 func (c *connection) add(a *agent) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,8 +79,8 @@ func (c *connection) remove(a *agent) {
 	delete(c.agents, a.uid)
 }
 
-// hijacker gives the library a connection that is bounded: it has no bound for
-// messages and none for the time that writing takes.
+// hijacker gives the library a boundedConn: the library itself bounds neither the size
+// of messages nor the time that writing takes.
 type hijacker struct {
 	http.ResponseWriter
 	ended    func()
@@ -94,7 +94,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	h.hijacked = true
-	if rw.Reader.Buffered() > 0 { // before the answer, which no client may do
+	if rw.Reader.Buffered() > 0 { // clients must wait for the answer
 		_ = conn.Close()
 		h.ended()
 		return nil, nil, errors.New("the client sends before it is answered")
@@ -103,13 +103,14 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return b, bufio.NewReadWriter(bufio.NewReader(b), rw.Writer), nil
 }
 
-// boundedConn is the server's side of a WebSocket whose messages are bounded.
+// boundedConn bounds the messages that are read from a WebSocket, and the time of writes.
 type boundedConn struct {
 	net.Conn
 	frames frameCounter
-	ended  func() // if it ends before the WebSocket is made
-	once   sync.Once
-	made   atomic.Bool // the answer was written
+	// ended is called if the connection is closed before the WebSocket is established.
+	ended       func()
+	once        sync.Once
+	established atomic.Bool // the answer was written
 }
 
 // Read implements net.Conn.
@@ -123,34 +124,34 @@ func (b *boundedConn) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (b *boundedConn) Write(p []byte) (int, error) {
-	if err := b.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+	if err := b.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return 0, err
 	}
 	n, err := b.Conn.Write(p)
 	if err == nil {
-		b.made.Store(true)
+		b.established.Store(true)
 	}
 	return n, err
 }
 
 // Close implements net.Conn.
 func (b *boundedConn) Close() error {
-	if !b.made.Load() { // then the library never tells of the end
+	if !b.established.Load() { // the library does not call OnConnectionClose then
 		b.once.Do(b.ended)
 	}
 	return b.Conn.Close()
 }
 
-// frameCounter follows the frames of RFC 6455, 5.2, and adds their lengths up to
-// those of messages.
+// frameCounter parses the frame headers of RFC 6455, 5.2, and adds up the lengths of
+// messages.
 type frameCounter struct {
-	header  [14]byte // as much of it as has come
-	have    int
-	payload uint64 // bytes of the frame's that are still to come
+	header  [14]byte
+	have    int    // bytes of header that were received
+	payload uint64 // bytes of the frame that are still to come
 	message uint64 // bytes of the message so far
 }
 
-// count takes bytes in the order in which they come. Its error is errTooLarge.
+// count counts bytes in the order in which they were received. Its error is errTooLarge.
 func (f *frameCounter) count(p []byte) error {
 	for len(p) > 0 {
 		if f.payload > 0 {
@@ -168,7 +169,7 @@ func (f *frameCounter) count(p []byte) error {
 		f.payload = f.length()
 		const final, control = 0x80, 0x08
 		if f.header[0]&control != 0 {
-			continue // at most 125 bytes, which the library sees to
+			continue // at most 125 bytes, which the library enforces
 		}
 		if f.payload > MaxMessage+1-f.message { // one byte is OpAMP's header
 			return errTooLarge
@@ -206,6 +207,6 @@ func (f *frameCounter) length() uint64 {
 	}
 }
 
-// noConn stands for the connection of a request, which the library insists on
-// and nobody asks for.
+// noConn stands for the connection of a request. The library requires one, and does not
+// use it.
 type noConn struct{ net.Conn }

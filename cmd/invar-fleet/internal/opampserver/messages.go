@@ -18,25 +18,25 @@ import (
 
 const contentYAML = "text/yaml"
 
-// maxHash is how many bytes of a hash are looked at; this server's have 32.
+// maxHash bounds the hash that an agent reports, in bytes. This server's have 32.
 const maxHash = 64
 
-// emptyHash is the hash of an offer without pipelines, as OpAMP has no
-// configuration without a hash.
+// emptyHash is the hash of an offer without pipelines: in OpAMP every configuration
+// has a hash.
 var emptyHash = sha256.Sum256(nil)
 
-// hashText is the fleet's form of a hash that an agent reports.
+// hashText returns the fleet's form of a hash that an agent reports.
 func hashText(hash []byte) string {
 	if string(hash) == string(emptyHash[:]) {
 		return ""
 	}
-	if len(hash) > maxHash { // none of this server's, and it is kept
+	if len(hash) > maxHash { // not a hash of this server, and it is stored
 		hash = hash[:maxHash]
 	}
 	return hex.EncodeToString(hash)
 }
 
-// hashBytes is OpAMP's form of an offer's hash.
+// hashBytes returns OpAMP's form of an offer's hash.
 func hashBytes(hash string) []byte {
 	if hash == "" {
 		return emptyHash[:]
@@ -47,7 +47,7 @@ func hashBytes(hash string) []byte {
 	return []byte(hash)
 }
 
-// remoteConfig has a file for each pipeline, by name.
+// remoteConfig returns an offer with a file for each pipeline.
 func remoteConfig(o fleet.Offer) *protobufs.AgentRemoteConfig {
 	files := make(map[string]*protobufs.AgentConfigFile, len(o.Set))
 	for name, body := range o.Set {
@@ -56,8 +56,8 @@ func remoteConfig(o fleet.Offer) *protobufs.AgentRemoteConfig {
 	return &protobufs.AgentRemoteConfig{Config: &protobufs.AgentConfigMap{ConfigMap: files}, ConfigHash: hashBytes(o.Hash)}
 }
 
-// attributes are those of a description as text, the identifying ones and the
-// others.
+// attributes returns all attributes of a description as text. Identifying ones take
+// precedence.
 func attributes(d *protobufs.AgentDescription) map[string]string {
 	m := make(map[string]string, len(d.IdentifyingAttributes)+len(d.NonIdentifyingAttributes)+4)
 	for _, list := range [][]*protobufs.KeyValue{d.NonIdentifyingAttributes, d.IdentifyingAttributes} {
@@ -70,7 +70,7 @@ func attributes(d *protobufs.AgentDescription) map[string]string {
 	return m
 }
 
-// text is a simple value's; lists and maps are left out.
+// text returns a simple value as text, and "" for lists and maps.
 func text(v *protobufs.AnyValue) string {
 	switch v := v.GetValue().(type) {
 	case *protobufs.AnyValue_StringValue:
@@ -87,8 +87,8 @@ func text(v *protobufs.AnyValue) string {
 	return ""
 }
 
-// fleetID is what the fleet knows an agent by: the id that remote_config tells,
-// so that it is the same by each transport, and the instance uid of others.
+// fleetID returns the agent's id in the fleet: the id that remote_config sends, which
+// is the same over both transports, or else the instance uid.
 func fleetID(uid uuid.UUID, d *protobufs.AgentDescription) string {
 	for _, kv := range d.NonIdentifyingAttributes {
 		if kv.GetKey() == "collector.id" && text(kv.GetValue()) != "" {
@@ -98,14 +98,14 @@ func fleetID(uid uuid.UUID, d *protobufs.AgentDescription) string {
 	return uid.String()
 }
 
-// sighting is what a message says.
+// sighting converts a message.
 func sighting(id string, c *connection, m *protobufs.AgentToServer) fleet.Sighting {
 	s := fleet.Sighting{ID: id, Transport: fleet.TransportOpAMP, Address: c.address, Token: c.token, Partial: true}
 	if d := m.AgentDescription; d != nil {
 		a := attributes(d)
 		s.Name = cmp.Or(a["collector.name"], a["host.name"], a["service.name"])
 		s.Version = a["service.version"]
-		// Matchers written for remote_config find other agents too.
+		// Matchers that were written for remote_config match other agents, too.
 		for name, same := range map[string]string{
 			"collector.os": "os.type", "collector.arch": "host.arch", "collector.hostname": "host.name",
 		} {
@@ -134,7 +134,7 @@ func sighting(id string, c *connection, m *protobufs.AgentToServer) fleet.Sighti
 	return s
 }
 
-// healthText is the first error in the tree, with the names on the way to it.
+// healthText returns the first error in the tree, after the names of its parents.
 func healthText(h *protobufs.ComponentHealth, depth int) string {
 	if h.GetHealthy() {
 		return ""
@@ -149,8 +149,8 @@ func healthText(h *protobufs.ComponentHealth, depth int) string {
 	return cmp.Or(h.GetLastError(), h.GetStatus())
 }
 
-// components are kind/type, of the kinds as upstream's opamp extension names
-// them ("receivers").
+// components returns the components as kind/type, sorted. Upstream's opamp extension
+// sends kinds in the plural ("receivers").
 func components(kinds map[string]*protobufs.ComponentDetails) []string {
 	list := []string{}
 	for kind, details := range kinds {

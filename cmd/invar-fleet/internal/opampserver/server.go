@@ -1,13 +1,13 @@
-// Package opampserver lets agents that speak OpAMP take part in the fleet, over
-// WebSocket and by polling (https://github.com/open-telemetry/opamp-spec).
+// Package opampserver serves agents that speak OpAMP, over WebSocket and HTTP
+// polling (https://github.com/open-telemetry/opamp-spec).
 //
 //	ServeHTTP ─▶ opamp-go's server ─▶ answer ─▶ agent ─▶ Fleet.Seen
 //	    │ bounds: sizes, connections      ▲ one at a time per agent
 //	    └▶ bounded connection             │
 //	Run ─▶ Fleet.Watch ─▶ push ───────────┘ offers that changed, to WebSockets
 //
-// What an agent told is kept by its instance uid, as agents tell only what
-// changed. Whatever was forgotten or missed is asked for again.
+// Agents only send what changed, so the server remembers what they sent by instance
+// uid. It asks again for what it forgot or missed.
 package opampserver
 
 import (
@@ -37,22 +37,22 @@ import (
 const Path = "/v1/opamp"
 
 const (
-	// MaxMessage is the largest message that is taken, in bytes, compressed or not.
+	// MaxMessage is the size limit of a message, in bytes, compressed or not.
 	MaxMessage = 4 << 20
-	// defaultMaxConnections is how many WebSockets there may be.
+	// defaultMaxConnections bounds the WebSockets.
 	defaultMaxConnections = 20_000
 	// maxAgents is how many agents are remembered between their messages.
 	maxAgents = 40_000
 	// maxPerConnection is how many agents may share a WebSocket.
 	maxPerConnection = 1000
-	// writeTime is how long an agent may take to read a message.
-	writeTime = 30 * time.Second
-	// probeTime is how long the holder of an instance uid has to prove that it is
-	// there when another one comes with it.
-	probeTime = 3 * time.Second
-	// retryAfter is what agents are told when there is no room.
+	// writeTimeout is how long an agent may take to read a message.
+	writeTimeout = 30 * time.Second
+	// probeTimeout is how long the holder of an instance uid has to answer when another
+	// agent uses the same uid.
+	probeTimeout = 3 * time.Second
+	// retryAfter is when agents shall try again if there is no room.
 	retryAfter = 30 * time.Second
-	// pushers is how many agents are looked at concurrently after a change.
+	// pushers is how many connections are served concurrently after a change.
 	pushers = 8
 )
 
@@ -61,7 +61,7 @@ const (
 type Fleet interface {
 	// Seen records what a collector said and returns what it should run.
 	Seen(ctx context.Context, s fleet.Sighting) (fleet.Offer, error)
-	// Gone tells that a collector took its leave.
+	// Gone records that a collector disconnected on purpose.
 	Gone(ctx context.Context, id string) error
 	// Watch calls changed, never concurrently, after offers may have changed, and
 	// returns when ctx ends.
@@ -76,8 +76,8 @@ type Settings struct {
 	MaxConnections int
 }
 
-// Server serves agents. Whoever may talk to it is decided before: it takes all
-// that come.
+// Server serves agents. It does not authenticate them: that is the caller's task. It
+// is safe for concurrent use.
 type Server struct {
 	fleet       Fleet
 	logger      *zap.Logger
@@ -85,7 +85,7 @@ type Server struct {
 	probe       time.Duration
 	handle      server.HTTPHandlerFunc
 	connContext server.ConnContext
-	agents      *lru.Cache[uuid.UUID, *agent]
+	agents      *lru.Cache[uuid.UUID, *agent] // by instance uid
 
 	mu          sync.Mutex
 	closed      bool
@@ -93,9 +93,9 @@ type Server struct {
 	serving     sync.WaitGroup // of the connections
 }
 
-// New returns a Server, which has to be given to an HTTP server at Path, and run.
+// New returns a Server. The caller serves it at Path and calls Run.
 func New(set Settings) (*Server, error) {
-	s := &Server{fleet: set.Fleet, logger: set.Logger, limit: set.MaxConnections, probe: probeTime, connections: map[*connection]bool{}}
+	s := &Server{fleet: set.Fleet, logger: set.Logger, limit: set.MaxConnections, probe: probeTimeout, connections: map[*connection]bool{}}
 	if s.limit == 0 {
 		s.limit = defaultMaxConnections
 	}
@@ -109,8 +109,8 @@ func New(set Settings) (*Server, error) {
 	return s, err
 }
 
-// Run pushes offers to the agents that have a WebSocket, until ctx ends. Then it
-// ends all WebSockets and waits for them.
+// Run pushes offers to the agents with a WebSocket until ctx ends. Then it closes all
+// WebSockets and waits for them.
 func (s *Server) Run(ctx context.Context) {
 	changed := make(chan struct{}, 1)
 	var pushing sync.WaitGroup
@@ -141,7 +141,7 @@ func (s *Server) Run(ctx context.Context) {
 	s.serving.Wait()
 }
 
-// push offers what changed, to a few agents at a time.
+// push sends changed offers over all WebSockets.
 func (s *Server) push(ctx context.Context) {
 	s.mu.Lock()
 	open := make([]*connection, 0, len(s.connections))
@@ -206,7 +206,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), status)
 		return
 	}
-	// The library reads bodies of any size; this one it gets is read.
+	// The library would read a body of any size: give it one that was read.
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	r.Header.Del("Content-Encoding")
 	r.Header.Set("Content-Type", contentProtobuf)
@@ -217,7 +217,8 @@ const contentProtobuf = "application/x-protobuf"
 
 var errTooLarge = fmt.Errorf("the message has more than %d bytes", MaxMessage)
 
-// readBody reads a message and decompresses it, as far as it is not too large.
+// readBody reads and decompresses a message. The error is errTooLarge if that is larger
+// than MaxMessage.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	var body io.Reader = http.MaxBytesReader(w, r.Body, MaxMessage)
 	switch encoding := r.Header.Get("Content-Encoding"); encoding {
@@ -242,7 +243,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return message, nil
 }
 
-// enter makes room for a WebSocket, if there is any.
+// enter registers a WebSocket, and reports whether there was room.
 func (s *Server) enter(c *connection) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,7 +255,7 @@ func (s *Server) enter(c *connection) bool {
 	return true
 }
 
-// left takes note of a WebSocket's end, which it may be told twice.
+// left unregisters a WebSocket. It may be called twice.
 func (s *Server) left(c *connection) {
 	s.mu.Lock()
 	entered := s.connections[c]
@@ -270,7 +271,7 @@ func (s *Server) left(c *connection) {
 	s.serving.Done()
 }
 
-// connecting gives a request's callbacks to the library.
+// connecting returns the callbacks of a request for the library.
 func (s *Server) connecting(r *http.Request) servertypes.ConnectionResponse {
 	c, ok := r.Context().Value(connectionKey{}).(*connection)
 	if !ok {
@@ -284,7 +285,7 @@ func (s *Server) connecting(r *http.Request) servertypes.ConnectionResponse {
 	return servertypes.ConnectionResponse{Accept: true, ConnectionCallbacks: callbacks}
 }
 
-// connected takes the WebSocket over, unless the server ends just now.
+// connected takes over a WebSocket, or closes it if the server is shutting down.
 func (s *Server) connected(c *connection, conn servertypes.Connection) {
 	c.mu.Lock()
 	c.conn = conn
@@ -297,19 +298,19 @@ func (s *Server) connected(c *connection, conn servertypes.Connection) {
 	}
 }
 
-// quiet passes the library's words on: what it calls errors is an agent's
-// doing, and happens all the time.
+// quiet logs all messages of the library at debug level: what it calls errors are
+// mistakes of agents, and common.
 type quiet struct{ logger *zap.Logger }
 
 var _ types.Logger = quiet{}
 
 // Debugf implements types.Logger.
-func (q quiet) Debugf(_ context.Context, format string, v ...any) { q.say(format, v) }
+func (q quiet) Debugf(_ context.Context, format string, v ...any) { q.log(format, v) }
 
 // Errorf implements types.Logger.
-func (q quiet) Errorf(_ context.Context, format string, v ...any) { q.say(format, v) }
+func (q quiet) Errorf(_ context.Context, format string, v ...any) { q.log(format, v) }
 
-func (q quiet) say(format string, v []any) {
+func (q quiet) log(format string, v []any) {
 	if q.logger.Core().Enabled(zap.DebugLevel) {
 		q.logger.Debug(fmt.Sprintf(format, v...))
 	}
