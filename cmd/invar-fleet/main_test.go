@@ -32,8 +32,8 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf/collectorv1"
 )
 
-// TestMain is invar-fleet itself if the environment says so, for tests that kill
-// it.
+// TestMain runs invar-fleet if an environment variable is set, for tests that kill the
+// process.
 func TestMain(m *testing.M) {
 	if os.Getenv("INVAR_FLEET_TEST_MAIN") != "" {
 		main()
@@ -88,7 +88,7 @@ func (p *process) do(method, path, body string) string {
 const file = "rollout: {stages: [1, 100], wait: 1h}\nconfig:\n  receivers: {otlp: {x: %d}}\n  exporters: {debug: }\n" +
 	"  service: {pipelines: {metrics: {receivers: [otlp], exporters: [debug]}}}\n"
 
-func TestKilledProcessGoesOn(t *testing.T) {
+func TestKilledProcessResumes(t *testing.T) {
 	folder, state := t.TempDir(), filepath.Join(t.TempDir(), "fleet.db")
 	args := []string{"--pipelines", folder, "--state", state}
 	p := start(t, args...)

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestConfigsAreRight(t *testing.T) {
+func TestConfigsAreValid(t *testing.T) {
 	d := demo{folder: t.TempDir(), listen: "127.0.0.1:12400"}
 	for _, c := range collectors {
 		var parsed map[string]any
@@ -35,7 +35,7 @@ func TestConfigsAreRight(t *testing.T) {
 	}
 }
 
-func TestPipelinesAreRight(t *testing.T) {
+func TestPipelinesAreValid(t *testing.T) {
 	d := demo{folder: filepath.Join(t.TempDir(), "demo")}
 	require.NoError(t, d.prepare())
 	f, err := fleet.Open(fleet.Settings{Folder: filepath.Join(d.folder, "pipelines"), StateFile: filepath.Join(d.folder, "fleet.db")})
@@ -56,16 +56,16 @@ func TestPipelinesAreRight(t *testing.T) {
 	}
 }
 
-// said is a writer that closes done when something was written.
-type said struct {
+// notifyingWriter closes done with the first write.
+type notifyingWriter struct {
 	bytes.Buffer
 	once sync.Once
 	done chan struct{}
 }
 
-func (s *said) Write(p []byte) (int, error) {
-	defer s.once.Do(func() { close(s.done) })
-	return s.Buffer.Write(p)
+func (w *notifyingWriter) Write(p []byte) (int, error) {
+	defer w.once.Do(func() { close(w.done) })
+	return w.Buffer.Write(p)
 }
 
 // script stands in for a binary.
@@ -78,7 +78,7 @@ func script(t *testing.T, text string) string {
 
 func TestRunStartsAndEndsAll(t *testing.T) {
 	server := newReadyServer(t)
-	out := &said{done: make(chan struct{})}
+	out := &notifyingWriter{done: make(chan struct{})}
 	sleeper := script(t, "echo \"$@\"; trap 'echo ended; exit 0' TERM; while :; do sleep 0.05; done")
 	d := demo{fleet: sleeper, invar: sleeper, folder: filepath.Join(t.TempDir(), "demo"), listen: server, out: out}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -101,7 +101,7 @@ func TestRunStartsAndEndsAll(t *testing.T) {
 	require.Contains(t, out.String(), "http://"+server)
 }
 
-func TestRunTellsWhoEnded(t *testing.T) {
+func TestRunNamesTheProcessThatEnded(t *testing.T) {
 	d := demo{fleet: script(t, "while :; do sleep 0.05; done"), invar: script(t, "exit 3"), folder: filepath.Join(t.TempDir(), "demo"), listen: newReadyServer(t), out: &bytes.Buffer{}}
 	require.ErrorContains(t, d.run(t.Context()), "exit status 3")
 	d.fleet = filepath.Join(t.TempDir(), "none")

@@ -13,8 +13,8 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// benchFleet has 1,000 collectors and 50 pipelines, of which each collector gets
-// about a dozen.
+// benchFleet returns a fleet of 1,000 collectors and 50 pipelines. Each collector gets
+// about a dozen of them.
 func benchFleet(b *testing.B) (*Fleet, []Sighting) {
 	b.Helper()
 	folder := b.TempDir()
@@ -46,7 +46,7 @@ func benchFleet(b *testing.B) (*Fleet, []Sighting) {
 	return f, sightings
 }
 
-// BenchmarkSeen is a poll in which nothing is new.
+// BenchmarkSeen measures a poll with nothing new.
 func BenchmarkSeen(b *testing.B) {
 	f, sightings := benchFleet(b)
 	b.ReportAllocs()
@@ -59,7 +59,7 @@ func BenchmarkSeen(b *testing.B) {
 	}
 }
 
-// BenchmarkSeenParallel is the same from many connections.
+// BenchmarkSeenParallel measures the same from many connections.
 func BenchmarkSeenParallel(b *testing.B) {
 	f, sightings := benchFleet(b)
 	b.ReportAllocs()
@@ -73,7 +73,7 @@ func BenchmarkSeenParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkSeenNew is the first poll of collectors, 64 at a time: each is saved
+// BenchmarkSeenNew measures the first poll of collectors, 64 at a time: each is saved
 // before it is answered.
 func BenchmarkSeenNew(b *testing.B) {
 	f, _ := benchFleet(b)
@@ -92,7 +92,7 @@ func BenchmarkSeenNew(b *testing.B) {
 	})
 }
 
-// BenchmarkDecide is the first poll after any pipeline changed.
+// BenchmarkDecide measures the first poll after a pipeline changed.
 func BenchmarkDecide(b *testing.B) {
 	f, sightings := benchFleet(b)
 	b.ReportAllocs()
@@ -110,7 +110,7 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// BenchmarkPipelines is what the page asks for every few seconds.
+// BenchmarkPipelines measures the request that the page sends every few seconds.
 func BenchmarkPipelines(b *testing.B) {
 	f, _ := benchFleet(b)
 	b.ReportAllocs()

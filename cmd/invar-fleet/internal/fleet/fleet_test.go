@@ -19,67 +19,68 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// body is a configuration that checkStructure takes; text tells them apart.
+// body returns a valid configuration. Different texts make different ones.
 func body(text string) string {
 	return "config:\n  receivers: {otlp: {x: " + text + "}}\n  exporters: {debug: }\n" +
 		"  service: {pipelines: {metrics: {receivers: [otlp], exporters: [debug]}}}\n"
 }
 
-type bench struct {
+// testFleet is a Fleet on temporary files.
+type testFleet struct {
 	*Fleet
 	t        testing.TB
 	settings Settings
 }
 
-// open is to be called in a synctest bubble, where time is the test's.
-func open(t testing.TB, files map[string]string) *bench {
+// open opens a Fleet with these files in its folder.
+func open(t testing.TB, files map[string]string) *testFleet {
 	t.Helper()
 	folder := t.TempDir()
 	for name, content := range files {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name+".yaml"), []byte(content), 0o600))
 	}
-	b := &bench{t: t, settings: Settings{Folder: folder, StateFile: filepath.Join(t.TempDir(), "fleet.db")}}
+	b := &testFleet{t: t, settings: Settings{Folder: folder, StateFile: filepath.Join(t.TempDir(), "fleet.db")}}
 	b.reopen()
 	return b
 }
 
-func (b *bench) reopen() {
+func (b *testFleet) reopen() {
 	b.t.Helper()
 	var err error
 	b.Fleet, err = Open(b.settings)
 	require.NoError(b.t, err)
 }
 
-func (b *bench) close() {
+func (b *testFleet) close() {
 	b.t.Helper()
 	require.NoError(b.t, b.Close())
 }
 
-func (b *bench) write(name, content string) {
+func (b *testFleet) write(name, content string) {
 	b.t.Helper()
 	require.NoError(b.t, os.WriteFile(filepath.Join(b.settings.Folder, name+".yaml"), []byte(content), 0o600))
 }
 
-func (b *bench) publish(name, content string) uint64 {
+func (b *testFleet) publish(name, content string) uint64 {
 	b.t.Helper()
 	number, err := b.Publish(b.t.Context(), "tester", name, []byte(content), "")
 	require.NoError(b.t, err)
 	return number
 }
 
-func (b *bench) pipeline(name string) Pipeline {
+func (b *testFleet) pipeline(name string) Pipeline {
 	b.t.Helper()
 	p, err := b.Pipeline(name)
 	require.NoError(b.t, err)
 	return p
 }
 
-func (b *bench) summaryError() error {
+func (b *testFleet) summaryError() error {
 	s := b.Summary()
 	return s.Err()
 }
 
-func (b *bench) actions() []string {
+func (b *testFleet) actions() []string {
 	b.t.Helper()
 	entries, err := b.Audit(100)
 	require.NoError(b.t, err)
@@ -92,7 +93,7 @@ func (b *bench) actions() []string {
 
 // simulated is a collector that polls.
 type simulated struct {
-	b          *bench
+	b          *testFleet
 	id         string
 	attributes map[string]string
 	hash       string
@@ -103,7 +104,7 @@ type simulated struct {
 	refuse func(remoteconf.Set) string
 }
 
-func (b *bench) collector(id string, attributes ...string) *simulated {
+func (b *testFleet) collector(id string, attributes ...string) *simulated {
 	s := &simulated{b: b, id: id, attributes: map[string]string{}}
 	for i := 0; i < len(attributes); i += 2 {
 		s.attributes[attributes[i]] = attributes[i+1]
@@ -121,7 +122,7 @@ func (s *simulated) report() Offer {
 	return offer
 }
 
-// poll reports, takes what is offered and reports what became of it.
+// poll reports, applies the offer and reports the result.
 func (s *simulated) poll() Offer {
 	s.b.t.Helper()
 	s.offer = s.report()
@@ -138,7 +139,7 @@ func (s *simulated) poll() Offer {
 	return s.offer
 }
 
-// runs returns what is offered of a pipeline: the x of body, or "".
+// runs returns the text of body that is offered of a pipeline, or "".
 func (s *simulated) runs(pipeline string) string {
 	s.b.t.Helper()
 	config := string(s.report().Set[pipeline])
@@ -151,6 +152,7 @@ func (s *simulated) runs(pipeline string) string {
 	return text
 }
 
+// wait lets d pass, in a synctest bubble.
 func wait(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()

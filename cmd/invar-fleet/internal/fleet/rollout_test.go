@@ -20,7 +20,7 @@ const stagedPlan = "rollout: {stages: [10, 50, 100], wait: 10m}\n"
 // group is a number of collectors that poll together.
 type group []*simulated
 
-func (b *bench) group(n int, attributes ...string) group {
+func (b *testFleet) group(n int, attributes ...string) group {
 	g := make(group, n)
 	for i := range g {
 		g[i] = b.collector(fmt.Sprintf("node-%03d", i), attributes...)
@@ -28,7 +28,7 @@ func (b *bench) group(n int, attributes ...string) group {
 	return g
 }
 
-// pollFor lets all poll every 20 s, and for the last time when d is over.
+// pollFor makes all of them poll every 20 s, and once more after d.
 func (g group) pollFor(d time.Duration) {
 	for end := time.Now().Add(d); ; wait(20 * time.Second) {
 		for _, c := range g {
@@ -40,7 +40,7 @@ func (g group) pollFor(d time.Duration) {
 	}
 }
 
-// with counts who is offered text of the pipeline.
+// with returns how many are offered this text of the pipeline.
 func (g group) with(pipeline, text string) int {
 	n := 0
 	for _, c := range g {
@@ -51,8 +51,8 @@ func (g group) with(pipeline, text string) int {
 	return n
 }
 
-// stable publishes until a first revision is in force.
-func (b *bench) stable(g group, name, content string) {
+// stable publishes a revision and waits until it is in force.
+func (b *testFleet) stable(g group, name, content string) {
 	b.t.Helper()
 	b.publish(name, content)
 	g.pollFor(0)
@@ -178,7 +178,7 @@ func TestRolloutHaltsOnFailed(t *testing.T) {
 	})
 }
 
-func TestRolloutToleratesSomeFailed(t *testing.T) {
+func TestRolloutToleratesMaxFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := open(t, nil)
 		defer b.close()
@@ -201,7 +201,7 @@ func TestRolloutToleratesSomeFailed(t *testing.T) {
 	})
 }
 
-func TestFailureIsOfThePipelineItNames(t *testing.T) {
+func TestFailureCountsForThePipelineItNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := func(text string, halted ...string) {
 			t.Helper()

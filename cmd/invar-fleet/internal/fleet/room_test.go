@@ -18,7 +18,7 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// noise is text that cannot be compressed to less than half.
+// noise returns a text of n bytes that cannot be compressed to less than half.
 func noise(n int) string {
 	b := make([]byte, n/2)
 	_, _ = rand.Read(b)
@@ -27,7 +27,7 @@ func noise(n int) string {
 
 var noisyBody = sync.OnceValue(func() []byte { return []byte(noise(maxBody)) })
 
-// greedy says as much as a collector may.
+// greedy returns a message with as much as a collector may send.
 func greedy(id, token string) Sighting {
 	attributes := make(map[string]string, maxAttributes)
 	for i := range maxAttributes {
@@ -56,8 +56,8 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// What 1,500 collectors that say all they may make the server keep: in memory, and
-// in the state file.
+// 1,500 collectors send as much as they may. What the server keeps of it is bounded, in
+// memory and in the state file.
 func TestGreedyCollectors(t *testing.T) {
 	const mostHeap, mostFile = 64 << 20, 192 << 20
 	const collectors = 1500
@@ -103,7 +103,7 @@ func TestGreedyCollectors(t *testing.T) {
 	t.Logf("%d MiB kept, %d MiB counted, %d MiB at most in use, a file of %d MiB", kept>>20, b.state.registry.memory>>20, peak>>20, info.Size()>>20)
 }
 
-// One collector whose attributes cycle is offered another set each time.
+// A collector whose attributes cycle is offered another set each time.
 func TestCyclingAttributes(t *testing.T) {
 	const mostHeap = 150 << 20
 	const pipelines, size = 10, 200 << 10
@@ -132,8 +132,8 @@ func TestCyclingAttributes(t *testing.T) {
 	t.Logf("%d MiB kept, %d MiB of contents, %d entries", kept>>20, b.state.offers.contents.size>>20, len(b.state.offers.entries))
 }
 
-// crowd opens a Fleet with room for little.
-func crowd(t *testing.T, change func(*Fleet)) *bench {
+// openLimited opens a Fleet, and lets change reduce its limits.
+func openLimited(t *testing.T, change func(*Fleet)) *testFleet {
 	t.Helper()
 	b := open(t, map[string]string{"a": "matchers: ['env=\"prod\"']\n" + body("1"), "b": body("2")})
 	t.Cleanup(b.close)
@@ -143,42 +143,42 @@ func crowd(t *testing.T, change func(*Fleet)) *bench {
 	return b
 }
 
-func (b *bench) says(t *testing.T, id, token string, attributes map[string]string) error {
+func (b *testFleet) see(t *testing.T, id, token string, attributes map[string]string) error {
 	t.Helper()
 	_, err := b.Seen(t.Context(), Sighting{ID: id, Token: token, Attributes: attributes})
 	return err
 }
 
-// A token that has the most gives way to others.
+// The token with the largest share gives way to others.
 func TestRoomByToken(t *testing.T) {
-	b := crowd(t, func(f *Fleet) { f.state.registry.maxCollectors = 10 })
+	b := openLimited(t, func(f *Fleet) { f.state.registry.maxCollectors = 10 })
 	for i := range 8 {
-		require.NoError(t, b.says(t, fmt.Sprint("greedy-", i), "greedy", nil))
+		require.NoError(t, b.see(t, fmt.Sprint("greedy-", i), "greedy", nil))
 	}
 	for i := range 2 {
-		require.NoError(t, b.says(t, fmt.Sprint("small-", i), "small", nil))
+		require.NoError(t, b.see(t, fmt.Sprint("small-", i), "small", nil))
 	}
-	require.ErrorIs(t, b.says(t, "greedy-8", "greedy", nil), ErrFull)
+	require.ErrorIs(t, b.see(t, "greedy-8", "greedy", nil), ErrFull)
 	_, err := b.Collector("greedy-8")
 	require.ErrorIs(t, err, ErrNotFound)
 	for i := range 3 { // until both have as many
-		require.NoError(t, b.says(t, fmt.Sprint("more-", i), "small", nil))
+		require.NoError(t, b.see(t, fmt.Sprint("more-", i), "small", nil))
 	}
 	for i := range 3 {
 		_, err := b.Collector(fmt.Sprint("greedy-", i))
 		require.ErrorIs(t, err, ErrNotFound, "the ones that were silent longest")
 	}
-	require.ErrorIs(t, b.says(t, "more-3", "small", nil), ErrFull)
+	require.ErrorIs(t, b.see(t, "more-3", "small", nil), ErrFull)
 	require.NoError(t, b.Gone(t.Context(), "small-0"))
-	require.NoError(t, b.says(t, "more-3", "small", nil), "one of its own that is away gives way")
+	require.NoError(t, b.see(t, "more-3", "small", nil), "one of its own that is away gives way")
 	_, err = b.Collector("small-0")
 	require.ErrorIs(t, err, ErrNotFound)
-	require.NoError(t, b.says(t, "third", "third", nil))
+	require.NoError(t, b.see(t, "third", "third", nil))
 	require.Equal(t, 10, b.Summary().Collectors)
 }
 
 func TestRoomByMemory(t *testing.T) {
-	b := crowd(t, func(f *Fleet) { f.state.registry.limits.memory = 100 << 10 })
+	b := openLimited(t, func(f *Fleet) { f.state.registry.limits.memory = 100 << 10 })
 	large := func(n int) map[string]string {
 		attributes := map[string]string{}
 		for i := range n {
@@ -188,16 +188,16 @@ func TestRoomByMemory(t *testing.T) {
 	}
 	full := 0
 	for i := range 20 {
-		if err := b.says(t, fmt.Sprint("greedy-", i), "greedy", large(10)); err != nil {
+		if err := b.see(t, fmt.Sprint("greedy-", i), "greedy", large(10)); err != nil {
 			require.ErrorIs(t, err, ErrFull)
 			require.ErrorContains(t, err, "is more than 102400 bytes, which is the most that is kept")
 			full++
 		}
 	}
 	require.Equal(t, 12, full)
-	require.NoError(t, b.says(t, "other", "other", large(1)))
+	require.NoError(t, b.see(t, "other", "other", large(1)))
 	// One that grows counts as well.
-	require.NoError(t, b.says(t, "other", "other", large(10)))
+	require.NoError(t, b.see(t, "other", "other", large(10)))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	require.LessOrEqual(t, b.state.registry.memory, 100<<10)
@@ -210,20 +210,20 @@ func TestRoomByMemory(t *testing.T) {
 }
 
 func TestRoomByOffers(t *testing.T) {
-	b := crowd(t, func(f *Fleet) {
+	b := openLimited(t, func(f *Fleet) {
 		f.state.registry.limits.offers, f.state.offers.limit = 1600, 1600
 	})
-	require.NoError(t, b.says(t, "1", "greedy", map[string]string{"env": "prod"}))
-	err := b.says(t, "2", "greedy", nil)
+	require.NoError(t, b.see(t, "1", "greedy", map[string]string{"env": "prod"}))
+	err := b.see(t, "2", "greedy", nil)
 	require.ErrorIs(t, err, ErrFull)
 	require.ErrorContains(t, err, "different sets of pipelines are offered")
-	require.NoError(t, b.says(t, "3", "greedy", map[string]string{"env": "prod"}), "it has one that there is")
-	require.NoError(t, b.says(t, "4", "other", nil), "the token with the most gives way")
+	require.NoError(t, b.see(t, "3", "greedy", map[string]string{"env": "prod"}), "it has one that there is")
+	require.NoError(t, b.see(t, "4", "other", nil), "the token with the most gives way")
 }
 
-// While the state cannot be saved, what waits is bounded.
+// Details that wait are bounded while the state cannot be saved.
 func TestPendingIsBounded(t *testing.T) {
-	b := crowd(t, func(f *Fleet) { f.state.registry.limits.pending = 1 << 20 })
+	b := openLimited(t, func(f *Fleet) { f.state.registry.limits.pending = 1 << 20 })
 	require.NoError(t, b.saver.file.Close())
 	for i := range 20 {
 		_, err := b.Seen(t.Context(), Sighting{ID: fmt.Sprint(i), Effective: map[string][]byte{"a": make([]byte, maxBody)}})
@@ -244,7 +244,7 @@ func TestPendingIsBounded(t *testing.T) {
 }
 
 func TestStoredIsBounded(t *testing.T) {
-	b := crowd(t, func(f *Fleet) { f.state.registry.limits.stored = 100 << 10 })
+	b := openLimited(t, func(f *Fleet) { f.state.registry.limits.stored = 100 << 10 })
 	for i := range 20 {
 		_, err := b.Seen(t.Context(), Sighting{ID: fmt.Sprint(i), Effective: map[string][]byte{"a": []byte(noise(30 << 10))}})
 		require.NoError(t, err)
@@ -271,15 +271,16 @@ func TestStoredIsBounded(t *testing.T) {
 	require.InDelta(t, stored, b.state.registry.stored, 2000) // the times of sightings were saved
 }
 
-// Details come from some at a time; others wait, and give up with their caller.
+// A bounded number of collectors report details at a time. The others wait, until their
+// context ends.
 func TestDetailsWait(t *testing.T) {
-	b := crowd(t, func(f *Fleet) { f.detailed = make(chan struct{}, 1) })
+	b := openLimited(t, func(f *Fleet) { f.detailed = make(chan struct{}, 1) })
 	b.detailed <- struct{}{}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	_, err := b.Seen(ctx, Sighting{ID: "a", Components: []string{"receiver/otlp"}})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.NoError(t, b.says(t, "a", "", nil))
+	require.NoError(t, b.see(t, "a", "", nil))
 	<-b.detailed
 	_, err = b.Seen(t.Context(), Sighting{ID: "a", Components: []string{"receiver/otlp"}})
 	require.NoError(t, err)

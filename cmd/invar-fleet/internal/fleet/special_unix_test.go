@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is no file in the folder hangs nobody, and costs its own pipeline alone.
+// Special files in the folder block nothing, and affect their own pipeline only.
 func TestSpecialFiles(t *testing.T) {
 	b := open(t, map[string]string{"a": body("1"), "good": body("1")})
 	b.settings.PollInterval = 10 * time.Millisecond

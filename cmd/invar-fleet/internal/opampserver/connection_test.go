@@ -13,7 +13,7 @@ import (
 	"github.com/invar-otel/invar/internal/remoteconf"
 )
 
-// frame is one of a client's, with its mask.
+// frame returns a client's frame, with its mask.
 func frame(first byte, payload int) []byte {
 	var header []byte
 	switch {
@@ -53,7 +53,7 @@ func TestFrameCounter(t *testing.T) {
 	f(true, []byte{final, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4})
 }
 
-// FuzzFrameCounter: what comes in pieces counts like what comes at once.
+// FuzzFrameCounter compares counting in pieces with counting at once.
 func FuzzFrameCounter(f *testing.F) {
 	f.Add(append(frame(0x82, 10), frame(0x02, 300)...), 3)
 	f.Add([]byte{0x82, 0xff, 0, 0, 0, 0, 0, 0x40, 0, 1, 1, 2, 3, 4, 5}, 1)
@@ -83,7 +83,7 @@ func newServer(t testing.TB, f Fleet) *Server {
 	return s
 }
 
-// FuzzMessage gives the bytes of an agent's message to all that reads them.
+// FuzzMessage passes any bytes of a message to everything that reads messages.
 func FuzzMessage(f *testing.F) {
 	uid := uuid.Must(uuid.NewV7())
 	m := full(uid, 0)
@@ -93,7 +93,7 @@ func FuzzMessage(f *testing.F) {
 	m.EffectiveConfig = &protobufs.EffectiveConfig{ConfigMap: &protobufs.AgentConfigMap{ConfigMap: map[string]*protobufs.AgentConfigFile{"": nil}}}
 	m.Health = &protobufs.ComponentHealth{ComponentHealthMap: map[string]*protobufs.ComponentHealth{"a": {LastError: "no"}, "b": nil}}
 	m.AvailableComponents = &protobufs.AvailableComponents{Components: map[string]*protobufs.ComponentDetails{"receivers": nil}, Hash: []byte{1}}
-	for _, m := range []*protobufs.AgentToServer{m, beat(uid, 3), {}, {InstanceUid: uid[:], AgentDisconnect: &protobufs.AgentDisconnect{}}, {InstanceUid: uid[:], Flags: 1}} {
+	for _, m := range []*protobufs.AgentToServer{m, heartbeat(uid, 3), {}, {InstanceUid: uid[:], AgentDisconnect: &protobufs.AgentDisconnect{}}, {InstanceUid: uid[:], Flags: 1}} {
 		body, err := proto.Marshal(m)
 		require.NoError(f, err)
 		f.Add(body)
@@ -118,14 +118,14 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
-// BenchmarkHeartbeat is the commonest message: nothing new, nothing to offer.
+// BenchmarkHeartbeat measures the most frequent message: nothing new, nothing to offer.
 func BenchmarkHeartbeat(b *testing.B) {
 	r := &silent{}
 	s := newServer(b, r)
 	uid := uuid.Must(uuid.NewV7())
 	receive := s.receive(&connection{address: "here", agents: map[uuid.UUID]*agent{}})
 	receive(b.Context(), nil, full(uid, 0))
-	m := beat(uid, 0)
+	m := heartbeat(uid, 0)
 	b.ReportAllocs()
 	for b.Loop() {
 		m.SequenceNum++

@@ -26,9 +26,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var _ Fleet = (*fleet.Fleet)(nil)
 
-const patience = 20 * time.Second
+const testTimeout = 20 * time.Second
 
-// recorder is a fleet that keeps what it is told and offers what the test says.
+// recorder is a fleet that records sightings and offers what the test sets.
 type recorder struct {
 	t *testing.T
 
@@ -68,7 +68,7 @@ func (f *recorder) Watch(ctx context.Context, changed func()) {
 	<-ctx.Done()
 }
 
-// offer changes what is offered, and tells.
+// offer sets what is offered, and notifies the watcher.
 func (f *recorder) offer(id string, set remoteconf.Set) {
 	f.mu.Lock()
 	if f.offers == nil {
@@ -94,7 +94,7 @@ func (f *recorder) seen() []fleet.Sighting {
 	return append([]fleet.Sighting(nil), f.sightings...)
 }
 
-// await waits for a sighting, of all there were, that is wanted.
+// await returns the first sighting that is wanted, and waits for it.
 func (f *recorder) await(wanted func(s fleet.Sighting) bool) fleet.Sighting {
 	f.t.Helper()
 	var found fleet.Sighting
@@ -106,20 +106,20 @@ func (f *recorder) await(wanted func(s fleet.Sighting) bool) fleet.Sighting {
 			}
 		}
 		return false
-	}, patience, time.Millisecond)
+	}, testTimeout, time.Millisecond)
 	return found
 }
 
-// running is a Server that serves.
-type running struct {
+// testServer is a Server behind an HTTP server, with a recorder as its fleet.
+type testServer struct {
 	server *Server
 	*recorder
 	http *httptest.Server
 }
 
-func run(t *testing.T, change func(*Server)) *running {
+func run(t *testing.T, change func(*Server)) *testServer {
 	t.Helper()
-	r := &running{recorder: &recorder{t: t}}
+	r := &testServer{recorder: &recorder{t: t}}
 	var err error
 	r.server, err = New(Settings{Fleet: r.recorder, Logger: zap.NewNop()})
 	require.NoError(t, err)
@@ -139,7 +139,7 @@ func run(t *testing.T, change func(*Server)) *running {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return r.changed != nil
-	}, patience, time.Millisecond)
+	}, testTimeout, time.Millisecond)
 	t.Cleanup(func() {
 		stop()
 		<-ended
@@ -148,13 +148,13 @@ func run(t *testing.T, change func(*Server)) *running {
 	return r
 }
 
-func (r *running) url(scheme string) string {
+func (r *testServer) url(scheme string) string {
 	return scheme + strings.TrimPrefix(r.http.URL, "http") + Path
 }
 
 var schemes = []string{"ws", "http"}
 
-// testAgent is opamp-go's client, as an agent uses it.
+// testAgent is an agent that uses opamp-go's client.
 type testAgent struct {
 	client.OpAMPClient
 	t       *testing.T
@@ -170,8 +170,8 @@ const everything = protobufs.AgentCapabilities_AgentCapabilities_ReportsStatus |
 	protobufs.AgentCapabilities_AgentCapabilities_ReportsHealth | protobufs.AgentCapabilities_AgentCapabilities_ReportsAvailableComponents |
 	protobufs.AgentCapabilities_AgentCapabilities_ReportsHeartbeat
 
-// agent starts one.
-func (r *running) agent(scheme string, uid uuid.UUID, can protobufs.AgentCapabilities) *testAgent {
+// agent starts a testAgent with these capabilities.
+func (r *testServer) agent(scheme string, uid uuid.UUID, capabilities protobufs.AgentCapabilities) *testAgent {
 	t := r.t
 	t.Helper()
 	a := &testAgent{
@@ -196,7 +196,7 @@ func (r *running) agent(scheme string, uid uuid.UUID, can protobufs.AgentCapabil
 	require.NoError(t, a.SetAvailableComponents(&protobufs.AvailableComponents{Hash: []byte{1}, Components: map[string]*protobufs.ComponentDetails{
 		"receivers": {SubComponentMap: map[string]*protobufs.ComponentDetails{"otlp": {}}},
 	}}))
-	require.NoError(t, a.SetCapabilities(&can))
+	require.NoError(t, a.SetCapabilities(&capabilities))
 	require.NoError(t, a.Start(t.Context(), types.StartSettings{
 		OpAMPServerURL: r.url(scheme), InstanceUid: types.InstanceUid(uid), HeartbeatInterval: &interval,
 		Callbacks: types.Callbacks{
@@ -219,23 +219,23 @@ func (r *running) agent(scheme string, uid uuid.UUID, can protobufs.AgentCapabil
 	return a
 }
 
-// next is the next configuration that the agent gets.
+// next returns the next configuration that the agent receives.
 func (a *testAgent) next() *protobufs.AgentRemoteConfig {
 	a.t.Helper()
 	select {
 	case c := <-a.configs:
 		return c
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		require.Fail(a.t, "no configuration")
 		return nil
 	}
 }
 
-func (a *testAgent) report(hash []byte, status protobufs.RemoteConfigStatuses, words string) {
-	require.NoError(a.t, a.SetRemoteConfigStatus(&protobufs.RemoteConfigStatus{LastRemoteConfigHash: hash, Status: status, ErrorMessage: words}))
+func (a *testAgent) report(hash []byte, status protobufs.RemoteConfigStatuses, message string) {
+	require.NoError(a.t, a.SetRemoteConfigStatus(&protobufs.RemoteConfigStatus{LastRemoteConfigHash: hash, Status: status, ErrorMessage: message}))
 }
 
-// silent is a fleet that offers nothing and keeps nothing.
+// silent is a fleet that offers and records nothing.
 type silent struct {
 	recorder
 	asked atomic.Int64 // sightings that were not the beginning and say something

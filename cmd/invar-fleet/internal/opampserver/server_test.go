@@ -106,7 +106,7 @@ func TestLeave(t *testing.T) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return len(r.gone) == 1 && r.gone[0] == uid.String()
-	}, patience, time.Millisecond)
+	}, testTimeout, time.Millisecond)
 }
 
 func TestAgentsThatTakeNoConfiguration(t *testing.T) {
@@ -114,7 +114,7 @@ func TestAgentsThatTakeNoConfiguration(t *testing.T) {
 	r.offer("", setA)
 	can := everything &^ protobufs.AgentCapabilities_AgentCapabilities_AcceptsRemoteConfig
 	a := r.agent("http", uuid.Must(uuid.NewV7()), can)
-	require.Eventually(t, func() bool { return len(r.seen()) > 3 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return len(r.seen()) > 3 }, testTimeout, time.Millisecond)
 	require.Empty(t, a.configs)
 }
 
@@ -133,10 +133,10 @@ func TestAgentThatDoesNotReport(t *testing.T) {
 	}
 }
 
-// agents of the wire, without opamp-go's client.
+// The agents below speak the protocol without opamp-go's client.
 
 // exchange posts a message.
-func (r *running) exchange(m *protobufs.AgentToServer) *protobufs.ServerToAgent {
+func (r *testServer) exchange(m *protobufs.AgentToServer) *protobufs.ServerToAgent {
 	body, err := proto.Marshal(m)
 	require.NoError(r.t, err)
 	status, answer := r.post(body, "")
@@ -147,7 +147,7 @@ func (r *running) exchange(m *protobufs.AgentToServer) *protobufs.ServerToAgent 
 	return &out
 }
 
-func (r *running) post(body []byte, encoding string) (int, []byte) {
+func (r *testServer) post(body []byte, encoding string) (int, []byte) {
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url("http"), bytes.NewReader(body))
 	require.NoError(r.t, err)
 	req.Header.Set("Content-Type", "application/x-protobuf")
@@ -163,13 +163,13 @@ func (r *running) post(body []byte, encoding string) (int, []byte) {
 	return resp.StatusCode, answer
 }
 
-// socket is a WebSocket of an agent.
+// socket is an agent's WebSocket.
 type socket struct {
 	t *testing.T
 	*websocket.Conn
 }
 
-func (r *running) socket() *socket {
+func (r *testServer) socket() *socket {
 	conn, resp, err := new(websocket.Dialer).DialContext(r.t.Context(), r.url("ws"), nil)
 	require.NoError(r.t, err)
 	require.NoError(r.t, resp.Body.Close())
@@ -184,7 +184,7 @@ func (s *socket) send(m *protobufs.AgentToServer) {
 }
 
 func (s *socket) receive() *protobufs.ServerToAgent {
-	require.NoError(s.t, s.SetReadDeadline(time.Now().Add(patience)))
+	require.NoError(s.t, s.SetReadDeadline(time.Now().Add(testTimeout)))
 	_, body, err := s.ReadMessage()
 	require.NoError(s.t, err)
 	require.Zero(s.t, body[0])
@@ -193,7 +193,7 @@ func (s *socket) receive() *protobufs.ServerToAgent {
 	return &m
 }
 
-// full is a message with everything.
+// full returns a message with the full state.
 func full(uid uuid.UUID, sequence uint64) *protobufs.AgentToServer {
 	return &protobufs.AgentToServer{
 		InstanceUid: uid[:], SequenceNum: sequence, Capabilities: uint64(everything),
@@ -202,7 +202,7 @@ func full(uid uuid.UUID, sequence uint64) *protobufs.AgentToServer {
 	}
 }
 
-func beat(uid uuid.UUID, sequence uint64) *protobufs.AgentToServer {
+func heartbeat(uid uuid.UUID, sequence uint64) *protobufs.AgentToServer {
 	return &protobufs.AgentToServer{InstanceUid: uid[:], SequenceNum: sequence, Capabilities: uint64(everything)}
 }
 
@@ -215,28 +215,28 @@ func TestFullStateIsAskedFor(t *testing.T) {
 		require.Equal(t, want, out.Flags&uint64(protobufs.ServerToAgentFlags_ServerToAgentFlags_ReportFullState) != 0)
 		require.NotZero(t, out.Capabilities&uint64(protobufs.ServerCapabilities_ServerCapabilities_OffersRemoteConfig))
 	}
-	asks(beat(uid, 7), true) // the server restarted
+	asks(heartbeat(uid, 7), true) // the server restarted
 	require.Empty(t, r.seen(), "who it is is not known")
 	asks(full(uid, 8), false)
-	asks(beat(uid, 9), false)
-	asks(beat(uid, 11), true) // one was lost
+	asks(heartbeat(uid, 9), false)
+	asks(heartbeat(uid, 11), true) // one was lost
 	asks(full(uid, 12), false)
 	asks(full(uid, 0), false) // the agent restarted
 	require.Len(t, r.seen(), 4)
 	require.True(t, r.seen()[1].Partial)
 }
 
-// What an agent did not get is offered again with every poll.
+// An offer that an agent did not receive is sent again with every poll.
 func TestLostAnswer(t *testing.T) {
 	r := run(t, nil)
 	r.offer("", setA)
 	uid := uuid.Must(uuid.NewV7())
 	require.NotNil(t, r.exchange(full(uid, 0)).RemoteConfig)
-	require.NotNil(t, r.exchange(beat(uid, 1)).RemoteConfig)
-	m := beat(uid, 2)
+	require.NotNil(t, r.exchange(heartbeat(uid, 1)).RemoteConfig)
+	m := heartbeat(uid, 2)
 	m.RemoteConfigStatus = &protobufs.RemoteConfigStatus{LastRemoteConfigHash: hashBytes(setA.Hash())}
 	require.Nil(t, r.exchange(m).RemoteConfig)
-	require.Nil(t, r.exchange(beat(uid, 3)).RemoteConfig)
+	require.Nil(t, r.exchange(heartbeat(uid, 3)).RemoteConfig)
 }
 
 func TestIDOfRemoteConfig(t *testing.T) {
@@ -262,11 +262,11 @@ func TestTwoAgentsWithOneUID(t *testing.T) {
 		var given uuid.UUID
 		select {
 		case given = <-b.renamed:
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			require.Fail(t, "it keeps the uid")
 		}
 		require.NotEqual(t, uid, given)
-		// Not all that it wrote under the old uid needs to be asked for again.
+		// What it sent under the old uid need not be requested again.
 		require.NoError(t, b.SetHealth(&protobufs.ComponentHealth{LastError: scheme}))
 		r.await(func(s fleet.Sighting) bool { return s.ID == given.String() })
 		r.offer(given.String(), setB)
@@ -278,7 +278,7 @@ func TestTwoAgentsWithOneUID(t *testing.T) {
 	require.Equal(t, setA.Hash(), hashText(a.next().ConfigHash))
 }
 
-// A connection that broke unnoticed does not cost its agent the uid.
+// An agent keeps its uid if its earlier connection broke unnoticed.
 func TestConnectionThatBroke(t *testing.T) {
 	r := run(t, func(s *Server) { s.probe = 50 * time.Millisecond })
 	uid := uuid.Must(uuid.NewV7())
@@ -368,7 +368,7 @@ func TestWebSocketBounds(t *testing.T) {
 	uid := uuid.Must(uuid.NewV7())
 	ends := func(s *socket) {
 		t.Helper()
-		require.NoError(t, s.SetReadDeadline(time.Now().Add(patience)))
+		require.NoError(t, s.SetReadDeadline(time.Now().Add(testTimeout)))
 		for {
 			if _, _, err := s.ReadMessage(); err != nil {
 				require.NotContains(t, err.Error(), "timeout")
@@ -426,7 +426,7 @@ func TestConnectionLimit(t *testing.T) {
 		}
 		_ = resp.Body.Close()
 		return conn.Close() == nil
-	}, patience, 10*time.Millisecond)
+	}, testTimeout, 10*time.Millisecond)
 }
 
 func TestAgentsOnOneConnection(t *testing.T) {

@@ -5,12 +5,11 @@
 //	   │
 //	   └─ /api/v1/* with "Authorization: Bearer …" ──▶ internal/api
 //
-// Everything that the page knows comes from the JSON API, with the token that
-// the user signs in with; serving the page itself needs no token and tells
-// nothing. What collectors and pipelines say about themselves reaches the
-// document as text nodes only. The browser is told to hold the page to that:
-// the policy below permits no script but the page's own files, no request to
-// another server, and, by trusted types, no markup made of strings.
+// All data of the page comes from the JSON API, with the token that the user signs in
+// with. The page itself is served without a token and contains no data. Texts from
+// collectors and pipelines become text nodes only. The browser enforces that: the
+// policy below permits no script but the page's own files, no request to another
+// server, and, by trusted types, no markup made from strings.
 package page
 
 import (
@@ -52,7 +51,7 @@ type file struct {
 // It answers GET and HEAD, and 404 to other paths, and is safe for concurrent use.
 func Handler() http.Handler {
 	files, err := load(assets)
-	if err != nil { // cannot be: the files are part of the binary, see the test
+	if err != nil { // impossible: the files are part of the binary, see the test
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		})
@@ -60,7 +59,7 @@ func Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(w, r, files) })
 }
 
-// load reads the files below folder assets by the path that they are served at.
+// load returns the files below the folder assets by URL path.
 func load(source fs.FS) (map[string]file, error) {
 	files := map[string]file{}
 	err := fs.WalkDir(source, "assets", func(name string, entry fs.DirEntry, err error) error {
@@ -104,8 +103,8 @@ func serve(w http.ResponseWriter, r *http.Request, files map[string]file) {
 		return
 	}
 	header.Set("Content-Type", f.mediaType)
-	// Asked for each time and answered 304 if unchanged: after an update of the
-	// server no browser mixes files of two versions.
+	// The browser revalidates each file, so it cannot mix files of two versions after
+	// an update of the server.
 	header.Set("Cache-Control", "no-cache")
 	header.Set("ETag", f.tag)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))

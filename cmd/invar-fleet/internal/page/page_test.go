@@ -85,8 +85,8 @@ var (
 	linked    = regexp.MustCompile(`(?:src|href)="(/[^"]*)"`)
 )
 
-// TestPolicyHolds looks for what the content security policy forbids, which
-// would leave a part of the page dead.
+// TestPolicyHolds searches the page for what the content security policy forbids: it
+// would not work.
 func TestPolicyHolds(t *testing.T) {
 	html, err := assets.ReadFile("assets/index.html")
 	require.NoError(t, err)
