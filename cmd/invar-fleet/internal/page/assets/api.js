@@ -1,12 +1,11 @@
-// The client of /api/v1. The token lives in sessionStorage, so it ends with the
-// tab, and goes along as a bearer: there is no cookie that another site could
-// make use of.
+// The client of /api/v1. The token is kept in sessionStorage, until the tab is closed,
+// and sent as a bearer token: there is no cookie that another site could use.
 
 const TOKEN = "invar-fleet-token";
-const PATIENCE = 15_000; // ms for an answer
+const TIMEOUT = 15_000; // ms for a response
 
-// APIError is an answer that is not a success, or none at all (status 0). Its
-// message is the server's.
+// APIError is an unsuccessful response, or a missing one (status 0). Its message is the
+// server's.
 export class APIError extends Error {
   constructor(message, status) {
     super(message);
@@ -14,9 +13,9 @@ export class APIError extends Error {
   }
 }
 
-let clockOffset = 0; // of the server against this machine, in ms
+let clockOffset = 0; // of the server relative to this machine, in ms
 
-// now is the time on the server, in ms: what it says of times is compared to it.
+// now returns the time on the server, in ms, to compare its times with.
 export function now() {
   return Date.now() + clockOffset;
 }
@@ -33,7 +32,7 @@ export function signOut() {
   sessionStorage.removeItem(TOKEN);
 }
 
-// get returns the decoded answer to a GET, with the tag of its version as etag.
+// get returns the decoded response to a GET, with its ETag as etag.
 export function get(path, query) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query || {})) {
@@ -57,7 +56,7 @@ export function remove(path) {
   return call("DELETE", path);
 }
 
-// pathOf makes a path of the API from names that may hold any character.
+// pathOf returns a path of the API from names, which may have any characters.
 export function pathOf(...names) {
   return names.map(encodeURIComponent).join("/");
 }
@@ -69,12 +68,12 @@ async function call(method, path, body, headers = {}) {
   try {
     response = await fetch(`/api/v1/${path}`, {
       method, headers, body, cache: "no-store", credentials: "omit", redirect: "error",
-      signal: AbortSignal.timeout(PATIENCE),
+      signal: AbortSignal.timeout(TIMEOUT),
     });
     text = await response.text();
   } catch (error) {
     const late = error.name === "TimeoutError";
-    throw new APIError(late ? `the server did not answer within ${PATIENCE / 1000} s` : "the server cannot be reached", 0);
+    throw new APIError(late ? `the server did not answer within ${TIMEOUT / 1000} s` : "the server cannot be reached", 0);
   }
   keepTime(response.headers.get("Date"));
   if (!response.ok) throw new APIError(reason(text) || `the server answered ${response.status} ${response.statusText}`, response.status);
@@ -97,7 +96,7 @@ function reason(text) {
   }
 }
 
-// keepTime notes how far the clocks are apart. The header has whole seconds, so
+// keepTime measures the difference of the clocks. The header has whole seconds, so
 // small differences mean nothing.
 function keepTime(date) {
   const difference = Date.parse(date) - Date.now();

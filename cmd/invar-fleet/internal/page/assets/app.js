@@ -5,8 +5,8 @@
 //	#/collectors?filter=…  #/collectors/<id>
 //	#/audit
 //
-// A view is {title, element, refresh()}: made once when its address is opened,
-// and asked to refresh itself until another one is.
+// A view is {title, element, refresh()}. It is made when its address is opened, and
+// refreshed until another address is.
 
 import { h, show } from "./dom.js";
 import * as api from "./api.js";
@@ -27,7 +27,7 @@ const connection = document.getElementById("connection");
 
 const context = {
   role: "",
-  // mayAct tells whether actions are offered. The server decides by itself.
+  // mayAct reports whether to show actions. The server checks them itself.
   mayAct: () => context.role === "admin",
   refresh: () => refresh(),
 };
@@ -37,7 +37,7 @@ let running = false;
 let again = false;
 let lastAnswer = null;
 
-// route makes the view for the address.
+// route returns the view for the address.
 function route() {
   const [path, search] = location.hash.replace(/^#\/?/, "").split("?");
   let names;
@@ -57,7 +57,7 @@ function route() {
   return ["", { title: "Not found", element: empty("There is no such page.", "Choose a section above."), refresh: async () => {} }];
 }
 
-// enter puts the view of the address into the page; its data come by a refresh.
+// enter shows the view of the address. A refresh brings its data.
 function enter() {
   const [tab, next] = route();
   view = next;
@@ -70,7 +70,7 @@ function enter() {
 }
 
 function navigate() {
-  if (!context.role) return; // the sign-in form stays, and leads to the address
+  if (!context.role) return; // the sign-in form stays, and then opens the address
   document.querySelector("dialog")?.close();
   enter();
   window.scrollTo(0, 0);
@@ -78,7 +78,7 @@ function navigate() {
   refresh();
 }
 
-// refresh asks for everything that is shown, once at a time.
+// refresh requests everything that is shown. There is one refresh at a time.
 async function refresh() {
   again = true;
   if (running) return;
@@ -115,7 +115,7 @@ function lost(error) {
   notice(`Not up to date: ${error.message}.${age}`);
 }
 
-// notice shows a text below the header; "" is none. It is read out once.
+// notice shows a text below the header, or removes it for "". Screen readers read it once.
 function notice(text) {
   if (connection.textContent !== text) connection.textContent = text;
   connection.hidden = text === "";
@@ -144,7 +144,7 @@ function signOut() {
   refresh();
 }
 
-// login shows the form in place of everything else, once.
+// login shows the sign-in form instead of everything else.
 function login(error) {
   context.role = "";
   view = null;

@@ -7,7 +7,7 @@ import { empty, failure, heading, table } from "./parts.js";
 
 const COLUMNS = ["Collector", "Status", "Version", "Last seen", "Transport", "Pipelines", "Error"];
 const PAGE = 100;
-const TYPING = 300; // ms without a key until a filter is used
+const TYPING = 300; // ms after the last key until the filter is applied
 const STATUSES = [
   ["", "any status"], ["APPLIED", "applied"], ["APPLYING", "applying"], ["pending", "pending"], ["FAILED", "failed"],
   ["UNSET", "no report"], ["online", "online"], ["offline", "offline"], ["conflict", "ID in use twice"],
@@ -16,8 +16,8 @@ const STATUSES = [
 // A matcher as in Prometheus, quotes optional: env=prod, collector.os=~"linux|darwin".
 const MATCHER = /([\p{L}\p{N}_.\-/]+)\s*(=~|!~|!=|=)\s*("(?:\\.|[^"\\])*"|[^\s,"]+)/gu;
 
-// parseFilter reads what was typed: matchers over attributes, and words that a
-// collector's name or id contains. All must be true.
+// parseFilter parses what was typed: matchers for attributes, and words that a
+// collector's name or id contains. All have to match.
 export function parseFilter(text) {
   const matches = [];
   const words = text.replace(MATCHER, (_, name, operator, value) => {
@@ -30,7 +30,7 @@ export function parseFilter(text) {
 export function collectorsView(context, query) {
   const list = h("div", {});
   const pager = h("div", { class: "pager" });
-  let start = [""]; // where the pages up to this one begin
+  let start = [""]; // the start of each page up to this one
   let timer = 0;
   const filter = h("input", {
     id: "filter", type: "search", placeholder: "name, id, or env=prod", autocomplete: "off", spellcheck: "false",
@@ -44,8 +44,8 @@ export function collectorsView(context, query) {
     STATUSES.map(([value, name]) => h("option", { value }, name)));
   status.value = STATUSES.some(([value]) => value === query.get("status")) ? query.get("status") : "";
 
-  // changed keeps the address in step, so that it can be passed on, without a
-  // step in the browser's history for each letter.
+  // changed updates the address, so that it can be shared. It adds no entry to the
+  // browser's history for each letter.
   function changed() {
     const search = new URLSearchParams();
     if (filter.value.trim()) search.set("filter", filter.value.trim());
@@ -66,8 +66,8 @@ export function collectorsView(context, query) {
     if (collectors.length === 0 && start.length === 1) {
       const filtered = filter.value.trim() || status.value;
       show(list, filtered
-        ? empty("No collector is like that.", "Loosen the filter. Attributes are written like env=prod, region=~\"eu-.*\" or os!=windows.")
-        : empty("No collector has been here yet.", "Configure the remote_config extension of one with this server's address and a token with the role collector; it shows up with its first poll."));
+        ? empty("No collector matches.", "Loosen the filter. Attributes are written like env=prod, region=~\"eu-.*\" or os!=windows.")
+        : empty("No collector has connected yet.", "Configure the remote_config extension of one with this server's address and a token with the role collector; it shows up with its first poll."));
     } else {
       show(list, table({ label: "Collectors", columns: COLUMNS, kind: "collectors", rows: collectors.map(row) }));
     }

@@ -6,19 +6,18 @@ import { Outcome, ask } from "./parts.js";
 import { Editor } from "./editor.js";
 import * as diff from "./diff.js";
 
-// drafts are the unpublished texts by pipeline, with the version they began
-// from: they outlive a look at another view.
+// drafts are the unpublished texts by pipeline, with the version that they are based
+// on. They are kept while another view is open.
 const drafts = new Map();
 
 window.addEventListener("beforeunload", (event) => {
   if (drafts.size > 0) event.preventDefault();
 });
 
-// Content keeps three things apart: the draft, the version of the server that
-// it began from, and the newest version of the server. What is published is
-// always compared with the newest.
+// Content distinguishes the draft, the server's version that it is based on, and the
+// server's newest version. What is published is always compared with the newest.
 export class Content {
-  // name is null for a pipeline that does not exist; newName then gives it.
+  // name is null for a pipeline that does not exist yet: newName has its name then.
   constructor(context, name, newName) {
     this.context = context;
     this.name = name;
@@ -37,7 +36,7 @@ export class Content {
     return this.base !== null && this.editor.text !== this.base.content;
   }
 
-  // update takes what the server has. It never touches a draft.
+  // update takes over what the server has. It never changes a draft.
   update({ content = "", etag }) {
     const first = this.newest === null;
     this.newest = { content, etag };
@@ -113,7 +112,7 @@ export class Content {
       location.hash = `#/pipelines/${api.pathOf(name)}`;
       return;
     }
-    this.base = { content: text, etag }; // what was published is no draft
+    this.base = { content: text, etag }; // it is no draft any more
     this.outcome.say("good", "Published.");
     this.context.refresh();
   }

@@ -3,10 +3,10 @@
 import { h } from "./dom.js";
 
 const CONTEXT = 3; // unchanged lines shown around a change
-const BOUND = 1500; // changed lines up to which the shortest way is looked for
+const BOUND = 1500; // maximum of changed lines for a shortest list
 
 // lines compares two texts and returns [{kind: " " | "-" | "+", text, left, right}]
-// with line numbers from 1. It finds a shortest list of changes (Myers, "An
+// with line numbers from 1. The list of changes is a shortest one (Myers, "An
 // O(ND) Difference Algorithm and Its Variations", 1986); texts with little in
 // common are shown as one removed and one added.
 export function lines(before, after) {

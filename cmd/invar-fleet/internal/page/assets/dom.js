@@ -1,16 +1,15 @@
-// The document as functions. h makes elements, show puts them where they
-// belong: it changes what is there into what is wanted instead of replacing it,
-// so that focus, selection, scroll positions and what was typed outlive a
-// refresh.
+// The document as functions. h makes elements, show puts them into the page. It updates
+// existing elements and does not replace them: focus, selection, scroll positions and
+// input survive a refresh.
 //
-// Strings become text nodes. There is no way in here to turn one into markup.
+// Strings become text nodes. No function here turns one into markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// h makes an element. Properties that begin with "on" are handlers, "key" tells
-// siblings apart, all others are attributes; false, null and undefined leave one
-// out. Children are nodes, strings, numbers, and lists of those; false, null and
-// undefined are none.
+// h makes an element. Properties that begin with "on" are handlers, "key" identifies an
+// element among its siblings, all others are attributes, unless they are false, null or
+// undefined. Children are nodes, strings, numbers, and lists of them. False, null and
+// undefined are skipped.
 export function h(tag, properties, ...children) {
   return build(document.createElement(tag), properties, children);
 }
@@ -42,7 +41,7 @@ function nodes(children) {
     .map((child) => (child instanceof Node ? child : document.createTextNode(String(child))));
 }
 
-// show makes the children of container equal to those wanted.
+// show makes the children of container equal to those given.
 export function show(container, ...children) {
   const wanted = nodes(children);
   const keys = new Set(wanted.map((node) => node.key).filter((key) => key !== undefined));
@@ -70,8 +69,8 @@ export function show(container, ...children) {
   }
 }
 
-// become changes a node into one of the same name. What the user made of it
-// stays: the text of a field, the choice of a list, an opened section.
+// become updates a node to another one of the same name. What the user did stays: the
+// text of a field, the choice of a list, an opened section.
 function become(have, want) {
   if (have === want) return;
   if (have.nodeType === Node.TEXT_NODE) {

@@ -1,9 +1,9 @@
-// A text area with line numbers, for YAML. Tab leaves it, as it leaves any
-// field: the page is usable without a mouse.
+// A text area with line numbers, for YAML. Tab moves to the next field, as everywhere:
+// the page is usable without a mouse.
 
 import { h } from "./dom.js";
 
-// Editor is made once per view and kept; element is what to put into the page.
+// Editor is made once per view. Its element goes into the page.
 export class Editor {
   // label names it to screen readers, changed is called after each input.
   constructor({ label, readOnly, changed }) {

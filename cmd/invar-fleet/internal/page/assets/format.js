@@ -1,4 +1,4 @@
-// How values read. Everything returns text or elements made by h.
+// How values are shown. All functions return text or elements made by h.
 
 import { h, s } from "./dom.js";
 import { now } from "./api.js";
@@ -8,12 +8,12 @@ export function plural(count, noun) {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-// none stands where there is nothing to show.
+// none returns a dash for a missing value.
 export function none() {
   return h("span", { class: "faint none" }, "–");
 }
 
-// span writes a length of time of ms in its one or two largest units.
+// span returns a duration in ms in its one or two largest units.
 export function span(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
   if (seconds < 60) return `${seconds} s`;
@@ -25,7 +25,7 @@ export function span(ms) {
   return hours % 24 && days < 7 ? `${days} d ${hours % 24} h` : `${days} d`;
 }
 
-// local writes a time in the reader's zone: 2026-11-20 14:05:09.
+// local returns a time in the reader's zone: 2026-11-20 14:05:09.
 function local(date) {
   const two = (number) => String(number).padStart(2, "0");
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ` +
@@ -36,7 +36,7 @@ function exact(date) {
   return `${local(date)} (${date.toISOString().replace(/\.\d+Z$/, "Z")})`;
 }
 
-// isTime tells whether the API named a time: Go's zero time counts as none.
+// isTime reports whether text is a time. Go's zero time is none.
 export function isTime(text) {
   const at = Date.parse(text);
   return Number.isFinite(at) && at > 0;
@@ -50,13 +50,13 @@ export function since(text) {
   return h("time", { datetime: text, title: exact(date) }, age < 1500 ? "just now" : `${span(age)} ago`);
 }
 
-// lasting shows how long something has been so.
+// lasting shows how long ago a time was, without "ago".
 export function lasting(text) {
   const date = new Date(text);
   return h("time", { datetime: text, title: exact(date) }, span(now() - date.getTime()));
 }
 
-// until shows how far away a time is.
+// until shows how long it is until a time.
 export function until(text) {
   const date = new Date(text);
   return h("time", { datetime: text, title: exact(date) }, `${span(date.getTime() - now())} more`);
@@ -68,7 +68,7 @@ export function at(text) {
   return h("time", { datetime: text, title: `${span(now() - Date.parse(text))} ago` }, local(new Date(text)));
 }
 
-// badge shows a state: text and a shape, so that colour is not all there is.
+// badge shows a state with a text and a shape, not with colour alone.
 export function badge(kind, text, title) {
   return h("span", { class: `badge ${kind}`, title }, h("span", { class: "dot", "aria-hidden": "true" }), text);
 }
@@ -86,7 +86,7 @@ export function statusBadge(collector) {
   if (collector.status === "APPLIED" && !collector.up_to_date) {
     return badge("warn", "Pending", "it runs an earlier configuration than the one it is offered");
   }
-  if (collector.status === "UNSET" && collector.up_to_date) return badge("idle", "No pipelines", "it is offered none");
+  if (collector.status === "UNSET" && collector.up_to_date) return badge("idle", "No pipelines", "no pipeline is offered to it");
   return badge(kind, text);
 }
 
