@@ -209,7 +209,7 @@ func TestFleetPage(t *testing.T) {
 		tab.Shows(pageTimeout, "main table", "shop-1")
 		tab.Shows(pageTimeout, ".pager", "1 collector")
 		tab.Choose("#status", "FAILED")
-		tab.Shows(pageTimeout, "main", "No collector is like that.")
+		tab.Shows(pageTimeout, "main", "No collector matches.")
 		tab.Choose("#status", "APPLIED")
 		tab.Click("//main//a[.='shop-1']")
 		tab.Shows(pageTimeout, "main", "id-1", "collector.os", "linux", "up to date", "otlp.example.org")
