@@ -22,13 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzAppend scrapes two expositions one after the other. Wherever in the second
-// the shortcut leaves off and Prometheus' parser takes over, the samples,
-// exemplars, start timestamps and the error must be those that the parser finds
-// when it reads all of it, and so must the labels and the metadata of the series
-// that are new; and no series has both a sample and a staleness marker.
-func FuzzAppend(f *testing.F) {
-	for _, s := range [][2]string{
+// Pairs of expositions that are scraped one after the other.
+var (
+	textSeeds = [][2]string{
 		{"a 1\nb 2\n", "a 2\nb 3\n"},
 		{"a 1\nb 2\n", "b 3\na 2\n"},
 		{"a 1\na 2\n", "a 3\na 4\n"},
@@ -53,14 +49,12 @@ func FuzzAppend(f *testing.F) {
 			"# HELP a A.\n# HELP b B.\n# TYPE a counter\na 1\n# TYPE b gauge\nb 1\n# HELP a A.\na{x=\"1\"} 1\n", "# HELP a A.\n# HELP b B.\n# TYPE a counter\na 1\n# TYPE b gauge\nb 1\n# HELP a A.\na{x=\"1\"} 1\na{x=\"2\"} 1\nb 1\n",
 		},
 		{"# TYPE a_total counter\na_total 1\na_total_total 1\n# TYPE b_bucket histogram\nb_bucket 1\n", "a_total 1\na_total_total 1\nb_bucket 1\n"},
-		// Lines that begin with # and are not comments, and comments that go on.
+		// Lines that begin with # but are not comments, and comments over several lines.
 		{"a 1\nb{x=\"\n# TYPE a nonsense\n\"} 1\n", "a 1\n# TYPE a nonsense\n"},
 		{"#x\x00\na 1\n", "#x\x00\na 1\nb 1\n"}, {"a 1\n#x\x00\nb 1\n", "#x\x00\na 1\nc 1\n"},
 		{"# HELP \"a\n\" x\nfoo 1\n", "# HELP \"a\nfoo 1\n\" x\n"}, {"a 1\n# HELP \"a\nb\" x\nc 1\n", "a 1\n# HELP \"a\nb\" x\nd 1\n"},
-	} {
-		f.Add(s[0], s[1], false)
 	}
-	for _, s := range [][2]string{
+	openMetricsSeeds = [][2]string{
 		{
 			"# TYPE a counter\n# UNIT a_seconds seconds\na_total 1 # {t=\"1\"} 2\na_created 5\n# EOF\n",
 			"# TYPE a counter\n# UNIT a_seconds seconds\na_total 1 # {t=\"1\"} 2 3\na_created 5\na_total{x=\"y\"} 1\na_created{x=\"y\"} 6\n# EOF\n",
@@ -69,12 +63,24 @@ func FuzzAppend(f *testing.F) {
 			"# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {} 1\nh_count 1\nh_sum 1\nh_created 1\n# EOF\n",
 			"# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {} 1\nh_bucket{le=\"2\"} 1 # {} 1 2\nh_count 1\nh_sum 1\nh_created 1\n# EOF\n",
 		},
-		// Prometheus' parser never ends looking ahead in this one.
+		// Prometheus' parser never stops looking ahead in this one.
 		{"# TYPE h histogram\n# EOF\n", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"2\"} 1 # { 1 2\nh_count 1\n# EOF\n"},
-		// And panics in this one.
+		// It panics in this one.
 		{"# TYPE long_name counter\n# EOF\n", "# TYPE long_name counter\na 1\nlong_name_total 1\nlong_name_created 2\n# EOF\n"},
 		{"# TYPE a info\na_info 1\n# EOF\n", "# TYPE a info\na_info 1\na_info{x=\"y\"} 1\n"},
-	} {
+	}
+)
+
+// FuzzAppend scrapes two expositions one after the other. The shortcut for known
+// lines may stop at any line of the second one. Wherever it does, samples, exemplars,
+// start timestamps, the error, and the labels and metadata of new series must be
+// those that Prometheus' parser finds when it reads the whole exposition, and no
+// series has both a sample and a staleness marker.
+func FuzzAppend(f *testing.F) {
+	for _, s := range textSeeds {
+		f.Add(s[0], s[1], false)
+	}
+	for _, s := range openMetricsSeeds {
 		f.Add(s[0], s[1], true)
 	}
 	f.Fuzz(func(t *testing.T, first, second string, openMetrics bool) {
@@ -84,83 +90,96 @@ func FuzzAppend(f *testing.F) {
 		}
 		before, want := parse(t, first, contentType), parse(t, second, contentType)
 		if before.ambiguous || want.ambiguous {
-			t.Skip("Prometheus too knows a series by its text alone")
+			t.Skip("Prometheus, too, identifies a series by its text alone")
 		}
 		for text, ls := range want.texts {
 			if known, ok := before.texts[text]; ok && known != ls {
-				t.Skip("a text keeps the labels that it has had first")
+				t.Skip("a text keeps the labels it had first")
 			}
 		}
-		scrape := func(x *target, body string) ([]string, bool) {
-			if body == "" {
-				return nil, false // scrapeOnce does not append it
-			}
-			r := x.sink.(*recorder)
-			r.txs, r.metadata = nil, map[string][]familyMetadata{}
-			s := x.newScrape(context.Background(), fuzzTime)
-			err := s.append([]byte(body), contentType)
-			if err != nil {
-				_ = s.app.Rollback()
-				s = x.newScrape(context.Background(), fuzzTime)
-				s.fail()
-			}
-			require.NoError(t, s.app.Commit())
-			return r.txs[0], err == nil
-		}
-		check := func(known int) (more bool) {
-			x := newTarget(t, newRecorder())
-			x.parsing.OpenMetricsSkipSTSeries = openMetrics
-			scrape(x, first)
-			more = known < len(x.lines.known)
-			x.lines.known = x.lines.known[:min(known, len(x.lines.known))]
-			got, ok := scrape(x, second)
+		for known := 0; ; known++ {
+			tgt := newTarget(t, newRecorder())
+			tgt.parsing.OpenMetricsSkipSTSeries = openMetrics
+			scrapeText(t, tgt, first, contentType)
+			total := len(tgt.lines.known)
+			tgt.lines.known = tgt.lines.known[:min(known, total)]
+			got, ok := scrapeText(t, tgt, second, contentType)
 			if ok != want.ok {
 				t.Fatalf("%d known: succeeded: %v, want %v", known, ok, want.ok)
 			}
-			series := func(line string) string { return line[:strings.LastIndex(line, " at scrape from ")] }
-			var samples []string
-			sampled := map[string]bool{}
-			for _, line := range got {
-				if !strings.HasSuffix(line, " stale") {
-					samples = append(samples, line)
-					sampled[line[:strings.LastIndex(line, " at ")]] = strings.Contains(line, " at scrape from ")
-				}
+			checkSamples(t, known, got, want)
+			if want.ok {
+				checkMetadata(t, known, tgt.sink.(*recorder).metadata, want)
 			}
-			for _, line := range got {
-				if strings.HasSuffix(line, " stale") && sampled[series(line)] {
-					t.Fatalf("%d known: a sample and a staleness marker: %s", known, line)
-				}
+			if known >= total {
+				return
 			}
-			if got, want := strings.Join(samples, "\n"), strings.Join(want.samples, "\n"); got != want {
-				t.Fatalf("%d known: got\n%s\nwant\n%s", known, got, want)
-			}
-			for name, got := range x.sink.(*recorder).metadata {
-				for _, m := range got {
-					if want.ok && !slices.Contains(want.metadata[name], m) {
-						t.Fatalf("%d known: %s has metadata %v, want one of %v", known, name, m, want.metadata[name])
-					}
-				}
-			}
-			return more
-		}
-		for known := 0; check(known); known++ {
 		}
 	})
 }
 
+// scrapeText scrapes body, unless it is empty, and returns what was committed and
+// whether the scrape succeeded.
+func scrapeText(t *testing.T, tgt *target, body, contentType string) (lines []string, ok bool) {
+	if body == "" {
+		return nil, false // appendBody does not pass it on
+	}
+	r := tgt.sink.(*recorder)
+	r.txs, r.metadata = nil, map[string][]familyMetadata{}
+	s := tgt.newScrape(context.Background(), fuzzTime)
+	err := s.append([]byte(body), contentType)
+	if err != nil {
+		_ = s.app.Rollback()
+		s = tgt.newScrape(context.Background(), fuzzTime)
+		s.fail()
+	}
+	require.NoError(t, s.app.Commit())
+	return r.txs[0], err == nil
+}
+
+func checkSamples(t *testing.T, known int, got []string, want reading) {
+	var samples []string
+	sampled := map[string]bool{} // series with a sample at the time of the scrape
+	for _, line := range got {
+		if !strings.HasSuffix(line, " stale") {
+			samples = append(samples, line)
+			sampled[line[:strings.LastIndex(line, " at ")]] = strings.Contains(line, " at scrape from ")
+		}
+	}
+	for _, line := range got {
+		if strings.HasSuffix(line, " stale") && sampled[line[:strings.LastIndex(line, " at scrape from ")]] {
+			t.Fatalf("%d known: a sample and a staleness marker: %s", known, line)
+		}
+	}
+	if got, want := strings.Join(samples, "\n"), strings.Join(want.samples, "\n"); got != want {
+		t.Fatalf("%d known: got\n%s\nwant\n%s", known, got, want)
+	}
+}
+
+func checkMetadata(t *testing.T, known int, got map[string][]familyMetadata, want reading) {
+	for name, all := range got {
+		for _, m := range all {
+			if !slices.Contains(want.metadata[name], m) {
+				t.Fatalf("%d known: %s has metadata %v, want one of %v", known, name, m, want.metadata[name])
+			}
+		}
+	}
+}
+
 var fuzzTime = time.UnixMilli(20_000_000) // see recording.Append
 
-// reading is an exposition as Prometheus' parser reads it, from its beginning to
-// its end.
+// reading is what Prometheus' parser finds in a whole exposition.
 type reading struct {
-	samples  []string // as a recorder has them, without staleness markers
+	samples  []string // as recorded, without staleness markers
 	metadata map[string][]familyMetadata
-	texts    map[string]string // labels of a series' text
+	texts    map[string]string // labels by series text
 	ok       bool
-	// ambiguous says that a text stands for several series, by the type before it.
+	// ambiguous reports whether one text stands for several series, depending on the
+	// type declared before it.
 	ambiguous bool
 }
 
+// parse reads body with Prometheus' parser and records its samples.
 func parse(t *testing.T, body, contentType string) (out reading) {
 	out.texts = map[string]string{}
 	r := newRecorder()
@@ -174,12 +193,12 @@ func parse(t *testing.T, body, contentType string) (out reading) {
 	if body == "" {
 		return out
 	}
-	x := newTarget(t, r)
-	x.parsing.OpenMetricsSkipSTSeries = contentType != "text/plain"
-	if x.checkExemplars([]byte(body), contentType) != nil {
+	tgt := newTarget(t, r)
+	tgt.parsing.OpenMetricsSkipSTSeries = contentType != "text/plain"
+	if tgt.checkExemplars([]byte(body), contentType) != nil {
 		return out
 	}
-	p, err := textparse.New([]byte(body), contentType, labels.NewSymbolTable(), x.parsing)
+	p, err := textparse.New([]byte(body), contentType, labels.NewSymbolTable(), tgt.parsing)
 	require.NoError(t, err)
 	app := r.AppenderV2(context.Background())
 	var families families
@@ -196,23 +215,23 @@ func parse(t *testing.T, body, contentType string) (out reading) {
 		switch entry {
 		case textparse.EntryType:
 			name, typ := p.Type()
-			families.declare(name).Type = typ
+			families.declare(name).metadata.Type = typ
 		case textparse.EntryHelp:
 			name, help := p.Help()
-			families.declare(name).Help = string(help)
+			families.declare(name).metadata.Help = string(help)
 		case textparse.EntryUnit:
 			name, unit := p.Unit()
-			families.declare(name).Unit = string(unit)
+			families.declare(name).metadata.Unit = string(unit)
 		case textparse.EntrySeries:
 			text, own, v := p.Series()
 			var ls labels.Labels
 			p.Labels(&ls)
-			ls = x.mutate(ls)
+			ls = tgt.mutate(ls)
 			if !ls.IsValid(model.UTF8Validation) || !ls.Has(model.MetricNameLabel) {
 				return out
 			}
-			known, repeated := out.texts[string(text)]
-			if repeated && known != ls.String() {
+			known, isRepeated := out.texts[string(text)]
+			if isRepeated && known != ls.String() {
 				out.ambiguous = true
 			}
 			out.texts[string(text)] = ls.String()
@@ -220,7 +239,7 @@ func parse(t *testing.T, body, contentType string) (out reading) {
 			if own != nil {
 				at = *own
 			}
-			if repeated && own == nil || at > fuzzTime.Add(maxAhead).UnixMilli() {
+			if isRepeated && own == nil || at > fuzzTime.Add(maxAhead).UnixMilli() {
 				continue
 			}
 			var opts storage.AOptions
@@ -231,8 +250,8 @@ func parse(t *testing.T, body, contentType string) (out reading) {
 				}
 				opts.Exemplars = []exemplar.Exemplar{e}
 			}
-			if f := families.last; f != nil && f.has(ls.Get(model.MetricNameLabel)) {
-				opts.MetricFamilyName, opts.Metadata = f.name, f.Metadata
+			if f := families.last; f != nil && f.owns(ls.Get(model.MetricNameLabel)) {
+				opts.MetricFamilyName, opts.Metadata = f.name, f.metadata
 			}
 			_, err := app.Append(0, ls, startTimestamp(p), at, v, nil, nil, opts)
 			require.NoError(t, err)
@@ -240,7 +259,7 @@ func parse(t *testing.T, body, contentType string) (out reading) {
 	}
 }
 
-// discard is a sink as cheap as one can be.
+// discard is the cheapest possible sink.
 type discard struct{ n storage.SeriesRef }
 
 func (d *discard) AppenderV2(context.Context) storage.AppenderV2 { return d }
@@ -270,23 +289,23 @@ func newTarget(t testing.TB, sink storage.AppendableV2) *target {
 	cfg := loadConfig(t, "").ScrapeConfigs[0]
 	lset, err := promscrape.PopulateLabels(labels.NewBuilder(labels.EmptyLabels()), cfg, model.LabelSet{model.AddressLabel: "h:1"}, nil)
 	require.NoError(t, err)
-	x := &target{cfg: cfg, t: promscrape.NewTarget(lset, cfg, nil, nil), sink: sink, logger: slog.New(slog.DiscardHandler)}
-	require.NoError(t, x.setUp(false))
-	return x
+	tgt := &target{cfg: cfg, discovered: promscrape.NewTarget(lset, cfg, nil, nil), sink: sink, logger: slog.New(slog.DiscardHandler)}
+	require.NoError(t, tgt.init(false))
+	return tgt
 }
 
 func BenchmarkAppend(b *testing.B) {
 	const n = 2000
 	body := exposition(n)
-	// One series in the middle is another one in every scrape.
-	other := bytes.Replace(body, []byte("f20_total{method=\"GET\""), []byte("f20_total{method=\"PUT\""), 1)
+	// One series in the middle changes with every scrape.
+	changed := bytes.Replace(body, []byte("f20_total{method=\"GET\""), []byte("f20_total{method=\"PUT\""), 1)
 	for _, c := range []struct{ name, contentType string }{{"text", "text/plain"}, {"changing", "text/plain"}, {"parsed", "application/openmetrics-text"}} {
 		b.Run(c.name, func(b *testing.B) {
 			t := newTarget(b, &discard{})
 			bodies := [2][]byte{body, body}
 			switch c.name {
 			case "changing":
-				bodies[1] = other
+				bodies[1] = changed
 			case "parsed":
 				bodies[0] = append(body[:len(body):len(body)], "# EOF\n"...)
 				bodies[1] = bodies[0]
@@ -295,7 +314,7 @@ func BenchmarkAppend(b *testing.B) {
 			i := 0
 			b.ReportAllocs()
 			for b.Loop() {
-				text, i = append(text[:0], bodies[i%2]...), i+1 // a scrape writes into its body
+				text, i = append(text[:0], bodies[i%2]...), i+1 // append writes into it
 				s := t.newScrape(context.Background(), model.Time(1000).Time())
 				if err := s.append(text, c.contentType); err != nil && !errors.Is(err, io.EOF) {
 					b.Fatal(err)
@@ -306,7 +325,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// No exposition ends the process, nor does it hold a scrape for ever.
+// No exposition crashes the process or blocks a scrape for ever.
 func TestMalformedOpenMetrics(t *testing.T) {
 	for _, body := range []string{
 		"# TYPE long_name counter\na 1\n# EOF\n",
@@ -316,28 +335,28 @@ func TestMalformedOpenMetrics(t *testing.T) {
 	} {
 		for _, nhcb := range []bool{false, true} {
 			for _, starts := range []bool{false, true} {
-				x := newTarget(t, newRecorder())
-				x.parsing.ConvertClassicHistogramsToNHCB, x.parsing.OpenMetricsSkipSTSeries = nhcb, starts
-				s := x.newScrape(context.Background(), fuzzTime)
+				tgt := newTarget(t, newRecorder())
+				tgt.parsing.ConvertClassicHistogramsToNHCB, tgt.parsing.OpenMetricsSkipSTSeries = nhcb, starts
+				s := tgt.newScrape(context.Background(), fuzzTime)
 				_ = s.append([]byte(body), "application/openmetrics-text")
 			}
 		}
 	}
 }
 
-// What a series has itself wins over external labels, and limits are about what
-// was scraped.
+// A series' own labels take precedence over external labels, and limits apply to
+// the scraped labels only.
 func TestExternalLabels(t *testing.T) {
 	r := newRecorder()
-	x := newTarget(t, r)
-	x.cfg.LabelLimit = 4 // name, instance, job and one more
+	tgt := newTarget(t, r)
+	tgt.cfg.LabelLimit = 4 // name, instance, job and one more
 	for _, l := range [][2]string{{"cluster", "external"}, {"job", "external"}, {"region", "eu"}, {"none", ""}} {
-		x.external = append(x.external, labels.Label{Name: l[0], Value: l[1]})
+		tgt.external = append(tgt.external, labels.Label{Name: l[0], Value: l[1]})
 	}
 	scrape := func(body string) {
-		s := x.newScrape(context.Background(), fuzzTime)
+		s := tgt.newScrape(context.Background(), fuzzTime)
 		require.NoError(t, s.append([]byte(body), "text/plain"))
-		s.report(true, 0, 0)
+		s.report(outcome{succeeded: true})
 		require.NoError(t, s.app.Commit())
 	}
 	scrape("a{cluster=\"own\"} 1\nb 1\nc{cluster=\"\"} 1\n")

@@ -6,26 +6,25 @@ import (
 	"regexp"
 )
 
-// comments is what the lines of an exposition that begin with # amount to,
-// TYPE and HELP included. Those of two scrapes with the same sum are taken for
-// the same.
+// comments summarises the lines of an exposition that begin with #, including TYPE
+// and HELP. Two scrapes with equal sums are assumed to have the same comments.
 type comments struct {
-	sum uint64 // 0 is that of no scrape
-	n   int
-	// plain says that these lines are comments and nothing else: none is inside
-	// of a quoted string, none ends the exposition as a NUL does, and no comment
-	// goes on in the next line. Only then can they be told by their first byte.
+	sum   uint64 // not 0, except in the zero value
+	count int    // lines
+	// plain reports whether each of these lines is a whole comment: none is part of
+	// a quoted string, none ends the exposition as a NUL does, and no comment
+	// continues on the next line. Only then does the first byte identify a comment.
 	plain bool
 }
 
-// readComments reads all lines that begin with #. Whether they are plain is not
-// known for sure until the parser has counted them.
+// readComments reads all lines that begin with #. It may report plain comments that
+// are not: the caller must compare count with what the parser finds.
 func (t *target) readComments(body []byte, contentType string) comments {
 	if !t.isPlainText(contentType) && !t.isOpenMetrics(contentType) {
 		return comments{sum: 1} // protobuf: known series keep the metadata of their first scrape
 	}
-	var sum maphash.Hash
-	sum.SetSeed(seed)
+	var hash maphash.Hash
+	hash.SetSeed(seed)
 	c := comments{plain: true}
 	for len(body) > 0 {
 		end := bytes.IndexByte(body, '\n')
@@ -33,26 +32,26 @@ func (t *target) readComments(body []byte, contentType string) comments {
 			end = len(body) - 1
 		}
 		if line := body[:end+1]; line[0] == '#' {
-			_, _ = sum.Write(line)
-			c.n++
-			if bytes.IndexByte(line, '"') >= 0 && openName.Match(line) {
+			_, _ = hash.Write(line)
+			c.count++
+			if bytes.IndexByte(line, '"') >= 0 && unterminatedName.Match(line) {
 				c.plain = false
 			}
 		}
 		body = body[end+1:]
 	}
-	c.sum = sum.Sum64() | 1
+	c.sum = hash.Sum64() | 1
 	return c
 }
 
-// openName matches TYPE and HELP of a quoted name that does not end in the line.
-var openName = regexp.MustCompile(`^#[ \t]+(?:HELP|TYPE)[ \t]+"(?:\\.|[^\\"])*(?:\\?\n)?$`)
+// unterminatedName matches a TYPE or HELP line whose quoted name does not end on
+// the line.
+var unterminatedName = regexp.MustCompile(`^#[ \t]+(?:HELP|TYPE)[ \t]+"(?:\\.|[^\\"])*(?:\\?\n)?$`)
 
-// handOver returns what Prometheus' parser is to read so that it goes on at a
-// position in the body, with all that came before it in its mind: of the lines
-// before, those that begin with # and then the rest. It writes over the lines
-// before.
-func handOver(body []byte, at int) []byte {
+// resumeAt returns what Prometheus' parser must read to continue at a position of
+// the body with the metadata declared before it: the lines before the position that
+// begin with #, followed by the rest. It overwrites the lines before the position.
+func resumeAt(body []byte, at int) []byte {
 	n := 0
 	for b := body[:at]; len(b) > 0; {
 		end := bytes.IndexByte(b, '\n') + 1 // known lines are complete

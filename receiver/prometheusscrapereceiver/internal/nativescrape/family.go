@@ -7,37 +7,38 @@ import (
 	"github.com/prometheus/prometheus/model/metadata"
 )
 
-// family is the metadata that the lines before a sample declare.
+// family is a metric family with its declared metadata.
 type family struct {
-	name string
-	metadata.Metadata
+	name     string
+	metadata metadata.Metadata
 }
 
-// families are those declared so far in a scrape. Declarations of several may
-// be mixed, and a family may be declared again after samples of others.
+// families holds the families declared so far in a scrape. Declarations of several
+// families may be mixed, and a family may be declared again after samples of others.
 type families struct {
-	last   *family // samples that follow may be its
+	last   *family // the one declared last; samples that follow may belong to it
 	byName map[string]*family
 }
 
-// declare returns the family with this name, for another piece of metadata.
+// declare returns the family with this name, for the caller to set its metadata,
+// and makes it the last.
 func (f *families) declare(name []byte) *family {
 	if f.last != nil && f.last.name == string(name) {
 		return f.last
 	}
-	x := f.byName[string(name)]
-	if x == nil {
-		x = &family{name: string(name), Metadata: metadata.Metadata{Type: model.MetricTypeUnknown}}
+	declared := f.byName[string(name)]
+	if declared == nil {
+		declared = &family{name: string(name), metadata: metadata.Metadata{Type: model.MetricTypeUnknown}}
 		if f.byName == nil {
 			f.byName = make(map[string]*family)
 		}
-		f.byName[x.name] = x
+		f.byName[declared.name] = declared
 	}
-	f.last = x
-	return x
+	f.last = declared
+	return declared
 }
 
-// suffixes are what a type adds to the family's name for its samples.
+// suffixes lists what each type appends to the family's name for its samples.
 var suffixes = map[model.MetricType][]string{
 	model.MetricTypeCounter:        {"_total"},
 	model.MetricTypeHistogram:      {"_bucket", "_sum", "_count"},
@@ -46,19 +47,19 @@ var suffixes = map[model.MetricType][]string{
 	model.MetricTypeInfo:           {"_info"},
 }
 
-// has reports whether a sample's name belongs to the family.
-func (f *family) has(name string) bool {
+// owns reports whether a sample with this name belongs to the family.
+func (f *family) owns(name string) bool {
 	if !strings.HasPrefix(name, f.name) {
 		return false
 	}
 	base := f.name
-	switch f.Type {
+	switch f.metadata.Type {
 	case model.MetricTypeCounter: // the text format declares it with the suffix
 		base = strings.TrimSuffix(base, "_total")
 	case model.MetricTypeInfo:
 		base = strings.TrimSuffix(base, "_info")
 	}
-	for _, s := range suffixes[f.Type] {
+	for _, s := range suffixes[f.metadata.Type] {
 		if rest, ok := strings.CutSuffix(name, s); ok {
 			return rest == base
 		}

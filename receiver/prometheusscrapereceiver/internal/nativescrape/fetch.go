@@ -20,12 +20,12 @@ import (
 
 var errBodySize = errors.New("body size limit exceeded")
 
-// fetcher gets a target's exposition. It is for one goroutine.
+// fetcher requests a target's exposition. It must be used by one goroutine only.
 type fetcher struct {
 	client  *http.Client
 	url     string
 	timeout time.Duration
-	limit   int64 // of the uncompressed body, 0 for none
+	limit   int64 // of the uncompressed body in bytes; 0 for none
 	accept  string
 	gzip    bool
 
@@ -34,8 +34,8 @@ type fetcher struct {
 	buffer  *bufio.Reader
 }
 
-// acceptHeader is the preference of protocols as RFC 9110 writes it. The
-// weights are those Prometheus sends.
+// acceptHeader returns an Accept header (RFC 9110) with the protocols in order of
+// preference and the weights that Prometheus sends.
 func acceptHeader(protocols []promconfig.ScrapeProtocol, scheme model.EscapingScheme) string {
 	var b strings.Builder
 	weight := len(promconfig.ScrapeProtocolsHeaders) + 1
@@ -73,13 +73,13 @@ func (f *fetcher) fetch(ctx context.Context, body *bytes.Buffer) (string, error)
 		return "", err
 	}
 	defer func() {
-		_, _ = io.Copy(io.Discard, resp.Body) // for the connection to be used again; bounded by the timeout
+		_, _ = io.Copy(io.Discard, resp.Body) // so the connection is reused; bounded by the timeout
 		_ = resp.Body.Close()
 	}()
 	if resp.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("server returned HTTP status %s", resp.Status)
 	}
-	from, err := f.decoded(resp)
+	from, err := f.decompress(resp)
 	if err != nil {
 		return "", err
 	}
@@ -88,7 +88,7 @@ func (f *fetcher) fetch(ctx context.Context, body *bytes.Buffer) (string, error)
 		limit = math.MaxInt64
 	}
 	if n := resp.ContentLength; n > 0 && n < limit && resp.Header.Get("Content-Encoding") == "" {
-		body.Grow(int(n) + bytes.MinRead) // read at once instead of by doubling
+		body.Grow(int(n) + bytes.MinRead) // one read instead of repeated doubling
 	}
 	n, err := body.ReadFrom(io.LimitReader(from, limit))
 	if err != nil {
@@ -100,7 +100,8 @@ func (f *fetcher) fetch(ctx context.Context, body *bytes.Buffer) (string, error)
 	return resp.Header.Get("Content-Type"), nil
 }
 
-func (f *fetcher) decoded(resp *http.Response) (io.Reader, error) {
+// decompress returns a reader of the uncompressed body.
+func (f *fetcher) decompress(resp *http.Response) (io.Reader, error) {
 	if resp.Header.Get("Content-Encoding") != "gzip" {
 		return resp.Body, nil
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 )
 
-// maxAhead is how far in the future a sample's own time may be.
+// maxAhead is how far in the future a sample's own timestamp may be.
 const maxAhead = 10 * time.Minute
 
 var (
@@ -22,33 +22,37 @@ var (
 	errBucketLimit = errors.New("histogram bucket limit exceeded")
 )
 
-// sampleLimit counts the samples of a scrape. A staleness marker of a known
-// series is always admitted.
-type sampleLimit struct{ n, max int }
-
-func (l *sampleLimit) admit(ref storage.SeriesRef, v float64) bool {
-	if ref == 0 || !value.IsStaleNaN(v) {
-		l.n++
-	}
-	return l.max == 0 || l.n <= l.max
+// sampleLimit counts the samples of a scrape. Staleness markers of known series do
+// not count.
+type sampleLimit struct {
+	count int
+	max   int // 0 for no limit
 }
 
-// fitHistogram brings a native histogram within native_histogram_bucket_limit
-// and native_histogram_min_bucket_factor.
-func (s *scrape) fitHistogram(e *entry) error {
-	limit := int(s.cfg.NativeHistogramBucketLimit)
+// add counts a sample and reports whether it is within the limit.
+func (l *sampleLimit) add(ref storage.SeriesRef, v float64) bool {
+	if ref == 0 || !value.IsStaleNaN(v) {
+		l.count++
+	}
+	return l.max == 0 || l.count <= l.max
+}
+
+// limitBuckets reduces the resolution of a native histogram until it is within
+// native_histogram_bucket_limit and native_histogram_min_bucket_factor.
+func (t *target) limitBuckets(e *entry) error {
+	limit := int(t.cfg.NativeHistogramBucketLimit)
 	switch {
 	case e.h != nil:
 		h := e.h
-		return fit(limit, s.maxSchema, func() (int32, int) { return h.Schema, len(h.PositiveBuckets) + len(h.NegativeBuckets) }, h.ReduceResolution)
+		return reduceResolution(limit, t.maxSchema, func() (int32, int) { return h.Schema, len(h.PositiveBuckets) + len(h.NegativeBuckets) }, h.ReduceResolution)
 	case e.fh != nil:
 		h := e.fh
-		return fit(limit, s.maxSchema, func() (int32, int) { return h.Schema, len(h.PositiveBuckets) + len(h.NegativeBuckets) }, h.ReduceResolution)
+		return reduceResolution(limit, t.maxSchema, func() (int32, int) { return h.Schema, len(h.PositiveBuckets) + len(h.NegativeBuckets) }, h.ReduceResolution)
 	}
 	return nil
 }
 
-func fit(limit int, maxSchema int32, size func() (schema int32, buckets int), reduce func(int32) error) error {
+func reduceResolution(limit int, maxSchema int32, size func() (schema int32, buckets int), reduce func(int32) error) error {
 	if schema, _ := size(); maxSchema < histogram.ExponentialSchemaMax && histogram.IsExponentialSchemaReserved(schema) && schema > maxSchema {
 		if err := reduce(maxSchema); err != nil {
 			return err
@@ -69,7 +73,7 @@ func fit(limit int, maxSchema int32, size func() (schema int32, buckets int), re
 	return nil
 }
 
-// maxSchema is the finest schema whose buckets grow by at least the factor.
+// maxSchema returns the finest schema whose buckets grow by at least the factor.
 func maxSchema(factor float64) int32 {
 	if factor <= 1 {
 		return histogram.ExponentialSchemaMax
@@ -78,8 +82,8 @@ func maxSchema(factor float64) int32 {
 	return int32(min(max(schema, float64(histogram.ExponentialSchemaMin)), float64(histogram.ExponentialSchemaMax)))
 }
 
-// checkLabelLimits returns an error, which fails the scrape, if a series is
-// beyond label_limit, label_name_length_limit or label_value_length_limit.
+// checkLabelLimits returns an error if a series exceeds label_limit,
+// label_name_length_limit or label_value_length_limit. It fails the scrape.
 func checkLabelLimits(cfg *promconfig.ScrapeConfig, ls labels.Labels) error {
 	name := func() string { return ls.Get(model.MetricNameLabel) }
 	if limit := int(cfg.LabelLimit); limit > 0 && ls.Len() > limit {

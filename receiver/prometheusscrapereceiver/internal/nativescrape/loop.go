@@ -10,61 +10,64 @@ import (
 
 // loop scrapes one target at its interval.
 type loop struct {
-	*target
+	target  *target
 	stopped chan struct{} // closed by stop
 
-	mu     sync.Mutex
-	forced error // fails every scrape: target_limit
+	mu             sync.Mutex
+	targetLimitErr error // not nil while the job exceeds target_limit: every scrape fails
 }
 
 func newLoop(t *target) *loop { return &loop{target: t, stopped: make(chan struct{})} }
 
-// stop ends the loop. It then still marks the target's series stale.
+// stop ends the loop, which then marks the target's series stale in the background.
+// It must be called once only.
 func (l *loop) stop() { close(l.stopped) }
 
-func (l *loop) force(err error) {
+// setTargetLimitError makes scrapes fail with err, or run again if err is nil.
+func (l *loop) setTargetLimitError(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.forced = err
+	l.targetLimitErr = err
 }
 
-func (l *loop) forcedError() error {
+func (l *loop) targetLimitError() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.forced
+	return l.targetLimitErr
 }
 
-// offset is the time until the target's next turn. Its place in the interval
-// follows from its identity and the seed, so that targets are spread evenly
-// and each keeps its place over restarts.
+// offset returns the time until the target's next scrape. Its place in the interval
+// depends on its identity and the seed only, so targets are spread evenly and keep
+// their places over restarts.
 func (l *loop) offset(seed uint64, now time.Time) time.Duration {
-	interval := uint64(l.interval)
+	interval := uint64(l.target.interval)
 	base := interval - uint64(now.UnixNano())%interval
-	return time.Duration((base + (l.hash^seed)%interval) % interval)
+	return time.Duration((base + (l.target.hash^seed)%interval) % interval)
 }
 
-// run scrapes until stop, or until ctx ends: the process does.
+// run scrapes until stop is called or ctx ends, which happens at shutdown only.
 func (l *loop) run(ctx context.Context, seed uint64) {
 	if !l.sleep(ctx, l.offset(seed, time.Now())) {
 		return
 	}
-	ticker := time.NewTicker(l.interval)
+	ticker := time.NewTicker(l.target.interval)
 	defer ticker.Stop()
 	for aligned := time.Now().Round(0); ; {
 		var at time.Time
-		at, aligned = align(time.Now().Round(0), aligned, l.interval)
-		l.scrapeOnce(ctx, at, l.forcedError())
+		at, aligned = align(time.Now().Round(0), aligned, l.target.interval)
+		l.target.scrapeOnce(ctx, at, l.targetLimitError())
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.stopped:
-			l.endStale(ctx, ticker)
+			l.markStale(ctx, ticker)
 			return
 		case <-ticker.C:
 		}
 	}
 }
 
+// sleep waits for d and reports whether the loop is still to run.
 func (l *loop) sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -78,8 +81,9 @@ func (l *loop) sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// align gives a scrape the time it should have had, if it is off by little:
-// equal distances compress better in the database.
+// align returns the timestamp of a scrape that runs now: its scheduled time if the
+// scrape is late by no more than the tolerance, because equal distances compress
+// better in the database. next is the aligned time to pass for the next scrape.
 func align(now, aligned time.Time, interval time.Duration) (at, next time.Time) {
 	tolerance := min(interval/100, promscrape.ScrapeTimestampTolerance)
 	for now.Sub(aligned) >= interval {
@@ -91,10 +95,10 @@ func align(now, aligned time.Time, interval time.Duration) (at, next time.Time) 
 	return now, aligned
 }
 
-// endStale marks all series of the target stale, a little more than two
-// intervals later: should the target come back meanwhile, under another loop,
-// its samples are newer and the markers are not written.
-func (l *loop) endStale(ctx context.Context, ticker *time.Ticker) {
+// markStale marks all series of the target stale, a little more than two intervals
+// after the last scrape. If the target has come back under another loop by then,
+// its samples are newer and the markers are rejected.
+func (l *loop) markStale(ctx context.Context, ticker *time.Ticker) {
 	var at time.Time
 	for i := range 2 {
 		select {
@@ -109,12 +113,12 @@ func (l *loop) endStale(ctx context.Context, ticker *time.Ticker) {
 	select {
 	case <-ctx.Done():
 		return
-	case <-time.After(l.interval / 10):
+	case <-time.After(l.target.interval / 10):
 	}
-	s := l.newScrape(ctx, at)
+	s := l.target.newScrape(ctx, at)
 	s.fail()
-	s.reportStale()
+	s.markReportsStale()
 	if err := s.app.Commit(); err != nil {
-		l.logger.Warn("Committing staleness markers failed", "err", err)
+		l.target.logger.Warn("Committing staleness markers failed", "err", err)
 	}
 }

@@ -20,21 +20,22 @@ import (
 	"github.com/prometheus/prometheus/util/logging"
 )
 
-// Settings of a Manager.
+// Settings configures a Manager.
 type Settings struct {
-	// Sink takes the samples. Append is called with a reference and no labels
-	// where the reference is known, see promlane.ErrUnknownRef.
-	Sink            storage.AppendableV2
-	Logger          *slog.Logger
-	ClientOptions   []commonconfig.HTTPClientOption
+	// Sink receives the samples. For a known series, Append is called with its
+	// reference and without labels; see promlane.ErrUnknownRef.
+	Sink          storage.AppendableV2
+	Logger        *slog.Logger
+	ClientOptions []commonconfig.HTTPClientOption
+	// StartTimestamps reads start timestamps instead of _created series.
 	StartTimestamps bool
 }
 
-// Manager scrapes the targets of all jobs. Its methods are those of
-// scrape.Manager, which it stands in for, and safe for concurrent use.
+// Manager scrapes the targets of all jobs. It replaces scrape.Manager and has
+// the same methods. They are safe for concurrent use.
 type Manager struct {
 	set    Settings
-	ctx    context.Context //nolint:containedctx // of the loops, from New to Stop
+	ctx    context.Context //nolint:containedctx // the loops', from New to Stop
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
 
@@ -53,7 +54,8 @@ func New(set Settings) *Manager {
 	return &Manager{set: set, ctx: ctx, cancel: cancel, pools: make(map[string]*pool)}
 }
 
-// Run follows the discovery's updates until Stop or the end of the channel.
+// Run applies updates of service discovery until Stop is called or the channel is
+// closed.
 func (m *Manager) Run(updates <-chan map[string][]*targetgroup.Group) error {
 	for {
 		select {
@@ -71,8 +73,7 @@ func (m *Manager) Run(updates <-chan map[string][]*targetgroup.Group) error {
 	}
 }
 
-// ApplyConfig makes the jobs those of cfg. Jobs that have not changed go on
-// undisturbed.
+// ApplyConfig replaces the jobs with those of cfg. Unchanged jobs keep running.
 func (m *Manager) ApplyConfig(cfg *promconfig.Config) error {
 	jobs, err := cfg.GetScrapeConfigs()
 	if err != nil {
@@ -97,15 +98,17 @@ func (m *Manager) ApplyConfig(cfg *promconfig.Config) error {
 	return nil
 }
 
-// hostSeed makes several collectors scrape a target at different times.
+// hostSeed returns the seed that makes collectors with the same targets scrape
+// them at different times.
 func hostSeed(external labels.Labels) uint64 {
 	h := fnv.New64a()
-	host, _ := os.Hostname() // without a name there is still the rest
+	host, _ := os.Hostname() // empty on error: the external labels still differ
 	_, _ = io.WriteString(h, host+external.String())
 	return h.Sum64()
 }
 
-// sync brings the targets of all jobs in line with what was discovered.
+// sync starts and stops loops to match the discovered targets of all jobs. The
+// caller holds mu.
 func (m *Manager) sync() {
 	if m.stopped {
 		return
@@ -113,7 +116,7 @@ func (m *Manager) sync() {
 	for name, groups := range m.groups {
 		job, ok := m.configs[name]
 		if !ok {
-			continue // of a configuration before this one
+			continue // the update is from an earlier configuration
 		}
 		p := m.pools[name]
 		if p == nil {
@@ -128,8 +131,8 @@ func (m *Manager) sync() {
 	}
 }
 
-// Stop ends all loops and waits for scrapes under way, which end with it. No
-// staleness markers are written: the collector is expected back.
+// Stop ends all loops, cancels running scrapes and waits for them. It writes no
+// staleness markers, because the collector is expected to be restarted.
 func (m *Manager) Stop() {
 	m.mu.Lock()
 	m.stopped = true
@@ -143,7 +146,7 @@ func (m *Manager) Stop() {
 	}
 }
 
-// pool is the targets of a job.
+// pool runs the loops of one job.
 type pool struct {
 	m        *Manager
 	cfg      *promconfig.ScrapeConfig
@@ -167,11 +170,12 @@ func (m *Manager) newPool(cfg *promconfig.ScrapeConfig) (*pool, error) {
 	return p, nil
 }
 
-// sync starts loops for new targets and stops those of targets that are gone.
+// sync starts loops for new targets and stops the loops of targets that have
+// disappeared.
 func (p *pool) sync(groups []*targetgroup.Group) {
 	var targets []*promscrape.Target
 	builder := labels.NewBuilder(labels.EmptyLabels())
-	found := make(map[uint64]bool)
+	found := make(map[uint64]bool) // by identity
 	for _, g := range groups {
 		var failures []error
 		targets, failures = promscrape.TargetsFromGroup(g, p.cfg, targets, builder)
@@ -179,7 +183,7 @@ func (p *pool) sync(groups []*targetgroup.Group) {
 			p.logger.Error("Creating target failed", "err", err)
 		}
 		for _, t := range targets {
-			if dropped(t) {
+			if isDropped(t) {
 				continue
 			}
 			id := identity(t)
@@ -194,43 +198,43 @@ func (p *pool) sync(groups []*targetgroup.Group) {
 			delete(p.loops, id)
 		}
 	}
-	var forced error
+	var limitErr error
 	if n, limit := len(p.loops), int(p.cfg.TargetLimit); limit > 0 && n > limit {
-		forced = fmt.Errorf("target_limit exceeded (number of targets: %d, limit: %d)", n, limit)
+		limitErr = fmt.Errorf("target_limit exceeded (number of targets: %d, limit: %d)", n, limit)
 	}
 	for _, l := range p.loops {
-		l.force(forced)
+		l.setTargetLimitError(limitErr)
 	}
 }
 
-// dropped reports whether relabelling left nothing of a target.
-func dropped(t *promscrape.Target) bool {
+// isDropped reports whether relabelling dropped a target: it has no labels then.
+func isDropped(t *promscrape.Target) bool {
 	empty := true
 	t.LabelsRange(func(labels.Label) { empty = false })
 	return empty
 }
 
 func (p *pool) start(id uint64, t *promscrape.Target) {
-	x := &target{
-		cfg: p.cfg, t: t, sink: p.m.set.Sink, external: p.m.external, hash: id,
-		logger: p.logger.With("target", t), fetch: fetcher{client: p.client},
+	state := &target{
+		cfg: p.cfg, discovered: t, sink: p.m.set.Sink, external: p.m.external, hash: id,
+		logger: p.logger.With("target", t), fetcher: fetcher{client: p.client},
 	}
 	if p.failures != nil {
-		x.failures = slog.New(p.failures).With("job_name", p.cfg.JobName, "target", t)
+		state.failures = slog.New(p.failures).With("job_name", p.cfg.JobName, "target", t)
 	}
-	if err := x.setUp(p.m.set.StartTimestamps); err != nil {
-		x.logger.Error("Cannot scrape a target", "err", err)
+	if err := state.init(p.m.set.StartTimestamps); err != nil {
+		state.logger.Error("Cannot scrape a target", "err", err)
 		return
 	}
-	l := newLoop(x)
+	l := newLoop(state)
 	p.loops[id] = l
 	ctx, seed := p.m.ctx, p.m.seed
 	p.m.loops.Go(func() { l.run(ctx, seed) })
 }
 
-// stop ends the job's loops. Their series are marked stale where nothing newer
-// is written: the job is gone, which Prometheus leaves to the lookback, or is
-// another one under the same name.
+// stop ends the job's loops: the job was removed or reconfigured. Each loop marks
+// its series stale unless newer samples have been written by then. Prometheus
+// leaves the series of a removed job to the lookback.
 func (p *pool) stop() {
 	for _, l := range p.loops {
 		l.stop()
@@ -241,6 +245,6 @@ func (p *pool) stop() {
 func (p *pool) close() {
 	p.client.CloseIdleConnections()
 	if p.failures != nil {
-		_ = p.failures.Close() // it was only appended to
+		_ = p.failures.Close() // nothing can be done about an error
 	}
 }

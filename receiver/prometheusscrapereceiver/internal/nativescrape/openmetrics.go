@@ -9,12 +9,12 @@ import (
 	"github.com/prometheus/prometheus/model/textparse"
 )
 
-// exemplarStart is in every OpenMetrics exposition with exemplars.
+// exemplarStart occurs in every OpenMetrics exposition with exemplars.
 var exemplarStart = []byte(" # {")
 
-// checkExemplars returns the error that Prometheus' parser finds in an
-// OpenMetrics exposition with exemplars before it has to look ahead in it for
-// start timestamps: at a malformed exemplar, looking ahead never ends.
+// checkExemplars parses an OpenMetrics exposition with exemplars once without
+// looking ahead for start timestamps, and returns the error of Prometheus' parser:
+// looking ahead never ends at a malformed exemplar.
 func (t *target) checkExemplars(body []byte, contentType string) error {
 	options := t.parsing
 	if !options.OpenMetricsSkipSTSeries && !options.ConvertClassicHistogramsToNHCB ||
@@ -36,9 +36,9 @@ func (t *target) checkExemplars(body []byte, contentType string) error {
 	}
 }
 
-// startTimestamp returns the start timestamp of the sample at hand, 0 if there
-// is none. Prometheus' parser panics where the name of a sample is shorter than
-// that of the family declared last, which then is not its family.
+// startTimestamp returns the start timestamp of the current sample, or 0 if it has
+// none. Prometheus' parser panics if the sample's name is shorter than that of the
+// family declared last; the sample is not part of that family then.
 func startTimestamp(p textparse.Parser) (st int64) {
 	defer func() {
 		if recover() != nil {
@@ -48,9 +48,10 @@ func startTimestamp(p textparse.Parser) (st int64) {
 	return p.StartTimestamp()
 }
 
-// nextOf returns how to step through an exposition. A parser that makes custom
-// buckets of classic histograms looks for start timestamps by itself.
-func (t *target) nextOf(p textparse.Parser) func() (textparse.Entry, error) {
+// next returns the function that advances p. With custom buckets for classic
+// histograms, the parser looks for start timestamps itself and may panic in Next;
+// see startTimestamp.
+func (t *target) next(p textparse.Parser) func() (textparse.Entry, error) {
 	if !t.parsing.ConvertClassicHistogramsToNHCB {
 		return p.Next
 	}

@@ -36,22 +36,22 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
 }
 
-// recorder is a sink that writes every committed transaction down as text. It
-// knows series by reference, as the exporter does, and forgets one now and then
-// if told to.
+// recorder is a sink that records committed transactions as text. Like the exporter
+// it identifies series by reference. If forgetful, it forgets every fifth one.
 type recorder struct {
 	forgetful bool
-	metadata  map[string][]familyMetadata // by series, of samples that came with labels; nil if it does not matter
+	metadata  map[string][]familyMetadata // by series, of samples appended with labels; nil records none
 
 	mu    sync.Mutex
 	names map[storage.SeriesRef]string
-	n     int
 	txs   [][]string
+
+	appended int // samples
 }
 
 type familyMetadata struct {
-	family string
-	metadata.Metadata
+	family   string
+	metadata metadata.Metadata
 }
 
 func newRecorder() *recorder { return &recorder{names: map[storage.SeriesRef]string{}} }
@@ -66,33 +66,35 @@ func (r *recorder) transactions() [][]string {
 	return append([][]string(nil), r.txs...)
 }
 
+// recording is one transaction.
 type recording struct {
-	*recorder
-	lines []string
-	last  map[string]int64 // time of the last sample, to refuse a marker after it as a database does
+	recorder *recorder
+	lines    []string
+	last     map[string]int64 // time of the last sample by series: a second one is refused, as by a database
 }
 
 func (a *recording) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.n++
-	if a.forgetful && a.n%5 == 0 {
-		delete(a.names, ref)
+	r := a.recorder
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.appended++
+	if r.forgetful && r.appended%5 == 0 {
+		delete(r.names, ref)
 	}
-	name := a.names[ref]
+	name := r.names[ref]
 	if name == "" {
 		if ls.IsEmpty() {
 			return 0, promlane.ErrUnknownRef
 		}
 		ref, name = storage.SeriesRef(ls.Hash()), ls.String()
-		a.names[ref] = name
+		r.names[ref] = name
 	}
 	if opts.RejectOutOfOrder && a.last[name] == t {
 		return 0, storage.ErrDuplicateSampleForTimestamp
 	}
 	a.last[name] = t
 	at := "scrape"
-	if t < 10_000_000 { // bodies with times of their own use small ones
+	if t < 10_000_000 { // timestamps in test expositions are smaller
 		at = fmt.Sprint(t)
 	}
 	line := fmt.Sprintf("%s at %s from %d", name, at, st)
@@ -114,35 +116,36 @@ func (a *recording) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64,
 		}
 		line += fmt.Sprintf(" ex %s %v %v at %s", e.Labels, e.Value, e.HasTs, exemplarAt)
 	}
-	if a.metadata != nil && !ls.IsEmpty() && !value.IsStaleNaN(v) {
-		a.metadata[name] = append(a.metadata[name], familyMetadata{opts.MetricFamilyName, opts.Metadata})
+	if r.metadata != nil && !ls.IsEmpty() && !value.IsStaleNaN(v) {
+		r.metadata[name] = append(r.metadata[name], familyMetadata{opts.MetricFamilyName, opts.Metadata})
 	}
 	a.lines = append(a.lines, line)
 	return ref, nil
 }
 
 func (a *recording) Commit() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	r := a.recorder
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	sort.Strings(a.lines)
-	a.txs = append(a.txs, a.lines)
+	r.txs = append(r.txs, a.lines)
 	return nil
 }
 
 func (a *recording) Rollback() error { return nil }
 
-// answers serves one body after the other, and the last for ever.
+// answers serves its bodies in turn, and then the last one for ever.
 type answers struct {
 	contentType string
-	bodies      []string // "!500" answers with that status
+	bodies      []string // "!500" stands for an answer with that status
 	mu          sync.Mutex
-	n           int
+	served      int
 }
 
 func (s *answers) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Lock()
-	body := s.bodies[min(s.n, len(s.bodies)-1)]
-	s.n++
+	body := s.bodies[min(s.served, len(s.bodies)-1)]
+	s.served++
 	s.mu.Unlock()
 	if code, ok := strings.CutPrefix(body, "!"); ok {
 		http.Error(w, "", map[string]int{"500": 500, "404": 404}[code])
@@ -176,9 +179,9 @@ type manager interface {
 	Stop()
 }
 
-// observe runs a manager until n scrapes have been committed. Time is synctest's
-// and the network is in memory: on a busy machine a real scrape of a short
-// interval may run into its timeout.
+// observe runs a manager until n scrapes have been committed. It uses synctest's
+// clock and a network in memory, because on a busy machine a real scrape with a short
+// interval may exceed its timeout.
 func observe(t *testing.T, build func([]commonconfig.HTTPClientOption) manager, r *recorder, a *answers, job string, n int) [][]string {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -201,7 +204,7 @@ func observe(t *testing.T, build func([]commonconfig.HTTPClientOption) manager, 
 	return r.transactions()[:n]
 }
 
-// pipes is a network in memory: a listener and what dials it.
+// pipes is a network in memory: a listener and its dialer.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -236,73 +239,76 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// TestLikePrometheus gives the same expositions to scrape.Manager and to ours
+const (
+	typeText        = "text/plain; version=0.0.4"
+	typeOpenMetrics = "application/openmetrics-text; version=1.0.0"
+	basic           = "# HELP a A.\n# TYPE a counter\na{x=\"1\"} 1\na{x=\"2\"} 2.5\n# TYPE b gauge\nb -3e5\n"
+)
+
+var parityCases = map[string]struct {
+	job, contentType string
+	bodies           []string
+	except           string // lines with one of these parts, separated by |, are not compared
+}{
+	"same lines":          {"", typeText, []string{basic, strings.ReplaceAll(basic, "2.5", "7"), basic}, ""},
+	"no content type":     {"", "", []string{basic, basic}, ""},
+	"wrong content type":  {"", "application/json", []string{basic, basic}, ""},
+	"values":              {"", typeText, []string{"a NaN\nb +Inf\nc -Inf\nd 0\ne -0\nf 1e308\ng 123456789012345678\nh 0.1\ni .5\nj 5.\nk +7\n", "a 1\nb 2\nc NaN\nd 0.30000000000000004\ne 9007199254740993\nf -0.000001\ng 1e-7\nh inf\ni 999999999999999\nj 99999999999999.9\nk 1\n"}, ""},
+	"line vanishes":       {"", typeText, []string{basic, "a{x=\"1\"} 1\nb 2\n", "a{x=\"1\"} 1\nb 2\n", basic}, ""},
+	"tail vanishes":       {"", typeText, []string{basic, "a{x=\"1\"} 1\n", basic}, ""},
+	"line appears":        {"", typeText, []string{"a 1\nc 3\n", "a 1\nb 2\nc 3\n", "z 0\na 1\nb 2\nc 3\nd 4\n"}, ""},
+	"order changes":       {"", typeText, []string{"a 1\nb 2\nc 3\nd 4\n", "d 4\nb 2\na 1\nc 3\n", "a 1\nb 2\nc 3\nd 4\n"}, ""},
+	"repeated":            {"", typeText, []string{"a 1\na 2\nb 1\n", "a 1\na 2\nb 1\n", "a 1\nb 1\na 3\n", "a 1\nb 1\n"}, ""},
+	"repeated with times": {"", typeText, []string{"a 1 1000\na 2 2000\n", "a 1 3000\na 2 4000\n"}, ""},
+	"own times":           {"", typeText, []string{"a 1 1000\nb 2\n", "a 1 2000\nb 2\n", "b 2\n"}, ""},
+	"own times tracked":   {", track_timestamps_staleness: true", typeText, []string{"a 1 1000\nb 2\n", "b 2\n"}, ""},
+	"own times ignored":   {", honor_timestamps: false", typeText, []string{"a 1 1000\nb 2\n", "b 2\n"}, ""},
+	"time comes and goes": {"", typeText, []string{"a 1\n", "a 1 1000\n", "a 1\n", "b 1\n"}, ""},
+	"failure":             {"", typeText, []string{basic, "!500", "!500", basic, "!404"}, ""},
+	"empty":               {"", typeText, []string{basic, "", basic}, ""},
+	"unparsable":          {"", typeText, []string{"a 1\nb 2\n", "}} 7\n", "a 1\nb 2\n"}, ""},
+	"no newline":          {"", typeText, []string{"a 1\nb 2", "a 1\nb 2"}, ""},
+	"blanks":              {"", typeText, []string{"a  1\nb\t2\n  c 3\n\nd{ x = \"1\" , } 4 \n", "a  2\nb\t3\n  c 4\n\nd{ x = \"1\" , } 5 \n"}, ""},
+	"conflicting labels":  {"", typeText, []string{"a{job=\"x\",instance=\"y\",exported_job=\"z\",extra=\"\"} 1\n", "a{job=\"x\",instance=\"y\",exported_job=\"z\",extra=\"\"} 1\n"}, ""},
+	"honoured labels":     {", honor_labels: true", typeText, []string{"a{job=\"x\",extra=\"\"} 1\n", "a{job=\"x\",extra=\"\"} 1\n"}, ""},
+	"relabelling":         {`, metric_relabel_configs: [{source_labels: [x], regex: "2", action: drop}, {source_labels: [__name__], regex: b, target_label: __name__, replacement: renamed}]`, typeText, []string{basic, basic, "a{x=\"2\"} 1\n", basic}, ""},
+	"sample limit": {", sample_limit: 2", typeText, []string{"a 1\nb 2\n", basic, basic, "a 1\nb 2\n"},
+		"scrape_series_added| stale"}, // Prometheus treats series seen by a failed scrape as known
+	"sample limit late": {", sample_limit: 2", typeText, []string{"a 1\nb 2\n", "a 1\nb 2\nc 3\nd 4\n", "a 1\nb 2\n"},
+		" stale"}, // Prometheus omits the markers of series that the scrape had appended before it failed
+	"label limit":   {", label_limit: 5", typeText, []string{"a 1\n", "a{x=\"1\",y=\"2\",z=\"3\"} 1\n"}, ""},
+	"label length":  {", label_value_length_limit: 3", typeText, []string{"a 1\n", "a{x=\"long\"} 1\n"}, ""},
+	"body limit":    {", body_size_limit: 20B", typeText, []string{"a 1\n", "a 1\nb 22222222222222222\n", "a 1\n"}, ""},
+	"extra metrics": {", extra_scrape_metrics: true, sample_limit: 9", typeText, []string{basic, "!500", basic}, ""},
+	"utf-8":         {"", typeText, []string{"{\"my.metric\",\"ü.l\"=\"x\"} 1\na{l=\"\\\"q\\\\n\\n\"} 2\n", "{\"my.metric\",\"ü.l\"=\"x\"} 1\na{l=\"\\\"q\\\\n\\n\"} 2\n"}, ""},
+	"invalid name":  {", metric_name_validation_scheme: legacy, metric_name_escaping_scheme: underscores", typeText, []string{"a 1\n", "{\"my.metric\"} 1\n"}, ""},
+	"openmetrics": {"", typeOpenMetrics, []string{
+		"# TYPE a counter\n# UNIT a_seconds seconds\na_total{x=\"1\"} 1 # {trace_id=\"t\"} 0.5 12\na_created{x=\"1\"} 5\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3 # {} 1\nh_sum 1\nh_count 3\n# EOF\n",
+		"# TYPE a counter\na_total{x=\"1\"} 2 # {trace_id=\"t\"} 0.7\na_created{x=\"1\"} 5\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 4\nh_sum 1\nh_count 4\n# EOF\n",
+		"# TYPE a counter\na_total{x=\"1\"} 3\n# EOF\n",
+	}, ""},
+	"histogram grows": {"", typeText, []string{
+		"# TYPE h histogram\nh_bucket{r=\"a\",le=\"1\"} 1\nh_bucket{r=\"a\",le=\"+Inf\"} 1\nh_sum{r=\"a\"} 1\nh_count{r=\"a\"} 1\n# TYPE s summary\ns{quantile=\"1\"} 1\n",
+		"# TYPE h histogram\nh_bucket{r=\"a\",le=\"1\"} 1\nh_bucket{r=\"a\",le=\"+Inf\"} 1\nh_sum{r=\"a\"} 1\nh_count{r=\"a\"} 1\nh_bucket{r=\"b\",le=\"1\"} 1\nh_bucket{r=\"b\",le=\"+Inf\"} 1\nh_sum{r=\"b\"} 1\nh_count{r=\"b\"} 1\n# TYPE s summary\ns{quantile=\"1\"} 1\ns{r=\"b\",quantile=\"1\"} 1\n",
+		"# TYPE h histogram\nh_bucket{r=\"b\",le=\"1\"} 1\nh_bucket{r=\"c\",le=\"1\"} 1\n# TYPE s summary\ns{r=\"c\",quantile=\"1\"} 1\n",
+	}, ""},
+	"exemplars": {"", typeOpenMetrics, []string{
+		"# TYPE a counter\na_total 1 # {t=\"1\"} 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {t=\"1\"} 1 5\nh_bucket{le=\"+Inf\"} 1 # {t=\"2\"} 2\n# EOF\n",
+		"# TYPE a counter\na_total 1 # {t=\"1\"} 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {t=\"1\"} 1 5\nh_bucket{le=\"+Inf\"} 2 # {t=\"3\"} 2\n# EOF\n",
+	}, ""},
+	"custom buckets": {", convert_classic_histograms_to_nhcb: true", typeText, []string{
+		"# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4\nh_count 3\na 1\n",
+		"# TYPE h histogram\nh_bucket{le=\"1\"} 3\nh_bucket{le=\"+Inf\"} 4\nh_sum 5\nh_count 4\na 1\n", "a 1\n",
+	}, ""},
+}
+
+// TestLikePrometheus serves the same expositions to scrape.Manager and to our Manager
 // and compares what they append, scrape by scrape.
 func TestLikePrometheus(t *testing.T) {
-	// scrape.Manager asks the resolver for this host's name. The resolver is
-	// shared, so it must not be set up in a bubble, and one bubble asks at a time.
+	// scrape.Manager asks the resolver for this host's name. The resolver is global,
+	// so it must be set up outside of a bubble and used by one bubble at a time.
 	_, _ = osutil.GetFQDN()
-	const (
-		text  = "text/plain; version=0.0.4"
-		om    = "application/openmetrics-text; version=1.0.0"
-		basic = "# HELP a A.\n# TYPE a counter\na{x=\"1\"} 1\na{x=\"2\"} 2.5\n# TYPE b gauge\nb -3e5\n"
-	)
-	for name, c := range map[string]struct {
-		job, contentType string
-		bodies           []string
-		except           string // lines with one of these, separated by |, are not compared
-	}{
-		"same lines":          {"", text, []string{basic, strings.ReplaceAll(basic, "2.5", "7"), basic}, ""},
-		"no content type":     {"", "", []string{basic, basic}, ""},
-		"wrong content type":  {"", "application/json", []string{basic, basic}, ""},
-		"values":              {"", text, []string{"a NaN\nb +Inf\nc -Inf\nd 0\ne -0\nf 1e308\ng 123456789012345678\nh 0.1\ni .5\nj 5.\nk +7\n", "a 1\nb 2\nc NaN\nd 0.30000000000000004\ne 9007199254740993\nf -0.000001\ng 1e-7\nh inf\ni 999999999999999\nj 99999999999999.9\nk 1\n"}, ""},
-		"line vanishes":       {"", text, []string{basic, "a{x=\"1\"} 1\nb 2\n", "a{x=\"1\"} 1\nb 2\n", basic}, ""},
-		"tail vanishes":       {"", text, []string{basic, "a{x=\"1\"} 1\n", basic}, ""},
-		"line appears":        {"", text, []string{"a 1\nc 3\n", "a 1\nb 2\nc 3\n", "z 0\na 1\nb 2\nc 3\nd 4\n"}, ""},
-		"order changes":       {"", text, []string{"a 1\nb 2\nc 3\nd 4\n", "d 4\nb 2\na 1\nc 3\n", "a 1\nb 2\nc 3\nd 4\n"}, ""},
-		"repeated":            {"", text, []string{"a 1\na 2\nb 1\n", "a 1\na 2\nb 1\n", "a 1\nb 1\na 3\n", "a 1\nb 1\n"}, ""},
-		"repeated with times": {"", text, []string{"a 1 1000\na 2 2000\n", "a 1 3000\na 2 4000\n"}, ""},
-		"own times":           {"", text, []string{"a 1 1000\nb 2\n", "a 1 2000\nb 2\n", "b 2\n"}, ""},
-		"own times tracked":   {", track_timestamps_staleness: true", text, []string{"a 1 1000\nb 2\n", "b 2\n"}, ""},
-		"own times ignored":   {", honor_timestamps: false", text, []string{"a 1 1000\nb 2\n", "b 2\n"}, ""},
-		"time comes and goes": {"", text, []string{"a 1\n", "a 1 1000\n", "a 1\n", "b 1\n"}, ""},
-		"failure":             {"", text, []string{basic, "!500", "!500", basic, "!404"}, ""},
-		"empty":               {"", text, []string{basic, "", basic}, ""},
-		"unparsable":          {"", text, []string{"a 1\nb 2\n", "}} 7\n", "a 1\nb 2\n"}, ""},
-		"no newline":          {"", text, []string{"a 1\nb 2", "a 1\nb 2"}, ""},
-		"blanks":              {"", text, []string{"a  1\nb\t2\n  c 3\n\nd{ x = \"1\" , } 4 \n", "a  2\nb\t3\n  c 4\n\nd{ x = \"1\" , } 5 \n"}, ""},
-		"conflicting labels":  {"", text, []string{"a{job=\"x\",instance=\"y\",exported_job=\"z\",extra=\"\"} 1\n", "a{job=\"x\",instance=\"y\",exported_job=\"z\",extra=\"\"} 1\n"}, ""},
-		"honoured labels":     {", honor_labels: true", text, []string{"a{job=\"x\",extra=\"\"} 1\n", "a{job=\"x\",extra=\"\"} 1\n"}, ""},
-		"relabelling":         {`, metric_relabel_configs: [{source_labels: [x], regex: "2", action: drop}, {source_labels: [__name__], regex: b, target_label: __name__, replacement: renamed}]`, text, []string{basic, basic, "a{x=\"2\"} 1\n", basic}, ""},
-		"sample limit": {", sample_limit: 2", text, []string{"a 1\nb 2\n", basic, basic, "a 1\nb 2\n"},
-			"scrape_series_added| stale"}, // Prometheus takes what a scrape that failed had seen for there already
-		"sample limit late": {", sample_limit: 2", text, []string{"a 1\nb 2\n", "a 1\nb 2\nc 3\nd 4\n", "a 1\nb 2\n"},
-			" stale"}, // Prometheus leaves those out that a scrape had before it failed
-		"label limit":   {", label_limit: 5", text, []string{"a 1\n", "a{x=\"1\",y=\"2\",z=\"3\"} 1\n"}, ""},
-		"label length":  {", label_value_length_limit: 3", text, []string{"a 1\n", "a{x=\"long\"} 1\n"}, ""},
-		"body limit":    {", body_size_limit: 20B", text, []string{"a 1\n", "a 1\nb 22222222222222222\n", "a 1\n"}, ""},
-		"extra metrics": {", extra_scrape_metrics: true, sample_limit: 9", text, []string{basic, "!500", basic}, ""},
-		"utf-8":         {"", text, []string{"{\"my.metric\",\"ü.l\"=\"x\"} 1\na{l=\"\\\"q\\\\n\\n\"} 2\n", "{\"my.metric\",\"ü.l\"=\"x\"} 1\na{l=\"\\\"q\\\\n\\n\"} 2\n"}, ""},
-		"invalid name":  {", metric_name_validation_scheme: legacy, metric_name_escaping_scheme: underscores", text, []string{"a 1\n", "{\"my.metric\"} 1\n"}, ""},
-		"openmetrics": {"", om, []string{
-			"# TYPE a counter\n# UNIT a_seconds seconds\na_total{x=\"1\"} 1 # {trace_id=\"t\"} 0.5 12\na_created{x=\"1\"} 5\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3 # {} 1\nh_sum 1\nh_count 3\n# EOF\n",
-			"# TYPE a counter\na_total{x=\"1\"} 2 # {trace_id=\"t\"} 0.7\na_created{x=\"1\"} 5\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 4\nh_sum 1\nh_count 4\n# EOF\n",
-			"# TYPE a counter\na_total{x=\"1\"} 3\n# EOF\n",
-		}, ""},
-		"histogram grows": {"", text, []string{
-			"# TYPE h histogram\nh_bucket{r=\"a\",le=\"1\"} 1\nh_bucket{r=\"a\",le=\"+Inf\"} 1\nh_sum{r=\"a\"} 1\nh_count{r=\"a\"} 1\n# TYPE s summary\ns{quantile=\"1\"} 1\n",
-			"# TYPE h histogram\nh_bucket{r=\"a\",le=\"1\"} 1\nh_bucket{r=\"a\",le=\"+Inf\"} 1\nh_sum{r=\"a\"} 1\nh_count{r=\"a\"} 1\nh_bucket{r=\"b\",le=\"1\"} 1\nh_bucket{r=\"b\",le=\"+Inf\"} 1\nh_sum{r=\"b\"} 1\nh_count{r=\"b\"} 1\n# TYPE s summary\ns{quantile=\"1\"} 1\ns{r=\"b\",quantile=\"1\"} 1\n",
-			"# TYPE h histogram\nh_bucket{r=\"b\",le=\"1\"} 1\nh_bucket{r=\"c\",le=\"1\"} 1\n# TYPE s summary\ns{r=\"c\",quantile=\"1\"} 1\n",
-		}, ""},
-		"exemplars": {"", om, []string{
-			"# TYPE a counter\na_total 1 # {t=\"1\"} 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {t=\"1\"} 1 5\nh_bucket{le=\"+Inf\"} 1 # {t=\"2\"} 2\n# EOF\n",
-			"# TYPE a counter\na_total 1 # {t=\"1\"} 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {t=\"1\"} 1 5\nh_bucket{le=\"+Inf\"} 2 # {t=\"3\"} 2\n# EOF\n",
-		}, ""},
-		"custom buckets": {", convert_classic_histograms_to_nhcb: true", text, []string{
-			"# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4\nh_count 3\na 1\n",
-			"# TYPE h histogram\nh_bucket{le=\"1\"} 3\nh_bucket{le=\"+Inf\"} 4\nh_sum 5\nh_count 4\na 1\n", "a 1\n",
-		}, ""},
-	} {
+	for name, c := range parityCases {
 		t.Run(name, func(t *testing.T) {
 			n := len(c.bodies) + 1
 			theirs := newRecorder()
@@ -342,10 +348,10 @@ func without(lines []string, parts string) (out []string) {
 	return out
 }
 
-// metadataSink keeps the metadata that comes with samples.
+// metadataSink records the metadata of samples by series.
 type metadataSink struct {
-	*recorder
-	got map[string][]metadata.Metadata
+	recorder *recorder
+	got      map[string][]metadata.Metadata
 }
 
 func (s *metadataSink) AppenderV2(ctx context.Context) storage.AppenderV2 {
@@ -360,13 +366,13 @@ type metadataAppender struct {
 func (a *metadataAppender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
 	ref, err := a.AppenderV2.Append(ref, ls, st, t, v, h, fh, opts)
 	if opts.Metadata != (metadata.Metadata{}) {
-		name := a.sink.names[ref]
+		name := a.sink.recorder.names[ref]
 		a.sink.got[name] = append(a.sink.got[name], opts.Metadata)
 	}
 	return ref, err
 }
 
-// Metadata comes with the first sample of a series, and again when it changes.
+// Metadata is appended with the first sample of a series and whenever it changes.
 func TestMetadata(t *testing.T) {
 	s := &metadataSink{newRecorder(), map[string][]metadata.Metadata{}}
 	one := "# HELP a_total One.\n# TYPE a_total counter\na_total 1\nalone 2\n# TYPE b histogram\nb_bucket{le=\"+Inf\"} 1\nb_sum 1\nb_count 1\nbc 1\n"
@@ -374,8 +380,8 @@ func TestMetadata(t *testing.T) {
 	observe(t, func(dial []commonconfig.HTTPClientOption) manager {
 		return New(Settings{Sink: s, Logger: slog.New(slog.DiscardHandler), ClientOptions: dial})
 	}, s.recorder, &answers{contentType: "text/plain", bodies: []string{one, one, one, two, two, two, two}}, "", 7)
-	name := func(metric, more string) string {
-		return fmt.Sprintf(`{__name__="%s", extra="e", instance="i", job="j"%s}`, metric, more)
+	name := func(metric, extraLabels string) string {
+		return fmt.Sprintf(`{__name__="%s", extra="e", instance="i", job="j"%s}`, metric, extraLabels)
 	}
 	require.Equal(t, []metadata.Metadata{
 		{Type: model.MetricTypeCounter, Help: "One."}, {Type: model.MetricTypeCounter, Help: "Two."},

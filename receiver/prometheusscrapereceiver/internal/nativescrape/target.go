@@ -22,18 +22,18 @@ import (
 	"github.com/prometheus/prometheus/storage"
 )
 
-// target is one target and what is remembered of it from scrape to scrape. It
-// is for the one goroutine of its loop.
+// target is the state of one target from scrape to scrape. Only the goroutine of
+// its loop uses it.
 type target struct {
-	cfg      *promconfig.ScrapeConfig
-	t        *promscrape.Target
-	sink     storage.AppendableV2
-	external []labels.Label
-	logger   *slog.Logger
-	failures *slog.Logger // nil without scrape_failure_log_file
-	fetch    fetcher
-	interval time.Duration
-	hash     uint64 // of labels and URL, for its place in the interval
+	cfg        *promconfig.ScrapeConfig
+	discovered *promscrape.Target
+	sink       storage.AppendableV2
+	external   []labels.Label
+	logger     *slog.Logger
+	failures   *slog.Logger // nil without scrape_failure_log_file
+	fetcher    fetcher
+	interval   time.Duration
+	hash       uint64 // identity; decides the target's place in the interval
 
 	parsing   textparse.ParserOptions
 	symbols   *labels.SymbolTable
@@ -41,29 +41,30 @@ type target struct {
 	builder   *labels.Builder
 
 	lines        lines
-	allStale     bool     // the last scrape failed
-	lastComments comments // of the last scrape that did not fail
+	allStale     bool     // the last scrape failed: all series have been marked stale
+	lastComments comments // of the last successful scrape
 	reports      []report
-	lastType     string // content type and its media type
-	lastMedia    string
+	// contentType is the last header seen, and mediaType what it was parsed to.
+	contentType, mediaType string
 }
 
-// Labels by which relabelling can change a job's setting for a target.
+// Labels by which relabelling can override settings of the job for one target.
 const (
 	nativeHistogramsLabel  = "__scrape_native_histograms__"
 	classicHistogramsLabel = "__always_scrape_classic_histograms__"
 	nhcbLabel              = "__convert_classic_histograms_to_nhcb__"
 )
 
-func (t *target) boolLabel(name string, otherwise bool) bool {
-	if v, err := strconv.ParseBool(t.t.GetValue(name)); err == nil {
+// boolLabel returns the value of a label, or fallback if it is not a boolean.
+func (t *target) boolLabel(name string, fallback bool) bool {
+	if v, err := strconv.ParseBool(t.discovered.GetValue(name)); err == nil {
 		return v
 	}
-	return otherwise
+	return fallback
 }
 
-// setUp reads the settings, those that labels change included.
-func (t *target) setUp(startTimestamps bool) error {
+// init reads the settings of the job and the labels that override them.
+func (t *target) init(startTimestamps bool) error {
 	c := t.cfg
 	t.parsing = textparse.ParserOptions{
 		IgnoreNativeHistograms:                  !t.boolLabel(nativeHistogramsLabel, c.ScrapeNativeHistogramsEnabled()),
@@ -80,24 +81,25 @@ func (t *target) setUp(startTimestamps bool) error {
 	if err != nil {
 		return err
 	}
-	interval, err := model.ParseDuration(t.t.GetValue(model.ScrapeIntervalLabel))
+	interval, err := model.ParseDuration(t.discovered.GetValue(model.ScrapeIntervalLabel))
 	if err != nil {
 		return err
 	}
-	timeout, err := model.ParseDuration(t.t.GetValue(model.ScrapeTimeoutLabel))
+	timeout, err := model.ParseDuration(t.discovered.GetValue(model.ScrapeTimeoutLabel))
 	if err != nil {
 		return err
 	}
 	t.interval = time.Duration(interval)
-	t.fetch.url = t.t.URL().String()
-	t.fetch.timeout = time.Duration(timeout)
-	t.fetch.limit = int64(c.BodySizeLimit)
-	t.fetch.accept = acceptHeader(c.ScrapeProtocols, scheme)
-	t.fetch.gzip = c.EnableCompression
+	t.fetcher.url = t.discovered.URL().String()
+	t.fetcher.timeout = time.Duration(timeout)
+	t.fetcher.limit = int64(c.BodySizeLimit)
+	t.fetcher.accept = acceptHeader(c.ScrapeProtocols, scheme)
+	t.fetcher.gzip = c.EnableCompression
 	return nil
 }
 
-// identity tells targets apart: by their labels and their URL.
+// identity returns a hash of what distinguishes targets: their labels, URL and
+// settings.
 func identity(t *promscrape.Target) uint64 {
 	h := fnv.New64a()
 	t.LabelsRange(func(l labels.Label) {
@@ -110,43 +112,56 @@ func identity(t *promscrape.Target) uint64 {
 	return h.Sum64()
 }
 
+const (
+	mediaText        = "text/plain"
+	mediaOpenMetrics = "application/openmetrics-text"
+	mediaProtobuf    = "application/vnd.google.protobuf"
+)
+
+// media returns the media type by which an answer is parsed, or "unknown".
 func (t *target) media(contentType string) string {
-	if t.lastMedia == "" || contentType != t.lastType {
-		known := func(ct string) string {
-			media, _, err := mime.ParseMediaType(ct)
-			if err != nil || media != "text/plain" && media != "application/openmetrics-text" && media != "application/vnd.google.protobuf" {
-				return ""
-			}
-			return media
-		}
-		t.lastType = contentType
-		t.lastMedia = cmp.Or(known(contentType), known(t.parsing.FallbackContentType), "unknown")
+	if t.mediaType == "" || contentType != t.contentType {
+		t.contentType = contentType
+		t.mediaType = cmp.Or(supportedMedia(contentType), supportedMedia(t.parsing.FallbackContentType), "unknown")
 	}
-	return t.lastMedia
+	return t.mediaType
 }
 
-// isPlainText reports whether lines can be told apart by looking for newlines.
+// supportedMedia returns the media type of a Content-Type header, or "" if it is
+// not that of an exposition.
+func supportedMedia(contentType string) string {
+	switch media, _, err := mime.ParseMediaType(contentType); media {
+	case mediaText, mediaOpenMetrics, mediaProtobuf:
+		if err == nil {
+			return media
+		}
+	}
+	return ""
+}
+
+// isPlainText reports whether each line of an exposition is a sample or a comment,
+// so that known lines need no parser.
 func (t *target) isPlainText(contentType string) bool {
-	return t.media(contentType) == "text/plain" && !t.parsing.ConvertClassicHistogramsToNHCB
+	return t.media(contentType) == mediaText && !t.parsing.ConvertClassicHistogramsToNHCB
 }
 
 func (t *target) isOpenMetrics(contentType string) bool {
-	return t.media(contentType) == "application/openmetrics-text"
+	return t.media(contentType) == mediaOpenMetrics
 }
 
-// mutate makes the labels of a series from those exposed: the target's,
-// conflicts resolved as honor_labels says, metric_relabel_configs. Empty means
-// dropped. They stay in the builder, for addExternal.
+// mutate returns the labels of a series: the exposed ones and the target's, with
+// conflicts resolved according to honor_labels, after metric_relabel_configs. They
+// are empty if the series is dropped, and stay in the builder for addExternal.
 func (t *target) mutate(exposed labels.Labels) labels.Labels {
 	b := t.builder
 	b.Reset(exposed)
 	var conflicts []labels.Label
-	t.t.LabelsRange(func(l labels.Label) {
-		have := exposed.Get(l.Name)
+	t.discovered.LabelsRange(func(l labels.Label) {
+		value := exposed.Get(l.Name)
 		switch {
 		case !t.cfg.HonorLabels:
-			if have != "" {
-				conflicts = append(conflicts, labels.Label{Name: l.Name, Value: have})
+			if value != "" {
+				conflicts = append(conflicts, labels.Label{Name: l.Name, Value: value})
 			}
 			b.Set(l.Name, l.Value)
 		case !exposed.Has(l.Name):
@@ -167,8 +182,8 @@ func (t *target) mutate(exposed labels.Labels) labels.Labels {
 	return b.Labels()
 }
 
-// addExternal adds the external labels that the series in the builder does not
-// have, as Prometheus does when it sends. Limits do not concern them.
+// addExternal adds the external labels that the series in the builder lacks, as
+// Prometheus does before it sends. Label limits do not apply to them.
 func (t *target) addExternal() labels.Labels {
 	for _, l := range t.external {
 		if t.builder.Get(l.Name) == "" {
@@ -178,61 +193,73 @@ func (t *target) addExternal() labels.Labels {
 	return t.builder.Labels()
 }
 
-// bodies holds buffers for expositions.
+// bodies pools buffers for expositions.
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// maxPooledBody bounds the buffers that are kept.
+// maxPooledBody is the capacity, in bytes, above which a buffer is not pooled.
 const maxPooledBody = 8 << 20
 
-// scrapeOnce scrapes, or fails with forced, and appends the outcome. ctx ends
-// with the process, not with the loop: a scrape under way is finished.
-func (t *target) scrapeOnce(ctx context.Context, at time.Time, forced error) {
+func releaseBody(body *bytes.Buffer) {
+	if body.Cap() <= maxPooledBody {
+		body.Reset()
+		bodies.Put(body)
+	}
+}
+
+// scrapeOnce scrapes the target and commits the samples and reports. If limitErr is
+// not nil, the scrape fails with it. ctx ends at shutdown; a stopped loop finishes
+// its scrape.
+func (t *target) scrapeOnce(ctx context.Context, at time.Time, limitErr error) {
 	started := time.Now()
 	body := bodies.Get().(*bytes.Buffer)
-	defer func() {
-		if body.Cap() <= maxPooledBody {
-			body.Reset()
-			bodies.Put(body)
-		}
-	}()
+	defer releaseBody(body)
 	var contentType string
-	err := forced
+	err := limitErr
 	if err == nil {
-		contentType, err = t.fetch.fetch(ctx, body)
+		contentType, err = t.fetcher.fetch(ctx, body)
 	}
-	size := float64(body.Len())
+	o := outcome{bodySize: float64(body.Len())}
 	if err != nil {
-		size = 0
+		o.bodySize = 0
 		if errors.Is(err, errBodySize) {
-			size = -1
+			o.bodySize = -1
 		}
 		t.logger.Debug("Scrape failed", "err", err)
 		if t.failures != nil {
 			t.failures.Error(err.Error())
 		}
 	}
-	s := t.newScrape(ctx, at)
-	if err == nil && body.Len() > 0 {
-		if err = s.append(body.Bytes(), contentType); err != nil {
-			t.logger.Debug("Append failed", "err", err)
-			_ = s.app.Rollback() // what it says would add nothing
-			failed := t.newScrape(ctx, at)
-			failed.result = s.result
-			s = failed
-			s.fail()
-		}
-	} else {
-		s.fail()
-	}
+	s, err := t.appendBody(ctx, at, body.Bytes(), contentType, err)
 	for refused, n := range s.refused {
 		t.logger.Warn("Samples were not appended", "err", refused, "num_dropped", n)
 	}
-	duration := time.Since(started)
-	t.t.Report(at, duration, err)
-	s.report(err == nil, duration, size)
+	o.succeeded, o.duration = err == nil, time.Since(started)
+	t.discovered.Report(at, o.duration, err)
+	s.report(o)
 	if err := s.app.Commit(); err != nil {
 		t.logger.Error("Scrape commit failed", "err", err)
 	}
+}
+
+// appendBody appends the samples of an exposition or, if fetchErr is not nil or the
+// exposition is invalid, staleness markers. It returns the scrape for its reports,
+// and why it failed. An empty exposition succeeds, with markers.
+func (t *target) appendBody(ctx context.Context, at time.Time, body []byte, contentType string, fetchErr error) (*scrape, error) {
+	s := t.newScrape(ctx, at)
+	if fetchErr != nil || len(body) == 0 {
+		s.fail()
+		return s, fetchErr
+	}
+	err := s.append(body, contentType)
+	if err == nil {
+		return s, nil
+	}
+	t.logger.Debug("Append failed", "err", err)
+	_ = s.app.Rollback() // the error of the scrape says more
+	failed := t.newScrape(ctx, at)
+	failed.counts = s.counts
+	failed.fail()
+	return failed, err
 }
 
 func (t *target) newScrape(ctx context.Context, at time.Time) *scrape {

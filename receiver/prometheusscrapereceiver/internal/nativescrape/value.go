@@ -11,11 +11,12 @@ import (
 
 var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
-// parseValue reads a sample's value as Prometheus' parsers do: what
-// strconv.ParseFloat takes, but no underscores and no hexadecimal.
+// parseValue parses a sample's value. Like Prometheus' parsers it accepts what
+// strconv.ParseFloat does, except underscores and hexadecimal, and reports whether
+// it has.
 func parseValue(b []byte) (float64, bool) {
-	// Up to 15 digits with a point somewhere: both the digits as an integer and
-	// the power of ten are exact, so one division rounds correctly.
+	// With up to 15 digits, the digits as an integer and the power of ten are both
+	// exact, so one division rounds correctly.
 	var mantissa uint64
 	digits, point := 0, -1
 	rest := b
@@ -28,16 +29,16 @@ func parseValue(b []byte) (float64, bool) {
 		case '0' <= c && c <= '9':
 			mantissa = mantissa*10 + uint64(c-'0')
 			if digits++; digits > 15 {
-				return parseAnyValue(b)
+				return parseSlow(b)
 			}
 		case c == '.' && point < 0:
 			point = i
 		default:
-			return parseAnyValue(b)
+			return parseSlow(b)
 		}
 	}
 	if digits == 0 {
-		return parseAnyValue(b)
+		return parseSlow(b)
 	}
 	v := float64(mantissa)
 	if point >= 0 {
@@ -49,8 +50,9 @@ func parseValue(b []byte) (float64, bool) {
 	return v, true
 }
 
-func parseAnyValue(b []byte) (float64, bool) {
-	s := unsafe.String(unsafe.SliceData(b), len(b)) // used during the call only
+// parseSlow parses the values that parseValue does not handle itself.
+func parseSlow(b []byte) (float64, bool) {
+	s := unsafe.String(unsafe.SliceData(b), len(b)) // not retained
 	if strings.ContainsAny(s, "pPxX_") {
 		return 0, false
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 )
 
-// parsed is what Prometheus' parser makes of a value, false if it refuses.
+// parsed returns the value that Prometheus' parser reads, and whether it accepts text.
 func parsed(text string) (float64, bool) {
 	p, err := textparse.New([]byte("m "+text+"\n"), "text/plain", nil, textparse.ParserOptions{})
 	if err != nil {
@@ -29,20 +29,20 @@ func FuzzParseValue(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		got, ok := parseValue([]byte(s))
 		if !ok {
-			return // left to the parser
+			return // left to Prometheus' parser
 		}
 		want, err := strconv.ParseFloat(s, 64)
 		if err != nil {
-			t.Fatalf("%q is no number", s)
+			t.Fatalf("%q is not a number", s)
 		}
 		if math.IsNaN(want) {
 			want = math.Float64frombits(value.NormalNaN)
 		}
 		if math.Float64bits(got) != math.Float64bits(want) {
-			t.Fatalf("%q: %v is not %v", s, got, want)
+			t.Fatalf("%q: got %v, want %v", s, got, want)
 		}
-		if theirs, ok := parsed(s); !ok || math.Float64bits(theirs) != math.Float64bits(want) {
-			t.Fatalf("%q: Prometheus' parser gives %v, %v", s, theirs, ok)
+		if upstream, ok := parsed(s); !ok || math.Float64bits(upstream) != math.Float64bits(want) {
+			t.Fatalf("%q: Prometheus' parser gives %v, %v", s, upstream, ok)
 		}
 	})
 }
