@@ -270,8 +270,9 @@ func (r *profileReceiver) send(ctx context.Context, p *period) {
 		b.add(s, attributes)
 	}
 	stacks := b.out.SampleCount()
-	r.tel.flushed(flush{
-		processes: len(kept), stacks: stacks, dropped: dropped, lost: p.lost, unnamed: b.unnamed, symbols: r.symbols.cache.Stats().Bytes,
+	r.tel.record(periodStats{
+		processes: len(kept), stacks: stacks, dropped: dropped, lost: p.lost, unnamed: b.unnamed,
+		symbolsBytes: r.symbols.cache.Stats().Bytes,
 	})
 	if stacks == 0 {
 		return

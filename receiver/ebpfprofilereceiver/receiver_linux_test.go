@@ -182,7 +182,7 @@ func (p *pipeline) ConsumeProfiles(_ context.Context, pd pprofile.Profiles) erro
 	return p.err
 }
 
-// metrics are the receiver's own, without their common prefix.
+// metrics returns the receiver's own metrics, without their common prefix.
 func metrics(t *testing.T, tel *componenttest.Telemetry) map[string]int64 {
 	t.Helper()
 	out := map[string]int64{}
@@ -200,7 +200,7 @@ func metrics(t *testing.T, tel *componenttest.Telemetry) map[string]int64 {
 			for _, p := range points {
 				self, _ := p.Attributes.Value("receiver")
 				assert.Equal(t, first.String(), self.AsString())
-				out[strings.TrimPrefix(m.Name, prefix)] += p.Value
+				out[strings.TrimPrefix(m.Name, "otelcol_receiver_ebpf_profile_")] += p.Value
 			}
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/invar-otel/invar/receiver/prometheusscrapereceiver/internal/metadata"
 )
 
 // Why samples are left out, the values of the attribute reason.
@@ -85,20 +87,18 @@ func (t *transaction) drop(n int, series labels.Labels, err error) {
 
 // reporter counts what is lost and says it once a minute.
 type reporter struct {
-	dropped  metric.Int64Counter
+	metrics  *metadata.TelemetryBuilder
 	receiver attribute.KeyValue
 	logger   *zap.Logger
 }
 
 func newReporter(set *Settings) (*reporter, error) {
-	meter := set.Receiver.MeterProvider.Meter(set.ScopeName)
-	dropped, err := meter.Int64Counter("otelcol_receiver_prometheus_scrape_dropped_samples",
-		metric.WithUnit("{samples}"), metric.WithDescription("Scraped samples that have no place in pdata, by reason."))
+	metrics, err := metadata.NewTelemetryBuilder(set.Receiver.TelemetrySettings)
 	if err != nil {
 		return nil, fmt.Errorf("make own metrics: %w", err)
 	}
 	return &reporter{
-		dropped:  dropped,
+		metrics:  metrics,
 		receiver: attribute.String("receiver", set.Receiver.ID.String()),
 		logger: set.Receiver.Logger.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 			return zapcore.NewSamplerWithOptions(c, time.Minute, 1, 0)
@@ -108,7 +108,8 @@ func newReporter(set *Settings) (*reporter, error) {
 
 func (r *reporter) report(t *transaction) {
 	for _, l := range t.losses {
-		r.dropped.Add(context.Background(), int64(l.n), metric.WithAttributes(r.receiver, attribute.String("reason", l.reason)))
+		r.metrics.ReceiverPrometheusScrapeDroppedSamples.Add(context.Background(), int64(l.n),
+			metric.WithAttributes(r.receiver, attribute.String("reason", l.reason)))
 		// The reason is in the message, by which entries are sampled.
 		r.logger.Warn("samples left out of the scrape: "+l.reason, zap.Int("samples", l.n),
 			zap.NamedError("first", l.err), zap.Stringer("first_series", l.series))

@@ -16,8 +16,11 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/invar-otel/invar/receiver/prometheusscrapereceiver/internal/metadatatest"
 )
 
 // What has no place in pdata is counted by reason and said once a minute, and
@@ -37,12 +40,10 @@ func TestLosses(t *testing.T) {
 			_, got := b.scrape(t, append(slices.Clone(all), series("fine", 1))...)
 			require.Contains(t, names(got), "Gauge fine")
 		}
-		m, err := tel.GetMetric("otelcol_receiver_prometheus_scrape_dropped_samples")
-		require.NoError(t, err)
-		points := m.Data.(metricdata.Sum[int64]).DataPoints
-		require.Len(t, points, 1)
-		require.Equal(t, 3*n, points[0].Value)
-		require.Equal(t, attribute.NewSet(attribute.String("receiver", b.Receiver.ID.String()), attribute.String("reason", reason)), points[0].Attributes)
+		metadatatest.AssertEqualReceiverPrometheusScrapeDroppedSamples(t, tel, []metricdata.DataPoint[int64]{{
+			Value:      3 * n,
+			Attributes: attribute.NewSet(attribute.String("receiver", b.Receiver.ID.String()), attribute.String("reason", reason)),
+		}}, metricdatatest.IgnoreTimestamp())
 		require.Equal(t, 1, logs.FilterMessage("samples left out of the scrape: "+reason).Len())
 		require.Equal(t, 1, logs.Len())
 	}

@@ -42,8 +42,8 @@ type Settings struct {
 	// TrimMetricSuffixes takes the type and the unit off metric names.
 	TrimMetricSuffixes bool
 	Receiver           receiver.Settings
-	// ScopeName names the scope of own metrics, and of metrics that come without
-	// otel_scope_* labels; its version there is that of the build.
+	// ScopeName is the scope of metrics without otel_scope_* labels. The scope's
+	// version is that of the build.
 	ScopeName string
 	ObsReport *receiverhelper.ObsReport
 }
