@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"debug/elf"
+	"errors"
 	"slices"
 )
 
-// builder gathers functions from symbol tables and makes a Table of them.
+// builder collects functions from symbol tables and makes a Table of them.
 type builder struct {
-	limit int         // bytes of the table
-	only  *candidates // nil: all functions
+	limit int         // size of the table in bytes
+	only  *candidates // nil for all functions
 
 	found   []function
 	names   interner
@@ -20,14 +21,14 @@ type builder struct {
 // function is a symbol on its way into the table.
 type function struct {
 	start, end uint64
-	name       uint32 // where it is in the names
+	name       uint32 // offset in the names
 	rank       rank
 }
 
-// rank orders functions that begin at the same address, the best lowest.
-// A label has no type, an open function no size: what is written by hand in
-// assembler may lack either, and says less. The richer source comes after the
-// binding, so that a stripped file gives the names that it gave before.
+// rank orders functions that begin at the same address; the lowest is preferred. A
+// label has no type and an open function no size. Hand-written assembler may lack
+// either, and such names are less reliable. The source ranks below the binding, so a
+// stripped file yields the same names as before it was stripped.
 //
 //	label | open | binding: global, weak, local | source
 type rank uint8
@@ -65,10 +66,12 @@ func rankOf(s symbol, source Source) rank {
 	return r
 }
 
-// add takes the functions of t, and tells whether there was room for all.
-func (b *builder) add(t *symbolTable) (bool, error) {
-	full := false
-	err := t.functions(func(s symbol) (bool, error) {
+// errTableFull is returned by add when the table would exceed its limit.
+var errTableFull = errors.New("the table is full")
+
+// add adds the functions of t. It stops with errTableFull at the limit.
+func (b *builder) add(t *symbolTable) error {
+	return t.functions(func(s symbol) error {
 		end := s.sectionEnd
 		if s.size != 0 {
 			end = s.start + min(s.size, s.sectionEnd-s.start)
@@ -78,31 +81,33 @@ func (b *builder) add(t *symbolTable) (bool, error) {
 				end = b.only.openEnd(s, end)
 			}
 			if !b.only.covered(s.start, end) {
-				return true, nil
+				return nil
 			}
 		}
 		name, err := t.name(s)
 		if err != nil || len(name) == 0 {
-			return true, err
+			return err
 		}
 		b.sources |= t.source
 		b.found = append(b.found, function{
 			start: s.start, end: end, name: b.names.add(name), rank: rankOf(s, t.source),
 		})
-		// A function within another one makes two more ranges of one.
-		full = 2*len(b.found)*rangeSize+len(b.names.blob) > b.limit
-		return !full, nil
+		// A function nested in another one splits it: two ranges for each function.
+		if 2*len(b.found)*rangeSize+len(b.names.blob) > b.limit {
+			return errTableFull
+		}
+		return nil
 	})
-	return !full, err
 }
 
-// table makes the table. The builder is not used afterwards.
+// table returns the table. The builder must not be used afterwards.
 func (b *builder) table() *Table {
 	slices.SortFunc(b.found, b.compare)
 	return newTable(flatten(closeOpen(b.found)), b.names.blob)
 }
 
-// compare orders by address, and at the same address the best last.
+// compare orders functions by address, and at the same address the preferred one
+// last.
 func (b *builder) compare(x, y function) int {
 	if c := cmp.Or(cmp.Compare(x.start, y.start), cmp.Compare(y.rank, x.rank)); c != 0 || x.name == y.name {
 		return c
@@ -110,20 +115,20 @@ func (b *builder) compare(x, y function) int {
 	return compareNames(nameAt(b.names.blob, y.name), nameAt(b.names.blob, x.name))
 }
 
-// compareNames puts the name with fewer leading underscores first: they mark what
-// is internal to a library.
+// compareNames orders the name with fewer leading underscores first, because these
+// mark internals of a library.
 func compareNames(x, y []byte) int {
-	under := func(s []byte) int { return len(s) - len(bytes.TrimLeft(s, "_")) }
-	return cmp.Or(cmp.Compare(under(x), under(y)), bytes.Compare(x, y))
+	underscores := func(s []byte) int { return len(s) - len(bytes.TrimLeft(s, "_")) }
+	return cmp.Or(cmp.Compare(underscores(x), underscores(y)), bytes.Compare(x, y))
 }
 
-// closeOpen gives the functions without a size their end, in place: the next
-// function, and in any case the end of a function that they are within. A label
-// there is a part of that function. Beside a function at the same address that
-// has a size, one without says nothing.
+// closeOpen sets the end of functions without a size, in place: the start of the next
+// function or, if earlier, the end of a function that contains them. It removes labels
+// inside of another function, which are part of it, and functions without a size at
+// the address of one that has a size.
 func closeOpen(found []function) []function {
 	kept := found[:0]
-	var covered uint64 // where the functions with a size so far end
+	var covered uint64 // end of the functions with a size so far
 	for i := 0; i < len(found); {
 		start, n, sized := found[i].start, i, false
 		sizedEnd := uint64(0)
@@ -153,18 +158,18 @@ func closeOpen(found []function) []function {
 	return kept
 }
 
-// codeRange is a piece of code that has one name.
+// codeRange is a range of code with one name.
 type codeRange struct {
 	start uint64
 	size  uint32
 	name  uint32
 }
 
-// flatten turns functions, which may overlap, into ranges which do not: of the
-// functions that cover an address, the last in order has it.
+// flatten turns functions, which may overlap, into ranges, which do not. An address
+// belongs to the last function, in the order of compare, that covers it.
 func flatten(found []function) []codeRange {
 	ranges := make([]codeRange, 0, len(found))
-	pos := uint64(0) // all before has been decided
+	pos := uint64(0) // the ranges before it are final
 	upTo := func(end uint64, name uint32) {
 		if end <= pos {
 			return
@@ -172,20 +177,20 @@ func flatten(found []function) []codeRange {
 		ranges = append(ranges, codeRange{start: pos, size: uint32(min(end-pos, 1<<32-1)), name: name})
 		pos = end
 	}
-	var under []function // those which have begun, the nearest last
+	var open []function // begun but not ended, the innermost last
 	for _, f := range found {
-		for len(under) > 0 && under[len(under)-1].end <= f.start {
-			upTo(under[len(under)-1].end, under[len(under)-1].name)
-			under = under[:len(under)-1]
+		for len(open) > 0 && open[len(open)-1].end <= f.start {
+			upTo(open[len(open)-1].end, open[len(open)-1].name)
+			open = open[:len(open)-1]
 		}
-		if len(under) > 0 {
-			upTo(f.start, under[len(under)-1].name)
+		if len(open) > 0 {
+			upTo(f.start, open[len(open)-1].name)
 		}
 		pos = f.start
-		under = append(under, f)
+		open = append(open, f)
 	}
-	for ; len(under) > 0; under = under[:len(under)-1] {
-		upTo(under[len(under)-1].end, under[len(under)-1].name)
+	for ; len(open) > 0; open = open[:len(open)-1] {
+		upTo(open[len(open)-1].end, open[len(open)-1].name)
 	}
 	return ranges
 }

@@ -9,76 +9,111 @@ import (
 	"time"
 )
 
-// FileKey tells files apart: equal keys are files with the same functions. A hash
-// over the content, as the profiler has it, is better than the build ID, which
-// any file can claim: the first file with a key names the functions of all.
+// FileKey identifies a file: files with equal keys have the same functions. A hash of
+// the content, like the profiler's, is better than the build ID, which any file can
+// claim: the first file with a key names the functions of all of them.
 type FileKey string
 
 // Object is an opened ELF file.
 type Object struct {
 	File
-	// Path and Open are those of ReadOptions.
+	// Path and Open are passed to ReadOptions.
 	Path string
 	Open func(path string) (File, error)
 }
 
 const (
-	entryOverhead = 512 // bytes that a file takes besides its table, rounded up
-	shownOverhead = 48  // bytes that a name takes besides its text
+	entryOverhead = 512 // bytes of a file besides its table, rounded up
+	shownOverhead = 48  // bytes of a shown name besides its text
 	maxWanted     = 64 << 10
 
-	// Files that cannot be opened or read are tried again, as the next process
-	// may do better, but not for every batch of addresses.
+	// A file that cannot be opened or read is tried again, because another process
+	// may have it open, but not for every batch of addresses.
 	firstRetry = time.Second
 	lastRetry  = 10 * time.Minute
 
-	// A file with a partial table is read again for other addresses. Nothing
-	// keeps it from being large and asked for all the time, so that reading it
-	// takes at most this part of the time.
+	// A file with a partial table is read again for other addresses. It may be large
+	// and asked for all the time, so reading it takes at most 1/rereadShare of the
+	// time.
 	rereadShare = 10
 )
 
-// Cache has the functions of many files in a bounded memory. Those which have not
-// been asked for the longest leave first. Its methods may be called concurrently.
+// Cache holds the functions of many files in bounded memory. The least recently used
+// files are evicted first. Its methods are safe for concurrent use.
 type Cache struct {
 	demangle Demangle
 	maxBytes int
 
-	// Held while a file is read, which may take several times the memory of its
-	// table: one at a time. Taken before mu.
+	// reading is held while a file is read, which may take several times the memory
+	// of its table: one file is read at a time. It is locked before mu.
 	reading sync.Mutex
 
 	mu    sync.Mutex
 	files map[FileKey]*list.Element // of *entry
-	used  *list.List                // the latest first
+	used  *list.List                // most recently used first
 	stats Stats
 }
 
-// Stats counts what a cache has done. Files and Bytes are as of now, the others
-// only grow.
+// Stats counts the work of a cache. Files and Bytes are current values, the others
+// counters.
 type Stats struct {
 	Files, Bytes int
 	Reads        int // files read, with or without success
-	Failures     int // of these, those which gave no table
-	Evictions    int // files that had to leave for others
+	Failures     int // reads that yielded no table
+	Evictions    int // files removed to make room for others
 }
 
-// entry is what is known of a file.
+// entryState says which addresses of a file a read would help with.
+type entryState uint8
+
+const (
+	// stateUnread has no table: the file could not be opened or read so far.
+	stateUnread entryState = iota
+	// statePartial has a table of the functions that cover the wanted addresses.
+	statePartial
+	// stateComplete has a table of all functions.
+	stateComplete
+	// stateUnusable is not read again: its content is the cause of an error. It may
+	// have a partial table from before.
+	stateUnusable
+)
+
+// entry is one file.
 type entry struct {
 	key    FileKey
-	table  *Table   // nil if there is none
-	wanted []uint64 // what a partial table was made for, in order
-	shown  map[uint32]string
-	bytes  int // all of it
-	text   int // of these, those for shown
+	state  entryState
+	table  *Table            // nil until the file was read
+	wanted []uint64          // addresses of a partial table, ascending
+	shown  map[uint32]string // names to show, by offset in the table's names
+	bytes  int               // of the entry with everything it holds
+	text   int               // of these, the bytes of shown
 
-	failed  bool // for good: another try gives the same
+	// The file is not read before retryAt. retryIn is the delay after the last error.
 	retryAt time.Time
 	retryIn time.Duration
 }
 
-// NewCache makes a cache of at most maxBytes bytes that shows names as demangle
-// says.
+// needsRead reports whether reading the file now may name more of the addresses.
+func (e *entry) needsRead(addrs []uint64) bool {
+	switch {
+	case e.state == stateUnusable, e.state == stateComplete, time.Now().Before(e.retryAt):
+		return false
+	case e.state == stateUnread:
+		return true
+	}
+	for _, a := range addrs {
+		if _, ok := e.table.find(a); ok {
+			continue
+		}
+		if _, ok := slices.BinarySearch(e.wanted, a); !ok {
+			return true
+		}
+	}
+	return false
+}
+
+// NewCache returns a cache of at most maxBytes bytes that shows names according to
+// demangle.
 func NewCache(maxBytes int, demangle Demangle) *Cache {
 	return &Cache{demangle: demangle, maxBytes: maxBytes, files: make(map[FileKey]*list.Element), used: list.New()}
 }
@@ -92,19 +127,19 @@ func (c *Cache) Stats() Stats {
 	return s
 }
 
-// Names returns the name to show for each of the ELF virtual addresses of a file,
-// empty where there is none. open is called if the file has to be read, and not
-// for a file that is known not to have names; the cache closes what it returns.
+// Names returns the name to show for each of the ELF virtual addresses of a file, or
+// "" for an address without a name. It calls open only if the file has to be read, and
+// closes what open returns.
 //
-// An error says why a file could not be read now, once and not for every call:
-// the next ones have no names either and no error, until it is tried again after
-// some seconds to minutes, or not at all if the content is to blame (ErrFormat,
-// ErrNoSymbols). The names are as good as they are in any case.
+// An error says why the file could not be read. It is returned once: until the next
+// attempt, after seconds to minutes, later calls return no error. If the content is the
+// cause (ErrFormat, ErrNoSymbols), there is no further attempt. The names are valid
+// with or without an error.
 func (c *Cache) Names(key FileKey, addrs []uint64, open func() (Object, error)) ([]string, error) {
 	names := make([]string, len(addrs))
-	t, enough := c.table(key, addrs)
+	t, ok := c.table(key, addrs)
 	var err error
-	if !enough {
+	if !ok {
 		t, err = c.read(key, addrs, open)
 	}
 	if t != nil {
@@ -113,33 +148,20 @@ func (c *Cache) Names(key FileKey, addrs []uint64, open func() (Object, error)) 
 	return names, err
 }
 
-// table returns what there is, and whether reading the file would not help.
-func (c *Cache) table(key FileKey, addrs []uint64) (t *Table, enough bool) {
+// table returns the cached table, which may be nil. ok is false if the file has to be
+// read first.
+func (c *Cache) table(key FileKey, addrs []uint64) (t *Table, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.touch(key)
-	switch {
-	case e == nil:
+	if e == nil {
 		return nil, false
-	case e.failed || time.Now().Before(e.retryAt):
-		return e.table, true
-	case e.table == nil:
-		return nil, false
-	case !e.table.partial:
-		return e.table, true
 	}
-	for _, a := range addrs {
-		if _, ok := e.table.find(a); ok {
-			continue
-		}
-		if _, asked := slices.BinarySearch(e.wanted, a); !asked {
-			return e.table, false
-		}
-	}
-	return e.table, true
+	return e.table, !e.needsRead(addrs)
 }
 
-// touch returns the entry as the latest, nil if there is none. mu is held.
+// touch returns the entry, or nil, and makes it the most recently used. The caller
+// holds mu.
 func (c *Cache) touch(key FileKey) *entry {
 	el := c.files[key]
 	if el == nil {
@@ -149,12 +171,12 @@ func (c *Cache) touch(key FileKey) *entry {
 	return el.Value.(*entry)
 }
 
-// read reads the file and keeps the table, or that there is none.
+// read reads the file and caches its table, or the failure.
 func (c *Cache) read(key FileKey, addrs []uint64, open func() (Object, error)) (*Table, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	t, enough := c.table(key, addrs) // somebody else may have read it by now
-	if enough {
+	t, ok := c.table(key, addrs) // another goroutine may have read it meanwhile
+	if ok {
 		return t, nil
 	}
 	wanted := c.wanted(key, addrs)
@@ -170,22 +192,23 @@ func (c *Cache) read(key FileKey, addrs []uint64, open func() (Object, error)) (
 		c.stats.Bytes += e.bytes
 		c.files[key] = c.used.PushFront(e)
 	}
+	defer c.evict()
 	if err != nil {
 		c.stats.Failures++
-		e.failed = errors.Is(err, ErrFormat) || errors.Is(err, ErrNoSymbols)
+		if errors.Is(err, ErrFormat) || errors.Is(err, ErrNoSymbols) {
+			e.state = stateUnusable
+		}
 		e.retryIn = min(max(2*e.retryIn, firstRetry), lastRetry)
 		e.retryAt = time.Now().Add(e.retryIn)
-		c.evict()
 		return t, err
 	}
-	e.forget(c)
-	e.table, e.retryIn, e.retryAt = next, 0, time.Time{}
+	e.removeTable(c)
+	e.state, e.table, e.retryIn, e.retryAt = stateComplete, next, 0, time.Time{}
 	if next.partial {
-		e.wanted = wanted
+		e.state, e.wanted = statePartial, wanted
 		e.retryAt = time.Now().Add((rereadShare - 1) * time.Since(start))
 	}
 	e.grow(c, next.Size()+8*cap(e.wanted))
-	c.evict()
 	return next, nil
 }
 
@@ -199,8 +222,8 @@ func readObject(open func() (Object, error), opts ReadOptions) (*Table, error) {
 	return Read(o, opts)
 }
 
-// wanted returns the addresses in order, with those that a partial table was made
-// for so far, unless there are too many of them.
+// wanted returns the addresses in ascending order, merged with those of a partial
+// table unless that would be too many.
 func (c *Cache) wanted(key FileKey, addrs []uint64) []uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -213,10 +236,10 @@ func (c *Cache) wanted(key FileKey, addrs []uint64) []uint64 {
 	return slices.Clip(slices.Compact(all))
 }
 
-// show fills in the names of the addresses. Each is demangled once, outside of
-// the lock.
+// show sets the names of the addresses. Each name is demangled once, without holding
+// mu.
 func (c *Cache) show(key FileKey, t *Table, addrs []uint64, names []string) {
-	const none = ^uint32(0)
+	const none = ^uint32(0) // no name
 	at := make([]uint32, len(addrs))
 	for i, a := range addrs {
 		at[i] = none
@@ -224,7 +247,7 @@ func (c *Cache) show(key FileKey, t *Table, addrs []uint64, names []string) {
 			at[i] = n
 		}
 	}
-	missing := 0
+	demangled := 0
 	c.mu.Lock()
 	if e := c.current(key, t); e != nil {
 		for i, n := range at {
@@ -235,10 +258,10 @@ func (c *Cache) show(key FileKey, t *Table, addrs []uint64, names []string) {
 	for i, n := range at {
 		if n != none && names[i] == "" {
 			names[i] = c.demangle.Name(string(nameAt(t.blob, n)))
-			missing++
+			demangled++
 		}
 	}
-	if missing == 0 {
+	if demangled == 0 {
 		return
 	}
 	c.mu.Lock()
@@ -249,13 +272,13 @@ func (c *Cache) show(key FileKey, t *Table, addrs []uint64, names []string) {
 	}
 	for i, n := range at {
 		if n != none {
-			e.keep(c, n, names[i])
+			e.keepShown(c, n, names[i])
 		}
 	}
 	c.evict()
 }
 
-// current returns the entry if its table is still t. mu is held.
+// current returns the entry if its table is still t, or nil. The caller holds mu.
 func (c *Cache) current(key FileKey, t *Table) *entry {
 	if el := c.files[key]; el != nil && el.Value.(*entry).table == t {
 		return el.Value.(*entry)
@@ -263,9 +286,9 @@ func (c *Cache) current(key FileKey, t *Table) *entry {
 	return nil
 }
 
-// keep keeps the name to show. The names of one file may take an eighth of the
-// cache; then they begin anew. mu is held.
-func (e *entry) keep(c *Cache, at uint32, name string) {
+// keepShown caches the name to show. When the names of one file exceed an eighth of
+// the cache, they are dropped first. The caller holds mu.
+func (e *entry) keepShown(c *Cache, at uint32, name string) {
 	if _, ok := e.shown[at]; ok {
 		return
 	}
@@ -281,14 +304,14 @@ func (e *entry) keep(c *Cache, at uint32, name string) {
 	e.grow(c, len(name)+shownOverhead)
 }
 
-// grow accounts for n bytes more. mu is held.
+// grow accounts for n more bytes. The caller holds mu.
 func (e *entry) grow(c *Cache, n int) {
 	e.bytes += n
 	c.stats.Bytes += n
 }
 
-// forget removes the table and what depends on it. mu is held.
-func (e *entry) forget(c *Cache) {
+// removeTable removes the table and everything derived from it. The caller holds mu.
+func (e *entry) removeTable(c *Cache) {
 	if e.table == nil {
 		return
 	}
@@ -296,8 +319,8 @@ func (e *entry) forget(c *Cache) {
 	e.table, e.wanted, e.shown, e.text = nil, nil, nil, 0
 }
 
-// evict removes files until the rest is within the bound: the latest too, if it
-// alone is not. mu is held.
+// evict removes files until the cache is within its limit, including the most recent
+// one if it is too large on its own. The caller holds mu.
 func (c *Cache) evict() {
 	for c.stats.Bytes > c.maxBytes && c.used.Len() > 0 {
 		e := c.used.Remove(c.used.Back()).(*entry)

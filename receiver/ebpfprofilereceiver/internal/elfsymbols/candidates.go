@@ -2,15 +2,16 @@ package elfsymbols
 
 import "slices"
 
-// candidates are the functions that matter to a partial table: those which cover
-// one of the wanted addresses. A function without a size reaches to the next one,
-// so that a first pass over all symbols notes what begins next to the addresses.
+// candidates selects the functions of a partial table: those that cover one of the
+// wanted addresses. A function without a size ends where the next one begins, so a
+// first pass over all symbols (note, then noted) finds the functions next to the wanted
+// addresses.
 type candidates struct {
-	wanted []uint64 // in order, each once
-	// Of the functions which begin between wanted[i-1] and wanted[i], and at
-	// that, the first and the last start. No function: first > last.
+	wanted []uint64 // ascending and unique
+	// first and last are the lowest and highest start after wanted[i-1] and up to
+	// wanted[i]. first > last if no function begins there.
 	first, last []uint64
-	// The first start in the same piece or any after it, once all are noted.
+	// next[i] is the lowest of first[i:]. It is set by noted.
 	next []uint64
 }
 
@@ -22,17 +23,17 @@ func newCandidates(wanted []uint64) *candidates {
 	return c
 }
 
-// note is the first pass over a table.
+// note runs the first pass over a table.
 func (c *candidates) note(t *symbolTable) error {
-	return t.functions(func(s symbol) (bool, error) {
+	return t.functions(func(s symbol) error {
 		if s.label {
 			if name, err := t.name(s); err != nil || len(name) == 0 {
-				return true, err
+				return err
 			}
 		}
 		i, _ := slices.BinarySearch(c.wanted, s.start)
 		c.first[i], c.last[i] = min(c.first[i], s.start), max(c.last[i], s.start)
-		return true, nil
+		return nil
 	})
 }
 
@@ -44,8 +45,8 @@ func (c *candidates) noted() {
 	}
 }
 
-// openEnd is where a function without a size ends. That is exact if it covers a
-// wanted address.
+// openEnd returns the end of a function without a size, at most end. It is exact if
+// the function covers a wanted address.
 func (c *candidates) openEnd(s symbol, end uint64) uint64 {
 	i, _ := slices.BinarySearch(c.wanted, s.start)
 	if i == len(c.wanted) || c.last[i] != s.start {
@@ -54,7 +55,7 @@ func (c *candidates) openEnd(s symbol, end uint64) uint64 {
 	return min(end, c.next[i+1])
 }
 
-// covered tells whether a wanted address is within start and end.
+// covered reports whether a wanted address is in [start, end).
 func (c *candidates) covered(start, end uint64) bool {
 	i, _ := slices.BinarySearch(c.wanted, start)
 	return i < len(c.wanted) && c.wanted[i] < end

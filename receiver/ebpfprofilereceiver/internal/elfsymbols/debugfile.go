@@ -15,33 +15,34 @@ import (
 const (
 	debugDir     = "/usr/lib/debug"
 	maxDebugLink = 4 << 10
-	maxDebugFile = 512 << 20 // bytes of a debug file whose checksum is calculated
+	maxDebugFile = 512 << 20 // bytes of a debug file that is read for its checksum
 )
 
-// debugFile looks for the file that has what was stripped from im: by its build
-// ID, else by its debug link. The first one that belongs to im is used.
+// debugFile adds the symbols of the debug file that im was stripped into. It looks by
+// build ID and then by debug link, and uses the first file that belongs to im and has
+// functions.
 func (s *search) debugFile(im *image) error {
 	id, err := im.buildID()
 	if err != nil {
 		return err
 	}
 	if len(id) > 0 {
-		used, err := s.tryDebugFile(im, fmt.Sprintf("%s/.build-id/%02x/%x.debug", debugDir, id[0], id[1:]),
+		err := s.tryDebugFile(im, fmt.Sprintf("%s/.build-id/%02x/%x.debug", debugDir, id[0], id[1:]),
 			SourceBuildIDFile, func(_ File, debug *image) error { return sameBuildID(id, debug) })
-		if used || err != nil {
+		if err != nil || len(s.tables) > 0 {
 			return err
 		}
 	}
 	name, sum, err := im.debugLink()
-	if err := s.without(".gnu_debuglink", err); err != nil || name == "" || s.opts.Path == "" {
+	if err := s.tolerate(".gnu_debuglink", err); err != nil || name == "" || s.opts.Path == "" {
 		return err
 	}
 	belongs := func(f File, debug *image) error {
-		theirs, err := debug.buildID()
+		debugID, err := debug.buildID()
 		if err != nil {
 			return err
 		}
-		if len(id) > 0 && len(theirs) > 0 {
+		if len(id) > 0 && len(debugID) > 0 {
 			return sameBuildID(id, debug)
 		}
 		return sameChecksum(f, sum)
@@ -51,44 +52,41 @@ func (s *search) debugFile(im *image) error {
 		if p == s.opts.Path {
 			continue
 		}
-		used, err := s.tryDebugFile(im, p, SourceDebugLink, belongs)
-		if used || err != nil {
+		if err := s.tryDebugFile(im, p, SourceDebugLink, belongs); err != nil || len(s.tables) > 0 {
 			return err
 		}
 	}
 	return nil
 }
 
-// tryDebugFile uses the debug file if there is one, it belongs to im and it has
-// functions.
-func (s *search) tryDebugFile(im *image, p string, source Source, belongs func(File, *image) error) (bool, error) {
+// tryDebugFile adds the symbols of the debug file at p if it exists and belongs to im.
+func (s *search) tryDebugFile(im *image, p string, source Source, belongs func(File, *image) error) error {
 	f, err := s.opts.Open(p)
 	if err != nil {
-		return false, nil //nolint:nilerr // that it cannot be opened means that there is none
+		return nil //nolint:nilerr // an error means that there is no such file
 	}
 	s.files = append(s.files, f)
-	used, err := s.useDebugFile(im, f, source, belongs)
-	return used, s.without(p, err)
+	return s.tolerate(p, s.useDebugFile(im, f, source, belongs))
 }
 
-func (s *search) useDebugFile(im *image, f File, source Source, belongs func(File, *image) error) (bool, error) {
+func (s *search) useDebugFile(im *image, f File, source Source, belongs func(File, *image) error) error {
 	debug, err := parse(f)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if debug.machine != im.machine {
-		return false, fmt.Errorf("%w: it is for %s, not for %s", ErrFormat, debug.machine, im.machine)
+		return fmt.Errorf("%w: it is for %s, not for %s", ErrFormat, debug.machine, im.machine)
 	}
 	if err := belongs(f, debug); err != nil {
-		return false, err
+		return err
 	}
 	return s.use(newSymbolTable(debug, elf.SHT_SYMTAB, source))
 }
 
 func sameBuildID(id []byte, debug *image) error {
-	theirs, err := debug.buildID()
-	if err == nil && !bytes.Equal(id, theirs) {
-		err = fmt.Errorf("%w: it has the build ID %x instead of %x", ErrFormat, theirs, id)
+	debugID, err := debug.buildID()
+	if err == nil && !bytes.Equal(id, debugID) {
+		err = fmt.Errorf("%w: it has the build ID %x instead of %x", ErrFormat, debugID, id)
 	}
 	return err
 }
@@ -107,9 +105,9 @@ func sameChecksum(f File, want uint32) error {
 	return nil
 }
 
-// debugLink returns the name of the debug file and its checksum, empty if there is
-// none. The name is one in a directory: with a path the file could lead to any
-// other.
+// debugLink returns the name of the debug file and its checksum. The name is empty if
+// im has no debug link. A path instead of a name is an error, because it could lead to
+// any other file.
 func (im *image) debugLink() (name string, sum uint32, err error) {
 	s := im.section(".gnu_debuglink")
 	if s == nil {
@@ -131,7 +129,7 @@ func (im *image) debugLink() (name string, sum uint32, err error) {
 	return name, binary.LittleEndian.Uint32(link[sumAt:]), nil
 }
 
-// debugData returns the ELF file within .gnu_debugdata, nil if there is none.
+// debugData returns the ELF file in .gnu_debugdata, or nil if there is none.
 func debugData(im *image) (*image, error) {
 	s := im.section(".gnu_debugdata")
 	if s == nil {

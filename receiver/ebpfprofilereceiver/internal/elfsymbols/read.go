@@ -8,42 +8,42 @@ import (
 	"slices"
 )
 
-// ErrNoSymbols is wrapped by the errors for an ELF file that names no function:
-// the same file will give the same error again.
+// ErrNoSymbols is wrapped by the errors for an ELF file that names no function. It
+// is permanent for the file.
 var ErrNoSymbols = errors.New("no symbols")
 
-// File is an opened file. What reads it closes it.
+// File is an opened file. The function that it is passed to or returned by says who
+// closes it.
 type File interface {
 	io.ReaderAt
 	io.Closer
 }
 
-// ReadOptions says what Read does beyond the file itself.
+// ReadOptions configures Read.
 type ReadOptions struct {
-	// Path is where the process sees the file, for debug links; empty if it has
-	// no path.
+	// Path is the path of the file as the process sees it, for debug links. It is
+	// empty if the file has none.
 	Path string
-	// Open opens debug files by their absolute path in the root of the process.
-	// Read closes what it returns. An error means that there is no such file.
-	// Nil looks for no debug files.
+	// Open opens a debug file by its absolute path in the root of the process.
+	// Read closes the file. An error means that there is no such file. If Open is
+	// nil, Read does not look for debug files.
 	Open func(path string) (File, error)
-	// MaxTable is how large a table may be, in bytes; 64 MiB if it is 0. A larger
-	// one has only the functions that cover the Wanted addresses. Reading takes
-	// up to five times as much for a while, and 128 MiB beyond that for
-	// .gnu_debugdata.
+	// MaxTable is the size limit of a table in bytes; 0 means 64 MiB. If the table
+	// of all functions would be larger, Read returns a partial one. While reading,
+	// Read uses up to five times MaxTable and another 128 MiB for .gnu_debugdata.
 	MaxTable int
-	// Wanted are the addresses that a partial table is about, in any order.
+	// Wanted lists the addresses that a partial table covers, in any order.
 	Wanted []uint64
 }
 
 const (
 	defaultMaxTable = 64 << 20
-	largestMaxTable = 1 << 30 // names are found by 32 bits
+	largestMaxTable = 1 << 30 // offsets of names have 32 bits
 )
 
-// Read reads the functions of an ELF file. It does not keep r. An error wraps
-// ErrFormat or ErrNoSymbols if it is about the content of the file; any other one
-// is about reading, and another try may succeed.
+// Read reads the functions of an ELF file. It does not retain r. An error that is
+// caused by the content of the file wraps ErrFormat or ErrNoSymbols. After any other
+// error, reading the file again may succeed.
 func Read(r io.ReaderAt, opts ReadOptions) (*Table, error) {
 	if opts.MaxTable <= 0 {
 		opts.MaxTable = defaultMaxTable
@@ -59,118 +59,115 @@ func Read(r io.ReaderAt, opts ReadOptions) (*Table, error) {
 		return nil, err
 	}
 	b := &builder{limit: opts.MaxTable}
-	all := true
-	err = s.each(func(t *symbolTable) (more bool, err error) {
-		all, err = b.add(t)
-		return all, err
-	})
-	if err == nil && !all {
-		b, err = s.wanted()
+	err = s.each(b.add)
+	partial := errors.Is(err, errTableFull)
+	if partial {
+		b, err = s.partial()
 	}
 	if err != nil {
 		return nil, err
 	}
 	t := b.table()
-	if t.Len() == 0 && all {
-		return nil, errors.Join(append([]error{ErrNoSymbols}, s.broken...)...)
+	if t.Len() == 0 && !partial {
+		return nil, errors.Join(append([]error{ErrNoSymbols}, s.tolerated...)...)
 	}
-	t.sources, t.partial = b.sources, !all
+	t.sources, t.partial = b.sources, partial
 	return t, nil
 }
 
-// search is what Read has found in one file and the files that belong to it.
+// search finds the symbol tables of a file and of its debug files.
 type search struct {
-	opts   ReadOptions
-	tables []*symbolTable // the richest first
-	files  []File         // to be closed
-	broken []error        // what is not as it should be, and was done without
+	opts      ReadOptions
+	tables    []*symbolTable // non-empty ones, the most complete first
+	files     []File         // debug files, closed by close
+	tolerated []error        // parts that were skipped because they are malformed
 }
 
 func (s *search) close() {
 	for _, f := range s.files {
-		_ = f.Close() // it was only read
+		_ = f.Close() // opened for reading only
 	}
 }
 
-// without notes an error about content, and returns any other one.
-func (s *search) without(what string, err error) error {
+// tolerate records an error about the content of a part, which is skipped, and
+// returns nil. It returns any other error with the name of the part.
+func (s *search) tolerate(part string, err error) error {
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("%s: %w", what, err)
+	err = fmt.Errorf("%s: %w", part, err)
 	if errors.Is(err, ErrFormat) {
-		s.broken = append(s.broken, err)
+		s.tolerated = append(s.tolerated, err)
 		return nil
 	}
 	return err
 }
 
-// find looks for the symbol tables of a file. What .gnu_debugdata and debug files
-// have is .symtab as it was before the file was stripped, so that they are not
-// looked at if it is there.
+// find finds the symbol tables of a file. .gnu_debugdata and debug files hold a copy
+// of .symtab from before the file was stripped, so the first of the three that has
+// functions is enough.
 func (s *search) find(im *image) error {
-	rich, err := s.use(newSymbolTable(im, elf.SHT_SYMTAB, SourceSymtab))
-	if err != nil {
+	if err := s.use(newSymbolTable(im, elf.SHT_SYMTAB, SourceSymtab)); err != nil {
 		return err
 	}
-	if !rich {
+	if len(s.tables) == 0 {
 		inner, err := debugData(im)
-		if err := s.without(".gnu_debugdata", err); err != nil {
+		if err := s.tolerate(".gnu_debugdata", err); err != nil {
 			return err
 		}
 		if inner != nil {
-			if rich, err = s.use(newSymbolTable(inner, elf.SHT_SYMTAB, SourceDebugData)); err != nil {
+			if err := s.use(newSymbolTable(inner, elf.SHT_SYMTAB, SourceDebugData)); err != nil {
 				return err
 			}
 		}
 	}
-	if !rich && s.opts.Open != nil {
+	if len(s.tables) == 0 && s.opts.Open != nil {
 		if err := s.debugFile(im); err != nil {
 			return err
 		}
 	}
-	_, err = s.use(newSymbolTable(im, elf.SHT_DYNSYM, SourceDynsym))
-	return err
+	return s.use(newSymbolTable(im, elf.SHT_DYNSYM, SourceDynsym))
 }
 
-// use takes the table if it has functions.
-func (s *search) use(t *symbolTable) (used bool, err error) {
+// use adds a table to the search if it has functions. t may be nil.
+func (s *search) use(t *symbolTable) error {
 	if t == nil {
-		return false, nil
+		return nil
 	}
-	err = t.functions(func(symbol) (bool, error) {
-		used = true
-		return false, nil
+	hasFunctions := false
+	err := t.functions(func(symbol) error {
+		hasFunctions = true
+		return errStop
 	})
-	if used {
+	if hasFunctions {
 		s.tables = append(s.tables, t)
 	}
-	return used, s.without(t.source.String(), err)
+	return s.tolerate(t.source.String(), err)
 }
 
-// each calls do for every table until it returns false. A table that is cut short
-// counts as far as it goes.
-func (s *search) each(do func(*symbolTable) (bool, error)) error {
+// each calls visit for every table. A truncated table is used as far as it goes.
+func (s *search) each(visit func(*symbolTable) error) error {
 	for _, t := range s.tables {
-		more, err := do(t)
-		if err := s.without(t.source.String(), err); err != nil {
+		if err := s.tolerate(t.source.String(), visit(t)); err != nil {
 			return err
-		}
-		if !more {
-			return nil
 		}
 	}
 	return nil
 }
 
-// wanted gathers the functions of a partial table.
-func (s *search) wanted() (*builder, error) {
+// partial returns a builder with the functions that cover the wanted addresses, or
+// as many of them as there is room for.
+func (s *search) partial() (*builder, error) {
 	wanted := slices.Clone(s.opts.Wanted)
 	slices.Sort(wanted)
 	b := &builder{limit: s.opts.MaxTable, only: newCandidates(slices.Compact(wanted))}
-	if err := s.each(func(t *symbolTable) (bool, error) { return true, b.only.note(t) }); err != nil {
+	if err := s.each(b.only.note); err != nil {
 		return nil, err
 	}
 	b.only.noted()
-	return b, s.each(b.add)
+	err := s.each(b.add)
+	if errors.Is(err, errTableFull) {
+		err = nil
+	}
+	return b, err
 }

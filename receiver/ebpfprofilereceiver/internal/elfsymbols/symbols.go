@@ -4,25 +4,26 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 )
 
 const (
-	maxSymbols = 1 << 23   // of one section; the largest browsers have some 2 million
-	maxStrings = 512 << 20 // bytes of one string table; names behind that are not read
-	maxName    = 8 << 10   // bytes; a longer name is cut
-	wholeTable = 8 << 20   // a string table up to this size is read at once
-	window     = 64 << 10  // what is read at once of a larger one
+	maxSymbols = 1 << 23   // of one section; the largest browsers have about 2 million
+	maxStrings = 512 << 20 // bytes of one string table; names beyond it are not read
+	maxName    = 8 << 10   // bytes; a longer name is truncated
+	wholeTable = 8 << 20   // string tables up to this many bytes are read at once
+	window     = 64 << 10  // bytes that are read at once of a larger one
 )
 
-// symbol is a function, or a label in code, as a symbol table has it.
+// symbol is a function, or a label in code, of a symbol table.
 type symbol struct {
 	start, size uint64
 	sectionEnd  uint64
-	name        uint32 // where the name is in the string table
+	name        uint32 // offset in the string table
 	binding     elf.SymBind
-	label       bool // it has no type: code written by hand
+	label       bool // has no type: hand-written code
 }
 
 // symbolTable is a section of symbols and the section of their names.
@@ -33,7 +34,7 @@ type symbolTable struct {
 	names   stringTable
 }
 
-// newSymbolTable returns the table of the given type, nil if the file has none.
+// newSymbolTable returns the table of the given type, or nil if the file has none.
 func newSymbolTable(im *image, kind elf.SectionType, source Source) *symbolTable {
 	s := im.sectionOf(kind)
 	if s == nil || s.Entsize != symbolSize || uint64(s.Link) >= uint64(len(im.sections)) {
@@ -48,13 +49,16 @@ func newSymbolTable(im *image, kind elf.SectionType, source Source) *symbolTable
 	}}
 }
 
-// functions calls visit for every function and every label of code, in the order
-// of the file, until visit returns false. The symbols are read in pieces. A table
-// that is cut short is an error after its last whole piece.
-func (t *symbolTable) functions(visit func(symbol) (bool, error)) error {
-	const piece = symbolSize * 4096
+// errStop is returned by a visitor to end functions without an error.
+var errStop = errors.New("stop")
+
+// functions calls visit for every function and label in code, in the order of the
+// file, until visit returns an error. The symbols are read in chunks: a truncated table
+// is an error after its last whole chunk.
+func (t *symbolTable) functions(visit func(symbol) error) error {
+	const chunk = symbolSize * 4096
 	left := min(t.symbols.Size/symbolSize, maxSymbols) * symbolSize
-	buf := make([]byte, min(piece, left))
+	buf := make([]byte, min(chunk, left))
 	for off := t.symbols.Off; left > 0; {
 		buf = buf[:min(uint64(len(buf)), left)]
 		if err := readAt(t.im.r, buf, off); err != nil {
@@ -67,7 +71,10 @@ func (t *symbolTable) functions(visit func(symbol) (bool, error)) error {
 			if !ok {
 				continue
 			}
-			if more, err := visit(s); err != nil || !more {
+			if err := visit(s); err != nil {
+				if err == errStop { //nolint:errorlint // a visitor returns it as it is
+					return nil
+				}
 				return err
 			}
 		}
@@ -75,11 +82,11 @@ func (t *symbolTable) functions(visit func(symbol) (bool, error)) error {
 	return nil
 }
 
-// function decodes a symbol, an Elf64_Sym, and tells whether it is one of code.
+// function decodes an Elf64_Sym and reports whether it is a symbol of code.
 func (im *image) function(raw []byte) (symbol, bool) {
 	section, name := elf.SectionIndex(binary.LittleEndian.Uint16(raw[6:])), binary.LittleEndian.Uint32(raw)
 	if section == elf.SHN_UNDEF || section == elf.SHN_ABS || name == 0 {
-		return symbol{}, false // of another file, or a number which is no address
+		return symbol{}, false // defined in another file, or not an address
 	}
 	info := raw[4]
 	kind := elf.ST_TYPE(info)
@@ -101,21 +108,21 @@ func (im *image) function(raw []byte) (symbol, bool) {
 	return s, true
 }
 
-// isMapping tells the marks that the ABI of arm64 puts where code and data
-// change, like $x and $d.7. They name no function.
-func isMapping(m elf.Machine, name []byte) bool {
+// isMappingSymbol reports whether a symbol marks a change between code and data, as the
+// ABI of arm64 requires ($x, $d.7). Such symbols name no function.
+func isMappingSymbol(m elf.Machine, name []byte) bool {
 	return m == elf.EM_AARCH64 && len(name) >= 2 && name[0] == '$' &&
 		(name[1] == 'x' || name[1] == 'd') && (len(name) == 2 || name[2] == '.')
 }
 
-// name returns the name of a symbol without its version (memcpy@@GLIBC_2.14),
-// empty if there is none. It is good until the next call.
+// name returns the name of a symbol without its version (memcpy@@GLIBC_2.14). It is
+// empty if there is none, and valid until the next call.
 func (t *symbolTable) name(s symbol) ([]byte, error) {
 	name, err := t.names.at(uint64(s.name))
 	if err != nil {
 		return nil, err
 	}
-	if s.label && isMapping(t.im.machine, name) {
+	if s.label && isMappingSymbol(t.im.machine, name) {
 		return nil, nil
 	}
 	if i := bytes.IndexByte(name, '@'); i > 0 {
@@ -124,19 +131,19 @@ func (t *symbolTable) name(s symbol) ([]byte, error) {
 	return name, nil
 }
 
-// stringTable reads names from a section. Small ones are read whole, large ones
-// through a window: symbols mostly have the order of their names. A file in which
-// they do not could have a window read for every symbol, so that there is a limit
-// from which on little is read at once.
+// stringTable reads names from a section. A small section is read at once, a large one
+// through a window, because symbols are mostly in the order of their names. In a file
+// where they are not, every symbol could need another window. Once more than twice the
+// section has been read, the window shrinks.
 type stringTable struct {
 	r         io.ReaderAt
 	off, size uint64
 	buf       []byte
-	bufAt     uint64 // where in the table buf begins
+	bufAt     uint64 // offset of buf in the table
 	read      uint64 // bytes read so far
 }
 
-// at returns the name that begins at the offset i, at most maxName of it.
+// at returns the name at offset i, truncated to maxName bytes.
 func (t *stringTable) at(i uint64) ([]byte, error) {
 	if i >= t.size {
 		return nil, nil
@@ -165,8 +172,9 @@ func (t *stringTable) at(i uint64) ([]byte, error) {
 	}
 }
 
-// buffered returns the name if buf has all of it, or all of the table's rest: a
-// name without the zero that ends it is none.
+// buffered returns the name at offset i, and whether buf has what is needed to tell:
+// the whole name, or the rest of the table. A name without a terminating zero is
+// nil.
 func (t *stringTable) buffered(i uint64) ([]byte, bool) {
 	if i < t.bufAt || i-t.bufAt >= uint64(len(t.buf)) {
 		return nil, false
