@@ -18,18 +18,17 @@ import (
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/metadata"
 )
 
-// Attributes of locations and samples, by the semantic conventions.
+// Attributes of locations and samples, from the semantic conventions.
 // https://opentelemetry.io/docs/specs/semconv/registry/attributes/profile/
 const (
 	attrFrameType = "profile.frame.type"
-	attrLabel     = "process.context.label." // and the label's name
+	attrLabel     = "process.context.label." // prefix of the label's name
 )
 
 // batch builds the profiles of one period.
 type batch struct {
-	*profiledict.Builder
-
 	out        pprofile.Profiles
+	dict       *profiledict.Builder
 	start      time.Time
 	duration   time.Duration
 	sampleRate int
@@ -40,9 +39,9 @@ type batch struct {
 	functions map[function]int32
 	locations map[unique.Handle[libpf.Frame]]int32
 	links     map[link]int32
-	stack     []int32 // scratch
+	stack     []int32 // reused by stackOf
 
-	frames, unnamed int // of different ones
+	unnamed int // distinct frames
 }
 
 type function struct{ name, file string }
@@ -55,15 +54,15 @@ type link struct {
 func newBatch(p *period, sampleRate int, n *names, unknown UnknownFrames) *batch {
 	out := pprofile.NewProfiles()
 	return &batch{
-		Builder: profiledict.New(out), out: out, start: p.start, duration: p.end.Sub(p.start), sampleRate: sampleRate,
+		out: out, dict: profiledict.New(out), start: p.start, duration: p.end.Sub(p.start), sampleRate: sampleRate,
 		names: n, unknown: unknown,
 		mappings: map[libpf.FrameMapping]int32{}, functions: map[function]int32{},
 		locations: map[unique.Handle[libpf.Frame]]int32{}, links: map[link]int32{},
 	}
 }
 
-// add adds what was sampled of one process: a profile for each type of sample,
-// in a scope of its own.
+// add adds the samples of one process: one profile, in its own scope, for each type of
+// sample.
 func (b *batch) add(s *sampled, attributes attribution.Attributes) {
 	rp := b.out.ResourceProfiles().AppendEmpty()
 	attributes.Put(rp.Resource().Attributes(), s.process)
@@ -84,14 +83,14 @@ func (b *batch) add(s *sampled, attributes attribution.Attributes) {
 	}
 }
 
-// labels adds labels as labelsOf has written them, by the names that the
-// profiler's own reporter gives them.
+// labels adds the labels that labelsOf has encoded, with the names that the profiler's
+// own reporter uses.
 func (b *batch) labels(to pcommon.Int32Slice, labels string) {
 	for labels != "" {
 		var name, value string
 		name, labels, _ = strings.Cut(labels, "\x00")
 		value, labels, _ = strings.Cut(labels, "\x00")
-		to.Append(b.StringAttribute(attrLabel+name, value))
+		to.Append(b.dict.StringAttribute(attrLabel+name, value))
 	}
 }
 
@@ -99,16 +98,16 @@ func (b *batch) profile(rp pprofile.ResourceProfiles, typ *samples.TypeMetadata)
 	sp := rp.ScopeProfiles().AppendEmpty()
 	sp.Scope().SetName(metadata.ScopeName)
 	p := sp.Profiles().AppendEmpty()
-	p.SampleType().SetTypeStrindex(b.String(typ.SampleType))
-	p.SampleType().SetUnitStrindex(b.String(typ.SampleUnit))
+	p.SampleType().SetTypeStrindex(b.dict.String(typ.SampleType))
+	p.SampleType().SetUnitStrindex(b.dict.String(typ.SampleUnit))
 	if typ.PeriodType != "" {
-		p.PeriodType().SetTypeStrindex(b.String(typ.PeriodType))
-		p.PeriodType().SetUnitStrindex(b.String(typ.PeriodUnit))
+		p.PeriodType().SetTypeStrindex(b.dict.String(typ.PeriodType))
+		p.PeriodType().SetUnitStrindex(b.dict.String(typ.PeriodUnit))
 		p.SetPeriod(time.Second.Nanoseconds() / int64(b.sampleRate))
 	}
 	p.SetTime(pcommon.NewTimestampFromTime(b.start))
 	p.SetDurationNano(uint64(b.duration))
-	pprofconv.SetName(sp, pprofconv.GuessName(b.Dict, sp))
+	pprofconv.SetName(sp, pprofconv.GuessName(b.dict.Dict, sp))
 	return p
 }
 
@@ -119,8 +118,8 @@ func (b *batch) link(l link) int32 {
 	if i, ok := b.links[l]; ok {
 		return i
 	}
-	i := int32(b.Dict.LinkTable().Len())
-	to := b.Dict.LinkTable().AppendEmpty()
+	i := int32(b.dict.Dict.LinkTable().Len())
+	to := b.dict.Dict.LinkTable().AppendEmpty()
 	to.SetTraceID(pcommon.TraceID(l.trace))
 	to.SetSpanID(pcommon.SpanID(l.span))
 	b.links[l] = i
@@ -137,15 +136,15 @@ func (b *batch) stackOf(frames libpf.Frames) int32 {
 		}
 		b.stack = append(b.stack, i)
 	}
-	return b.Stack(b.stack)
+	return b.dict.Stack(b.stack)
 }
 
 func (b *batch) location(f libpf.Frame) int32 {
-	i := int32(b.Dict.LocationTable().Len())
-	l := b.Dict.LocationTable().AppendEmpty()
+	i := int32(b.dict.Dict.LocationTable().Len())
+	l := b.dict.Dict.LocationTable().AppendEmpty()
 	l.SetAddress(uint64(f.AddressOrLineno))
 	l.SetMappingIndex(b.mapping(f.Mapping))
-	l.AttributeIndices().Append(b.StringAttribute(attrFrameType, f.Type.String()))
+	l.AttributeIndices().Append(b.dict.StringAttribute(attrFrameType, f.Type.String()))
 	name := b.frameName(f)
 	if name == "" && f.SourceFile == libpf.NullString {
 		return i
@@ -157,16 +156,14 @@ func (b *batch) location(f libpf.Frame) int32 {
 	return i
 }
 
-// frameName is the name that the profiler has or that was found in the
-// executable's symbols. A frame without one is called after its executable, if
-// that is wanted.
+// frameName returns the profiler's name of a frame or the one found in the executable's
+// symbols. A frame without either is named after its executable, unless unknown is
+// UnknownNone.
 func (b *batch) frameName(f libpf.Frame) string {
-	b.frames++
 	if f.FunctionName != libpf.NullString {
 		return f.FunctionName.String()
 	}
-	at, ok := nameless(f)
-	if ok {
+	if at, ok := nameless(f); ok {
 		if name := b.names.of[at]; name != "" {
 			return name
 		}
@@ -185,10 +182,10 @@ func (b *batch) function(f function) int32 {
 	if i, ok := b.functions[f]; ok {
 		return i
 	}
-	i := int32(b.Dict.FunctionTable().Len())
-	to := b.Dict.FunctionTable().AppendEmpty()
-	to.SetNameStrindex(b.String(validUTF8(f.name)))
-	to.SetFilenameStrindex(b.String(validUTF8(f.file)))
+	i := int32(b.dict.Dict.FunctionTable().Len())
+	to := b.dict.Dict.FunctionTable().AppendEmpty()
+	to.SetNameStrindex(b.dict.String(validUTF8(f.name)))
+	to.SetFilenameStrindex(b.dict.String(validUTF8(f.file)))
 	b.functions[f] = i
 	return i
 }
@@ -200,21 +197,21 @@ func (b *batch) mapping(m libpf.FrameMapping) int32 {
 	if i, ok := b.mappings[m]; ok {
 		return i
 	}
-	i := int32(b.Dict.MappingTable().Len())
-	to := b.Dict.MappingTable().AppendEmpty()
+	i := int32(b.dict.Dict.MappingTable().Len())
+	to := b.dict.Dict.MappingTable().AppendEmpty()
 	from := m.Value()
 	file := from.File.Value()
 	to.SetMemoryStart(uint64(from.Start))
 	to.SetMemoryLimit(uint64(from.End))
 	to.SetFileOffset(from.FileOffset)
-	to.SetFilenameStrindex(b.String(validUTF8(file.FileName.String())))
+	to.SetFilenameStrindex(b.dict.String(validUTF8(file.FileName.String())))
 	for _, id := range []struct{ key, value string }{
 		{pprofconv.AttrBuildIDGNU, file.GnuBuildID},
 		{pprofconv.AttrBuildIDGo, file.GoBuildID},
 		{pprofconv.AttrBuildIDHash, file.FileID.StringNoQuotes()},
 	} {
 		if id.value != "" {
-			to.AttributeIndices().Append(b.StringAttribute(id.key, validUTF8(id.value)))
+			to.AttributeIndices().Append(b.dict.StringAttribute(id.key, validUTF8(id.value)))
 		}
 	}
 	b.mappings[m] = i

@@ -94,7 +94,7 @@ var begin = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // batchOf makes a batch of all that a collector has sampled, for 10 s.
 func batchOf(c *sampleCollector, n *names, unknown UnknownFrames) *batch {
-	p := c.take()
+	p := c.rotate()
 	p.start, p.end = begin, begin.Add(10*time.Second)
 	b := newBatch(p, 100, n, unknown)
 	for _, s := range p.processes {
@@ -123,10 +123,10 @@ func TestBatch(t *testing.T) {
 
 	c := collectorOnly()
 	for range 2 {
-		report(t, c, stack, by(7, "/usr/bin/python3"))
+		report(t, c, stack, metaOf(7, "/usr/bin/python3"))
 	}
-	report(t, c, golang, by(8, "/cart"))
-	off := by(8, "/cart")
+	report(t, c, golang, metaOf(8, "/cart"))
+	off := metaOf(8, "/cart")
 	off.ProfileType, off.Value = offCPU, 2500
 	off.SpanID[7], off.TraceID[15] = 5, 6
 	require.NoError(t, c.ReportTraceEvent(&libpf.Trace{
@@ -134,7 +134,7 @@ func TestBatch(t *testing.T) {
 	}, off))
 	off.TraceID[15] = 0 // a span without a trace is no link
 	report(t, c, golang[:1], off)
-	report(t, c, nil, by(9, "/none"))
+	report(t, c, nil, metaOf(9, "/none"))
 
 	n := newNames()
 	n.of[address{file: libpf.NewFileID(0, 1), addr: 0x1234}] = "read"
@@ -172,7 +172,7 @@ process.pid=9 process.executable.path=/none process.executable.name=none service
 	assert.Equal(t, 2, dict.LinkTable().Len())
 
 	c = collectorOnly()
-	report(t, c, golang, by(8, "/cart"))
+	report(t, c, golang, metaOf(8, "/cart"))
 	none := batchOf(c, n, UnknownNone)
 	const wantNone = `process.pid=8 process.executable.path=/cart process.executable.name=cart service.name=cart
   map[pyroscope.profile.name:process_cpu] samples/count every 10000000 cpu/nanoseconds 2026-01-02T03:04:05Z +10s
@@ -190,8 +190,8 @@ process.pid=9 process.executable.path=/none process.executable.name=none service
 func TestSharedDictionary(t *testing.T) {
 	c := collectorOnly()
 	for pid := range 50 {
-		report(t, c, frames("a", "b", "1", "main"), by(pid+1, "/x"))
-		report(t, c, frames("b", "1", "main"), by(pid+1, "/x"))
+		report(t, c, frames("a", "b", "1", "main"), metaOf(pid+1, "/x"))
+		report(t, c, frames("b", "1", "main"), metaOf(pid+1, "/x"))
 	}
 	b := batchOf(c, newNames(), UnknownModule)
 	dict := b.out.Dictionary()
@@ -217,10 +217,10 @@ func TestValidUTF8(t *testing.T) {
 		})}),
 	})
 	stack.Append(&libpf.Frame{Type: libpf.PythonFrame, Mapping: stack[0].Value().Mapping})
-	meta := by(7, "/"+odd)
+	meta := metaOf(7, "/"+odd)
 	meta.EnvVars = map[libpf.String]libpf.String{libpf.Intern("OTEL_SERVICE_NAME"): libpf.Intern(odd)}
 	report(t, c, stack, meta)
-	meta = by(8, "")
+	meta = metaOf(8, "")
 	meta.Comm = libpf.NewCommFromString(odd)
 	report(t, c, stack, meta)
 	b := batchOf(c, newNames(), UnknownModule)

@@ -40,7 +40,7 @@ func BenchmarkReportTraceEvent(b *testing.B) {
 	metas := make([]*samples.TraceEventMeta, benchStacks)
 	for i, stack := range deepStacks() {
 		traces[i] = &libpf.Trace{Frames: stack}
-		metas[i] = by(i%benchProcesses+1, "/usr/bin/cart")
+		metas[i] = metaOf(i%benchProcesses+1, "/usr/bin/cart")
 	}
 	i := 0
 	b.ReportAllocs()
@@ -56,20 +56,18 @@ func BenchmarkReportTraceEvent(b *testing.B) {
 func BenchmarkBatch(b *testing.B) {
 	c := collectorOnly()
 	for i, stack := range deepStacks() {
-		report(b, c, stack, by(i%benchProcesses+1, "/usr/bin/cart"))
+		report(b, c, stack, metaOf(i%benchProcesses+1, "/usr/bin/cart"))
 	}
-	p := c.take()
+	p := c.rotate()
 	p.end = p.start.Add(15 * time.Second)
 	attributes := attribution.Attributes{"service.name": "cart", "k8s.pod.name": "cart-0", "k8s.namespace.name": "shop"}
 	b.ReportAllocs()
 	for b.Loop() {
 		n := newNames()
 		for key, s := range p.processes {
-			for _, st := range s.stacks {
-				for ; st != nil; st = st.next {
-					for _, f := range st.frames {
-						n.want(f.Value(), key.pid)
-					}
+			for st := range s.all() {
+				for _, f := range st.frames {
+					n.want(f.Value(), key.pid)
 				}
 			}
 		}

@@ -13,30 +13,30 @@ import (
 	"go.opentelemetry.io/ebpf-profiler/reporter/samples"
 )
 
-// sampleCollector is the profiler's reporter: it counts samples by process and stack,
-// and hands them on once in every interval, or earlier when they are many.
+// sampleCollector is the profiler's reporter. It counts samples by process and stack
+// and flushes them at the end of every interval, or earlier if there are many stacks.
 type sampleCollector struct {
 	interval time.Duration
-	// flush is called by one goroutine, and owns the period. Its context ends with
-	// abort only.
+	// flush is called by one goroutine and owns the period. Its context ends only if
+	// abort is called.
 	flush func(context.Context, *period)
-	// stopped is called when the profiler stops the collector.
-	stopped func()
+	// onStop is called when the profiler stops the collector.
+	onStop func()
 
 	mu     sync.Mutex
 	period *period
-	full   chan struct{} // tells run of a period that has no room; holds one
+	full   chan struct{} // signals run that the period is full; capacity 1
 
-	// Nil until Start.
-	stop, giveUp context.CancelFunc
-	done         sync.WaitGroup
+	// The functions are nil until Start.
+	stop, cancelSend context.CancelFunc
+	running          sync.WaitGroup
 }
 
 var _ reporter.Reporter = (*sampleCollector)(nil)
 
-func newSampleCollector(interval time.Duration, flush func(context.Context, *period), stopped func()) *sampleCollector {
+func newSampleCollector(interval time.Duration, flush func(context.Context, *period), onStop func()) *sampleCollector {
 	return &sampleCollector{
-		interval: interval, flush: flush, stopped: stopped, period: newPeriod(), full: make(chan struct{}, 1),
+		interval: interval, flush: flush, onStop: onStop, period: newPeriod(), full: make(chan struct{}, 1),
 	}
 }
 
@@ -45,16 +45,17 @@ func (c *sampleCollector) Start(ctx context.Context) error {
 	c.mu.Lock()
 	c.period = newPeriod()
 	c.mu.Unlock()
-	// The profiler cancels ctx before it calls Stop: what was sampled last is
-	// still to be sent, and what is being sent is to arrive.
-	sending, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	running, stop := context.WithCancel(sending)
-	c.stop, c.giveUp = stop, giveUp
-	c.done.Go(func() { c.run(running, sending) })
+	// The profiler cancels ctx before it calls Stop, but the last samples must still
+	// be sent.
+	sendCtx, cancelSend := context.WithCancel(context.WithoutCancel(ctx))
+	runCtx, stop := context.WithCancel(sendCtx)
+	c.stop, c.cancelSend = stop, cancelSend
+	c.running.Go(func() { c.run(runCtx, sendCtx) })
 	return nil
 }
 
-func (c *sampleCollector) run(running, sending context.Context) {
+// run flushes periods until runCtx ends. sendCtx is the context of flush.
+func (c *sampleCollector) run(runCtx, sendCtx context.Context) {
 	tick := time.NewTicker(c.interval)
 	defer tick.Stop()
 	for {
@@ -62,43 +63,43 @@ func (c *sampleCollector) run(running, sending context.Context) {
 		case <-tick.C:
 		case <-c.full:
 			tick.Reset(c.interval)
-		case <-running.Done():
+		case <-runCtx.Done():
 		}
-		ended := running.Err() != nil // maybe at the time of a tick
-		c.flush(sending, c.take())
-		if ended {
+		isLast := runCtx.Err() != nil // read before the flush: a tick may be selected at the same time
+		c.flush(sendCtx, c.rotate())
+		if isLast {
 			return
 		}
 	}
 }
 
-// Stop implements reporter.Reporter: what was sampled is sent. It waits for that
+// Stop implements reporter.Reporter. It flushes the last period and waits for that
 // unless abort is called.
 func (c *sampleCollector) Stop() {
 	if c.stop != nil {
 		c.stop()
-		c.done.Wait()
-		c.giveUp()
+		c.running.Wait()
+		c.cancelSend()
 	}
-	c.stopped()
+	c.onStop()
 }
 
-// abort gives up what is being sent. It may be called at any time after Start.
+// abort cancels the flush that is running. It may be called at any time after Start.
 func (c *sampleCollector) abort() {
-	if c.giveUp != nil {
-		c.giveUp()
+	if c.cancelSend != nil {
+		c.cancelSend()
 	}
 }
 
-// take ends the period and begins a new one.
-func (c *sampleCollector) take() *period {
+// rotate ends the period, starts a new one and returns the ended one.
+func (c *sampleCollector) rotate() *period {
 	next := newPeriod()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.period
 	c.period, p.end = next, next.start
 	select {
-	case <-c.full: // it was this one
+	case <-c.full: // the signal was about this period
 	default:
 	}
 	return p
@@ -106,8 +107,8 @@ func (c *sampleCollector) take() *period {
 
 var errNoType = errors.New("a sample has no type")
 
-// ReportTraceEvent implements reporter.TraceReporter. The profiler calls it for
-// every sample. The frames become the collector's; nothing else is kept.
+// ReportTraceEvent implements reporter.TraceReporter. The profiler calls it for every
+// sample. It takes ownership of the frames and retains nothing else.
 func (c *sampleCollector) ReportTraceEvent(trace *libpf.Trace, meta *samples.TraceEventMeta) error {
 	if meta.ProfileType == nil {
 		return errNoType
@@ -116,12 +117,12 @@ func (c *sampleCollector) ReportTraceEvent(trace *libpf.Trace, meta *samples.Tra
 	if meta.ProfileType.ReportValues {
 		value = meta.Value
 	}
-	at := stackKey{
+	key := stackKey{
 		hash: hash(trace.Frames), typ: meta.ProfileType, span: meta.SpanID, trace: meta.TraceID, labels: labelsOf(trace),
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.period.add(at, trace.Frames, value, meta)
+	c.period.add(key, trace.Frames, value, meta)
 	if c.period.stacks >= maxStacks {
 		select {
 		case c.full <- struct{}{}:

@@ -48,19 +48,19 @@ func TestInterval(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		require.NoError(t, c.Start(ctx))
 		start := time.Now()
-		report(t, c, frames("a"), by(7, "/x"))
+		report(t, c, frames("a"), metaOf(7, "/x"))
 		time.Sleep(10*time.Second - time.Nanosecond)
 		synctest.Wait()
 		assert.Empty(t, f.sizes())
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		assert.Equal(t, []int{1}, f.sizes())
-		report(t, c, frames("a"), by(7, "/x"))
-		report(t, c, frames("b"), by(7, "/x"))
+		report(t, c, frames("a"), metaOf(7, "/x"))
+		report(t, c, frames("b"), metaOf(7, "/x"))
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
 		assert.Equal(t, []int{1, 2, 0}, f.sizes())
-		report(t, c, frames("c"), by(7, "/x"))
+		report(t, c, frames("c"), metaOf(7, "/x"))
 		cancel() // as the profiler does before Stop
 		synctest.Wait()
 		assert.Len(t, f.sizes(), 3)
@@ -71,7 +71,7 @@ func TestInterval(t *testing.T) {
 			assert.Equal(t, start.Add(time.Duration(i)*10*time.Second), p.start)
 			assert.Equal(t, start.Add(min(time.Duration(i+1)*10*time.Second, 35*time.Second)), p.end)
 		}
-		report(t, c, frames("late"), by(7, "/x")) // the profiler may; it is nobody's
+		report(t, c, frames("late"), metaOf(7, "/x")) // the profiler may; it is nobody's
 	})
 }
 
@@ -83,7 +83,7 @@ func TestFullPeriodEndsEarly(t *testing.T) {
 		require.NoError(t, c.Start(t.Context()))
 		time.Sleep(4 * time.Second)
 		for n := range maxStacks {
-			report(t, c, frames(strconv.Itoa(n)), by(7, "/x"))
+			report(t, c, frames(strconv.Itoa(n)), metaOf(7, "/x"))
 		}
 		synctest.Wait()
 		assert.Equal(t, []int{maxStacks}, f.sizes())
@@ -146,7 +146,7 @@ func TestConcurrency(t *testing.T) {
 	const workers, each = 4, 2000
 	var total atomic.Int64
 	c := newSampleCollector(time.Millisecond, func(_ context.Context, p *period) {
-		p.settle()
+		p.assignUnseen()
 		for _, s := range p.processes {
 			for _, values := range counted(s) {
 				for _, v := range values {
@@ -161,7 +161,7 @@ func TestConcurrency(t *testing.T) {
 	for w := range workers {
 		wg.Go(func() {
 			for n := range each {
-				report(t, c, frames(stacks[n%len(stacks)], "main"), by(10+(w+n)%3, "/x"))
+				report(t, c, frames(stacks[n%len(stacks)], "main"), metaOf(10+(w+n)%3, "/x"))
 			}
 		})
 	}

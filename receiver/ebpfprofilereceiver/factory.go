@@ -21,12 +21,12 @@ func NewFactory() receiver.Factory {
 }
 
 func createProfiles(_ context.Context, set receiver.Settings, cfg component.Config, next xconsumer.Profiles) (xreceiver.Profiles, error) {
-	if err := theOne.claim(set.ID); err != nil {
+	if err := activeReceiver.claim(set.ID); err != nil {
 		return nil, err
 	}
 	r, err := newReceiver(set, cfg.(*Config), next)
 	if err != nil {
-		theOne.release(set.ID, false)
+		activeReceiver.release(set.ID)
 		return nil, err
 	}
 	return r, nil

@@ -10,12 +10,12 @@ import (
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/attribution"
 )
 
-// forgetAfter is for how many periods a process is remembered that is not
-// sampled.
+// forgetAfter is the number of periods after which a process without samples is
+// forgotten.
 const forgetAfter = 4
 
-// knownProcesses remembers processes, so that each is relabelled once, and has its
-// command line also after it has ended. It is used by one goroutine.
+// knownProcesses remembers processes, so each is relabelled once and keeps its command
+// line after it has ended. It must be used by one goroutine only.
 type knownProcesses struct {
 	procfs string
 	rules  []*relabel.Config
@@ -24,19 +24,18 @@ type knownProcesses struct {
 
 type knownProcess struct {
 	process    attribution.Process
-	targets    *attribution.Targets // by which the rest was found
+	targets    *attribution.Targets // that attributes and keep were computed with
 	attributes attribution.Attributes
 	keep       bool
-	idle       int // periods
+	idle       int // periods without samples
 }
 
 func newKnownProcesses(procfs string, rules []*relabel.Config) knownProcesses {
 	return knownProcesses{procfs: procfs, rules: rules, of: map[processKey]*knownProcess{}}
 }
 
-// attributes tells the attributes of a process' profiles, and whether it is to be
-// profiled. They are found again when something of the process has changed, or
-// when there are other targets.
+// attributes returns the attributes of a process' profiles, and whether the process is
+// profiled. They are computed again when the process or the targets have changed.
 func (k knownProcesses) attributes(key processKey, now attribution.Process, targets *attribution.Targets) (attribution.Attributes, bool) {
 	p := k.of[key]
 	isNew := p == nil
@@ -45,9 +44,9 @@ func (k knownProcesses) attributes(key processKey, now attribution.Process, targ
 		k.of[key] = p
 	}
 	if len(k.rules) > 0 {
-		// Every time: a process may start another program of the same executable,
-		// change its user or write its command line anew, as PostgreSQL does.
-		now.ReadCommand(k.procfs)
+		// In every period: a process may execute the same file again, change its user
+		// or rewrite its command line, as PostgreSQL does.
+		now.ReadProc(k.procfs)
 		now.CommandLine = cmp.Or(now.CommandLine, p.process.CommandLine)
 		now.UID = cmp.Or(now.UID, p.process.UID)
 	}
@@ -59,8 +58,8 @@ func (k knownProcesses) attributes(key processKey, now attribution.Process, targ
 	return p.attributes, p.keep
 }
 
-// forget ends a period.
-func (k knownProcesses) forget() {
+// endPeriod forgets the processes that have been idle for too long.
+func (k knownProcesses) endPeriod() {
 	for key, p := range k.of {
 		if p.idle++; p.idle > forgetAfter {
 			delete(k.of, key)

@@ -52,7 +52,7 @@ func TestKnownProcesses(t *testing.T) {
 		got, keep := known.attributes(cartKey, p, targets)
 		assert.Equal(t, want != nil, keep)
 		assert.Equal(t, want, got)
-		known.forget()
+		known.endPeriod()
 	}
 	h.run("cart\x00start", "0")
 	f(cart, nil, attribution.Attributes{"service.name": "cart", "command": "cart start"})
@@ -93,11 +93,11 @@ func TestForget(t *testing.T) {
 	assert.Equal(t, "cart", command())
 	h.end()
 	for range forgetAfter {
-		known.forget()
+		known.endPeriod()
 	}
 	assert.Equal(t, "cart", command())
 	for range forgetAfter + 1 {
-		known.forget()
+		known.endPeriod()
 	}
 	assert.Empty(t, known.of)
 	assert.Empty(t, command())
@@ -114,7 +114,7 @@ func TestShortLived(t *testing.T) {
 			require.True(t, keep)
 		}
 		most = max(most, len(known.of))
-		known.forget()
+		known.endPeriod()
 	}
 	assert.Equal(t, 1000*(forgetAfter+1), most)
 }

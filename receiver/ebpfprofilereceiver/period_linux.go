@@ -4,6 +4,7 @@ package ebpfprofilereceiver
 
 import (
 	"hash/maphash"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -14,41 +15,42 @@ import (
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/attribution"
 )
 
-// maxStacks is how many different stacks a period has at most: it then ends early,
-// and samples of yet others are lost if the one before it has not been sent. A
-// stack takes about half a KiB. Stacks differ also by span and labels, which may
-// have a new value every time.
+// maxStacks is the number of distinct stacks at which a period ends early. If the
+// previous period has not been sent by then, samples of further stacks are lost. A
+// stack takes about half a KiB. Stacks also differ by span and labels, which may be
+// different for every sample.
 const maxStacks = 64 << 10
 
-// period is what was sampled between two times.
+// period holds the samples between two times.
 type period struct {
 	start, end time.Time
 	processes  map[processKey]*sampled
 	stacks     int // of all processes
-	lost       int // samples for which there was no room
+	lost       int // samples beyond maxStacks
 }
 
-// processKey tells processes apart. A number alone may be used again.
+// processKey identifies a process. The PID alone may be reused.
 type processKey struct {
 	pid libpf.PID
-	// Both are empty for a thread of the kernel, and for a process that was not
-	// yet or not any more there when the profiler looked.
+	// Both are empty for a kernel thread, and for a process that had not started or had
+	// already ended when the profiler inspected it.
 	executable  libpf.String
 	containerID libpf.String
 }
 
+// unseen reports whether the profiler has not inspected the process.
 func (k processKey) unseen() bool {
 	return k.executable == libpf.NullString && k.containerID == libpf.NullString
 }
 
-// sampled is what was sampled of one process.
+// sampled holds the samples of one process.
 type sampled struct {
 	process attribution.Process
 	stacks  map[stackKey]*stack
 }
 
-// stackKey tells stacks apart, but for those with equal hashes. The types are the
-// profiler's own, one for each way of sampling.
+// stackKey identifies a stack, except for collisions of the hash. typ is one of the
+// profiler's own values, one for each kind of sampling.
 type stackKey struct {
 	hash   uint64 // of the frames
 	typ    *samples.TypeMetadata
@@ -57,12 +59,12 @@ type stackKey struct {
 	labels string // see labelsOf
 }
 
-// stack is a stack, the leaf first, and the sum of its samples' values, or their
-// number where the type has no values.
+// stack is a stack with the sum of its samples' values, or their number if the type
+// has no values.
 type stack struct {
-	frames libpf.Frames
+	frames libpf.Frames // leaf first
 	value  int64
-	next   *stack // another with the same key
+	next   *stack // another stack with the same key
 }
 
 func newPeriod() *period {
@@ -70,10 +72,10 @@ func newPeriod() *period {
 }
 
 // add counts a sample.
-func (p *period) add(at stackKey, frames libpf.Frames, value int64, meta *samples.TraceEventMeta) {
+func (p *period) add(stackKey stackKey, frames libpf.Frames, value int64, meta *samples.TraceEventMeta) {
 	key := processKey{pid: meta.PID, executable: meta.ExecutablePath, containerID: meta.ContainerID}
 	s := p.processes[key]
-	if s != nil && s.count(at, frames, value) {
+	if s != nil && s.count(stackKey, frames, value) {
 		return
 	}
 	if p.stacks >= maxStacks {
@@ -84,7 +86,7 @@ func (p *period) add(at stackKey, frames libpf.Frames, value int64, meta *sample
 		s = newSampled(processOf(key, meta))
 		p.processes[key] = s
 	}
-	s.stacks[at] = &stack{frames: frames, value: value, next: s.stacks[at]}
+	s.stacks[stackKey] = &stack{frames: frames, value: value, next: s.stacks[stackKey]}
 	p.stacks++
 }
 
@@ -92,9 +94,22 @@ func newSampled(process attribution.Process) *sampled {
 	return &sampled{process: process, stacks: map[stackKey]*stack{}}
 }
 
-// count adds value to a stack, if it is there.
-func (s *sampled) count(at stackKey, frames libpf.Frames, value int64) bool {
-	for st := s.stacks[at]; st != nil; st = st.next {
+// all iterates over the stacks.
+func (s *sampled) all() iter.Seq[*stack] {
+	return func(yield func(*stack) bool) {
+		for _, st := range s.stacks {
+			for ; st != nil; st = st.next {
+				if !yield(st) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// count adds value to a stack and reports whether the stack was known.
+func (s *sampled) count(key stackKey, frames libpf.Frames, value int64) bool {
+	for st := s.stacks[key]; st != nil; st = st.next {
 		if slices.Equal(st.frames, frames) {
 			st.value += value
 			return true
@@ -103,22 +118,20 @@ func (s *sampled) count(at stackKey, frames libpf.Frames, value int64) bool {
 	return false
 }
 
-// len is the number of stacks.
+// len returns the number of stacks.
 func (s *sampled) len() int {
 	n := 0
-	for _, st := range s.stacks {
-		for ; st != nil; st = st.next {
-			n++
-		}
+	for range s.all() {
+		n++
 	}
 	return n
 }
 
-// settle gives the samples of processes that the profiler had not seen to whom
-// they belong: to the process of the same number, if it has been seen at another
-// time of the period (one of them, if it has started another program since), or
-// to the kernel, if only it was at work.
-func (p *period) settle() {
+// assignUnseen moves the samples of processes that the profiler had not inspected: to
+// the process with the same PID, if that was inspected at another time of the period
+// (to any of them, if it has executed another program since), or to the kernel, if all
+// frames are the kernel's. Other unseen processes stay.
+func (p *period) assignUnseen() {
 	seen := map[libpf.PID]*sampled{}
 	for key, s := range p.processes {
 		if !key.unseen() {
@@ -144,36 +157,32 @@ func (p *period) settle() {
 	}
 }
 
-// kernelPID stands for all threads of the kernel: the number of kthreadd, which
-// is the parent of all others.
+// kernelPID stands for all kernel threads. It is the PID of kthreadd, their parent.
 const kernelPID = 2
 
-// kernelOnly tells whether no frame of a program was seen, but some of the kernel
-// in every stack.
+// kernelOnly reports whether every stack has frames and all are the kernel's.
 func (s *sampled) kernelOnly() bool {
-	for _, st := range s.stacks {
-		for ; st != nil; st = st.next {
-			if len(st.frames) == 0 {
+	for st := range s.all() {
+		if len(st.frames) == 0 {
+			return false
+		}
+		for _, f := range st.frames {
+			if f.Value().Type.Interpreter() != libpf.Kernel {
 				return false
-			}
-			for _, f := range st.frames {
-				if f.Value().Type.Interpreter() != libpf.Kernel {
-					return false
-				}
 			}
 		}
 	}
 	return true
 }
 
-// merge takes over the stacks of another process, which is not used any more.
+// merge takes over the stacks of another process, which must not be used afterwards.
 func (s *sampled) merge(other *sampled) {
-	for at, st := range other.stacks {
+	for key, st := range other.stacks {
 		for st != nil {
 			next := st.next
-			if !s.count(at, st.frames, st.value) {
-				st.next = s.stacks[at]
-				s.stacks[at] = st
+			if !s.count(key, st.frames, st.value) {
+				st.next = s.stacks[key]
+				s.stacks[key] = st
 			}
 			st = next
 		}
@@ -182,8 +191,8 @@ func (s *sampled) merge(other *sampled) {
 
 var seed = maphash.MakeSeed()
 
-// hash is over the frames themselves. The profiler's own hash of a trace is over
-// addresses and line numbers only: two functions of an interpreter may share it.
+// hash returns a hash of the frames. The profiler's own hash of a trace covers only
+// addresses and line numbers, which two functions of an interpreter may share.
 func hash(frames libpf.Frames) uint64 {
 	var h maphash.Hash
 	h.SetSeed(seed)
@@ -193,9 +202,9 @@ func hash(frames libpf.Frames) uint64 {
 	return h.Sum64()
 }
 
-// labelsOf writes a trace's own labels, as those of pprof.Do in Go, as name and
-// value in turn, each with a NUL after it, in the order of their names. The
-// profiler reads them up to a NUL.
+// labelsOf encodes the labels that a program has set, as with pprof.Do in Go: names and
+// values in turn, sorted by name, each terminated by a NUL. They contain no NUL
+// themselves, because the profiler reads them up to one.
 func labelsOf(trace *libpf.Trace) string {
 	if len(trace.CustomLabels) == 0 {
 		return ""
@@ -208,7 +217,7 @@ func labelsOf(trace *libpf.Trace) string {
 	return strings.Join(pairs, "")
 }
 
-// processOf is what a sample tells of its process.
+// processOf returns what a sample tells about its process.
 func processOf(key processKey, meta *samples.TraceEventMeta) attribution.Process {
 	p := attribution.Process{
 		PID:         int(key.pid),
@@ -227,6 +236,6 @@ func processOf(key processKey, meta *samples.TraceEventMeta) attribution.Process
 	return p
 }
 
-// validUTF8 makes a text one that a protobuf message may have. Names and paths
-// are what programs have made them.
+// validUTF8 replaces invalid bytes, which protobuf does not allow. Names and paths may
+// be arbitrary bytes.
 func validUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -49,7 +49,7 @@ func mappingOf(fileName string, id uint64) libpf.FrameMapping {
 }
 
 // by is what the profiler knows of a sample of a process. exe may be empty.
-func by(pid int, exe string) *samples.TraceEventMeta {
+func metaOf(pid int, exe string) *samples.TraceEventMeta {
 	return &samples.TraceEventMeta{
 		PID: libpf.PID(pid), ExecutablePath: libpf.Intern(exe), ProfileType: onCPU, Comm: libpf.NewCommFromString("comm"),
 	}
@@ -63,14 +63,12 @@ func report(t testing.TB, c *sampleCollector, stack libpf.Frames, meta *samples.
 // counted are the values of the stacks of a process, by their leaves.
 func counted(s *sampled) map[string][]int64 {
 	out := map[string][]int64{}
-	for _, st := range s.stacks {
-		for ; st != nil; st = st.next {
-			leaf := ""
-			if len(st.frames) > 0 {
-				leaf = st.frames[0].Value().FunctionName.String()
-			}
-			out[leaf] = append(out[leaf], st.value)
+	for st := range s.all() {
+		leaf := ""
+		if len(st.frames) > 0 {
+			leaf = st.frames[0].Value().FunctionName.String()
 		}
+		out[leaf] = append(out[leaf], st.value)
 	}
 	for _, values := range out {
 		slices.Sort(values)
@@ -82,29 +80,29 @@ func collectorOnly() *sampleCollector { return newSampleCollector(0, nil, nil) }
 
 func TestStacks(t *testing.T) {
 	c := collectorOnly()
-	report(t, c, frames("a", "main"), by(7, "/x"))
-	report(t, c, frames("a", "main"), by(7, "/x"))
-	report(t, c, frames("b", "main"), by(7, "/x")) // the same line
-	report(t, c, frames("a", "main"), by(8, "/x"))
-	other := by(7, "/x")
+	report(t, c, frames("a", "main"), metaOf(7, "/x"))
+	report(t, c, frames("a", "main"), metaOf(7, "/x"))
+	report(t, c, frames("b", "main"), metaOf(7, "/x")) // the same line
+	report(t, c, frames("a", "main"), metaOf(8, "/x"))
+	other := metaOf(7, "/x")
 	other.ContainerID = libpf.Intern("cc")
 	report(t, c, frames("a", "main"), other)
-	report(t, c, frames("a", "main"), by(7, "/y")) // the number is used again
+	report(t, c, frames("a", "main"), metaOf(7, "/y")) // the number is used again
 
-	off := by(7, "/x")
+	off := metaOf(7, "/x")
 	off.ProfileType = offCPU
 	for _, ns := range []int64{1500, 500} {
 		off.Value = ns
 		report(t, c, frames("a", "main"), off)
 	}
-	p := c.take()
+	p := c.rotate()
 	assert.Len(t, p.processes, 4)
 	assert.Equal(t, 6, p.stacks)
 	assert.Zero(t, p.lost)
 	s := p.processes[processKey{pid: 7, executable: libpf.Intern("/x")}]
 	assert.Equal(t, map[string][]int64{"a": {2, 2000}, "b": {1}}, counted(s))
 	assert.Equal(t, 3, s.len())
-	assert.Zero(t, c.take().stacks, "a period begins empty")
+	assert.Zero(t, c.rotate().stacks, "a period begins empty")
 }
 
 // TestSpansAndLabels: stacks differ by them too.
@@ -112,7 +110,7 @@ func TestSpansAndLabels(t *testing.T) {
 	c := collectorOnly()
 	f := func(span byte, labels map[string]string) {
 		t.Helper()
-		meta := by(7, "/x")
+		meta := metaOf(7, "/x")
 		meta.SpanID[7], meta.TraceID[15] = span, span
 		trace := &libpf.Trace{Frames: frames("a")}
 		for name, value := range labels {
@@ -130,7 +128,7 @@ func TestSpansAndLabels(t *testing.T) {
 		f(1, map[string]string{"user": "1"})
 		f(1, map[string]string{"user": ""})
 	}
-	for _, s := range c.take().processes {
+	for _, s := range c.rotate().processes {
 		assert.Equal(t, map[string][]int64{"a": {3, 3, 3, 3, 3}}, counted(s))
 		var labels []string
 		for key := range s.stacks {
@@ -146,7 +144,7 @@ func TestEqualHashes(t *testing.T) {
 	p := newPeriod()
 	for range 2 {
 		for _, f := range []string{"a", "b", "c"} {
-			p.add(stackKey{typ: onCPU}, frames(f), 1, by(7, "/x"))
+			p.add(stackKey{typ: onCPU}, frames(f), 1, metaOf(7, "/x"))
 		}
 	}
 	assert.Equal(t, 3, p.stacks)
@@ -155,10 +153,10 @@ func TestEqualHashes(t *testing.T) {
 		assert.Equal(t, 3, s.len())
 	}
 	// Neither when they are merged.
-	p.add(stackKey{typ: onCPU}, frames("b"), 1, by(7, ""))
-	p.add(stackKey{typ: onCPU}, frames("d"), 1, by(7, ""))
-	p.add(stackKey{typ: onCPU}, frames("e"), 1, by(7, ""))
-	p.settle()
+	p.add(stackKey{typ: onCPU}, frames("b"), 1, metaOf(7, ""))
+	p.add(stackKey{typ: onCPU}, frames("d"), 1, metaOf(7, ""))
+	p.add(stackKey{typ: onCPU}, frames("e"), 1, metaOf(7, ""))
+	p.assignUnseen()
 	for _, s := range p.processes {
 		assert.Equal(t, map[string][]int64{"a": {2}, "b": {3}, "c": {2}, "d": {1}, "e": {1}}, counted(s))
 	}
@@ -166,13 +164,13 @@ func TestEqualHashes(t *testing.T) {
 
 func TestSampleWithoutType(t *testing.T) {
 	c := collectorOnly()
-	meta := by(7, "/x")
+	meta := metaOf(7, "/x")
 	meta.ProfileType = nil
 	require.ErrorIs(t, c.ReportTraceEvent(&libpf.Trace{}, meta), errNoType)
-	assert.Empty(t, c.take().processes)
+	assert.Empty(t, c.rotate().processes)
 }
 
-func TestSettle(t *testing.T) {
+func TestAssignUnseen(t *testing.T) {
 	type sample struct {
 		pid   int
 		exe   string
@@ -187,10 +185,10 @@ func TestSettle(t *testing.T) {
 		t.Helper()
 		c := collectorOnly()
 		for _, s := range samples {
-			report(t, c, s.stack, by(s.pid, s.exe))
+			report(t, c, s.stack, metaOf(s.pid, s.exe))
 		}
-		p := c.take()
-		p.settle()
+		p := c.rotate()
+		p.assignUnseen()
 		var got []process
 		for key, s := range p.processes {
 			assert.EqualValues(t, key.pid, s.process.PID)
@@ -218,11 +216,11 @@ func TestSettle(t *testing.T) {
 // TestUnreadableExecutable: a process in a container is none of the kernel's threads.
 func TestUnreadableExecutable(t *testing.T) {
 	c := collectorOnly()
-	meta := by(9, "")
+	meta := metaOf(9, "")
 	meta.ContainerID = libpf.Intern("cc")
 	report(t, c, frames("k:read"), meta)
-	p := c.take()
-	p.settle()
+	p := c.rotate()
+	p.assignUnseen()
 	require.Len(t, p.processes, 1)
 	for _, s := range p.processes {
 		assert.Equal(t, attribution.Process{PID: 9, ContainerID: "cc", Thread: "comm"}, s.process)
@@ -232,7 +230,7 @@ func TestUnreadableExecutable(t *testing.T) {
 func TestProcessOf(t *testing.T) {
 	f := func(change func(*samples.TraceEventMeta), want attribution.Process) {
 		t.Helper()
-		meta := by(7, "/usr/bin/cart")
+		meta := metaOf(7, "/usr/bin/cart")
 		meta.EnvVars = map[libpf.String]libpf.String{}
 		change(meta)
 		p := newPeriod()
@@ -263,14 +261,14 @@ func TestProcessOf(t *testing.T) {
 // TestFullPeriod: a period has an end to its stacks, not to their values.
 func TestFullPeriod(t *testing.T) {
 	c := collectorOnly()
-	meta := by(7, "/x")
+	meta := metaOf(7, "/x")
 	for n := range maxStacks + 5 {
 		report(t, c, frames(strconv.Itoa(n)), meta)
 	}
 	report(t, c, frames("0"), meta)
-	report(t, c, frames("0"), by(8, "/new"))
+	report(t, c, frames("0"), metaOf(8, "/new"))
 	assert.Len(t, c.full, 1)
-	p := c.take()
+	p := c.rotate()
 	assert.Empty(t, c.full)
 	assert.Equal(t, maxStacks, p.stacks)
 	assert.Equal(t, 6, p.lost)
@@ -287,5 +285,5 @@ func TestFullPeriod(t *testing.T) {
 	assert.EqualValues(t, maxStacks+1, total)
 	report(t, c, frames("0"), meta)
 	assert.Empty(t, c.full)
-	assert.Zero(t, c.take().lost)
+	assert.Zero(t, c.rotate().lost)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -20,6 +19,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/xreceiver"
 	"go.opentelemetry.io/ebpf-profiler/collector"
 	profilerconfig "go.opentelemetry.io/ebpf-profiler/collector/config"
+	"go.opentelemetry.io/ebpf-profiler/libpf"
 	"go.opentelemetry.io/ebpf-profiler/reporter"
 	"go.uber.org/zap"
 
@@ -35,10 +35,10 @@ import (
 const (
 	procfs = "/proc"
 	sysfs  = "/sys"
-	job    = "targets" // the one job of discovery
+	job    = "targets" // the only job of service discovery
 )
 
-// profileReceiver runs the profiler, and sends what it has sampled.
+// profileReceiver runs the profiler and sends what it has sampled.
 type profileReceiver struct {
 	set    receiver.Settings
 	cfg    *Config
@@ -48,23 +48,25 @@ type profileReceiver struct {
 	obs    *receiverhelper.ObsReport
 	tel    *telemetry
 
-	started  bool // as the one receiver of the process
-	stopping atomic.Bool
-	// begin is startProfiler, but for tests.
-	begin    func(ctx context.Context, host component.Host, offCPU float64) error
-	starting sync.WaitGroup
-	hurry    context.CancelFunc // ends the start of the profiler; nil before Start
-	// The next two are for those who have waited for starting; nil unless they run.
+	active bool // as the activeReceiver of the process
+	// startProfiler is startRealProfiler, except in tests.
+	startProfiler func(ctx context.Context, host component.Host, offCPU float64) error
+	startup       sync.WaitGroup     // the goroutine that starts the profiler
+	cancelStart   context.CancelFunc // nil before Start
+	// profiler and samples are nil unless the profiler runs. They must be read after
+	// waiting for startup only.
 	profiler xreceiver.Profiles
 	samples  *sampleCollector
+
+	stopping atomic.Bool
 	stopOnce sync.Once
-	stopped  chan struct{} // closed when stopErr is set
+	stopped  chan struct{} // closed once stopErr is set
 	stopErr  error
 
 	files     *executables.Files
 	symbols   *symbolizer
 	discovery *promdiscovery.Manager              // nil without targets
-	targets   atomic.Pointer[attribution.Targets] // nil until discovery has found some
+	targets   atomic.Pointer[attribution.Targets] // nil until service discovery has reported
 	known     knownProcesses
 }
 
@@ -89,7 +91,7 @@ func newReceiver(set receiver.Settings, cfg *Config, next xconsumer.Profiles) (x
 		known:   newKnownProcesses(procfs, cfg.Targets.RelabelConfigs()),
 		stopped: make(chan struct{}),
 	}
-	r.begin = r.startProfiler
+	r.startProfiler = r.startRealProfiler
 	if !cfg.Targets.Empty() {
 		r.discovery = promdiscovery.NewManager(promdiscovery.Settings{
 			Jobs:   map[string]discovery.Configs{job: cfg.Targets.Configs()},
@@ -100,80 +102,80 @@ func newReceiver(set receiver.Settings, cfg *Config, next xconsumer.Profiles) (x
 	return r, nil
 }
 
-// Start implements component.Component. Where the profiler cannot run, that is
-// the receiver's status, and the collector runs without it.
+// Start implements component.Component. If the profiler cannot run, Start still
+// succeeds and the receiver reports a permanent error as its status.
 func (r *profileReceiver) Start(ctx context.Context, host component.Host) error {
-	if err := theOne.start(r.set.ID); err != nil {
+	if err := activeReceiver.start(r.set.ID); err != nil {
 		return err
 	}
-	r.started = true
+	r.active = true
 	r.status.Start(host)
 	if r.discovery != nil {
 		if err := r.discovery.Start(); err != nil {
 			return fmt.Errorf("targets: %w", err)
 		}
 	}
-	// The profiler looks at every process before it starts to sample, which may
-	// take seconds on a busy host: the rest of the collector does not wait.
-	ctx, r.hurry = context.WithCancel(context.WithoutCancel(ctx))
-	r.starting.Go(func() { r.run(ctx, host) })
+	// The profiler inspects every process before it samples, which may take seconds on
+	// a busy host. The rest of the collector does not wait for it.
+	ctx, r.cancelStart = context.WithCancel(context.WithoutCancel(ctx))
+	r.startup.Go(func() { r.run(ctx, host) })
 	return nil
 }
 
-// run starts the profiler and says so if it cannot.
+// run starts the profiler and reports if it cannot run.
 func (r *profileReceiver) run(ctx context.Context, host component.Host) {
-	missing := privilege.Host{Proc: procfs, Sys: sysfs}.Missing()
-	err := r.startWithoutWhatIsMissing(ctx, host)
+	problems := privilege.Host{Proc: procfs, Sys: sysfs}.Problems()
+	err := r.startProfilerOrCPUOnly(ctx, host)
 	if ctx.Err() != nil {
-		return // Shutdown did not wait for it
+		return // Shutdown was called meanwhile
 	}
 	if err != nil {
-		if !strings.Contains(strings.ToLower(err.Error()), "rlimit") {
-			missing = slices.DeleteFunc(missing, func(l privilege.Lack) bool { return l.Memlock })
+		if !isMemlockError(err) {
+			problems = slices.DeleteFunc(problems, func(p privilege.Problem) bool { return p.Memlock })
 		}
-		err = fmt.Errorf("the host is not profiled: %w", errors.Join(slices.Concat([]error{err}, lacks(missing, true), lacks(missing, false))...))
+		err = fmt.Errorf("the host is not profiled: %w", errors.Join(slices.Concat([]error{err}, problemErrors(problems, true), problemErrors(problems, false))...))
 		r.logger.Error("Profiles of the host are missing", zap.Error(err))
 		r.status.Permanent(err)
 		return
 	}
-	for _, lack := range lacks(missing, false) {
-		r.logger.Warn("Some profiles of the host are incomplete", zap.Error(lack))
+	for _, problem := range problemErrors(problems, false) {
+		r.logger.Warn("Some profiles of the host are incomplete", zap.Error(problem))
 	}
 	r.logger.Info("The host is profiled", zap.Int("samples_per_second", r.cfg.SampleRate))
 }
 
-// startWithoutWhatIsMissing starts the profiler, and without off-CPU profiles if these
-// keep it from starting.
-func (r *profileReceiver) startWithoutWhatIsMissing(ctx context.Context, host component.Host) error {
+// startProfilerOrCPUOnly starts the profiler. If it cannot start with off-CPU profiles,
+// it starts without them.
+func (r *profileReceiver) startProfilerOrCPUOnly(ctx context.Context, host component.Host) error {
 	if r.cfg.OffCPU == 0 {
-		return r.begin(ctx, host, 0)
+		return r.startProfiler(ctx, host, 0)
 	}
-	var why error
-	if lack := (privilege.Host{Proc: procfs, Sys: sysfs}).OffCPU(); lack != nil {
-		why = errors.New(lack.String())
-	} else if why = r.begin(ctx, host, r.cfg.OffCPU); why == nil || ctx.Err() != nil {
-		return why
+	var offCPUErr error
+	if problem := (privilege.Host{Proc: procfs, Sys: sysfs}).OffCPUProblem(); problem != nil {
+		offCPUErr = errors.New(problem.String())
+	} else if offCPUErr = r.startProfiler(ctx, host, r.cfg.OffCPU); offCPUErr == nil || ctx.Err() != nil {
+		return offCPUErr
 	}
-	if err := r.begin(ctx, host, 0); err != nil {
-		return err // it is not about off-CPU profiles, or not only
+	if err := r.startProfiler(ctx, host, 0); err != nil {
+		return err // off-CPU profiles are not the cause, or not the only one
 	}
-	r.logger.Warn("Off-CPU profiles of the host are missing; its CPU profiles are not", zap.Error(why))
+	r.logger.Warn("Off-CPU profiles of the host are missing; its CPU profiles are not", zap.Error(offCPUErr))
 	return nil
 }
 
-// lacks are what is missing for everything, if fatal, or for a part only.
-func lacks(missing []privilege.Lack, fatal bool) []error {
+// problemErrors returns the problems that are fatal, or those that are not, as errors.
+func problemErrors(problems []privilege.Problem, fatal bool) []error {
 	var errs []error
-	for _, l := range missing {
-		if l.Fatal == fatal {
-			errs = append(errs, errors.New(l.String()))
+	for _, p := range problems {
+		if p.Fatal == fatal {
+			errs = append(errs, errors.New(p.String()))
 		}
 	}
 	return errs
 }
 
-// profilerConfig is the configuration of OpenTelemetry's profiler, with the part of
-// the switches away from a CPU that is recorded.
+// profilerConfig returns the configuration of OpenTelemetry's profiler. offCPU is the
+// fraction of switches away from a CPU that is recorded.
 func (c *Config) profilerConfig(offCPU float64) (*profilerconfig.Config, error) {
 	wanted, err := interpreters(c.Interpreters)
 	if err != nil {
@@ -193,17 +195,17 @@ func (c *Config) profilerConfig(offCPU float64) (*profilerconfig.Config, error) 
 	return cfg, cfg.Validate()
 }
 
-// startProfiler makes and starts OpenTelemetry's profiler, which reports to a
-// collector of ours. After an error it may be called again.
-func (r *profileReceiver) startProfiler(ctx context.Context, host component.Host, offCPU float64) error {
+// startRealProfiler creates and starts OpenTelemetry's profiler, which reports to a
+// sampleCollector. It may be called again after an error.
+func (r *profileReceiver) startRealProfiler(ctx context.Context, host component.Host, offCPU float64) error {
 	cfg, err := r.cfg.profilerConfig(offCPU)
 	if err != nil {
 		return err
 	}
-	var failed atomic.Bool // then the profiler stops the collector as intended
+	var startFailed atomic.Bool // the profiler is expected to stop the collector then
 	samples := newSampleCollector(r.cfg.Interval, r.send, func() {
-		if !failed.Load() {
-			r.ended()
+		if !startFailed.Load() {
+			r.profilerStopped()
 		}
 	})
 	create := collector.BuildProfilesReceiver(
@@ -212,25 +214,25 @@ func (r *profileReceiver) startProfiler(ctx context.Context, host component.Host
 			return samples, nil
 		}))
 	set := r.set
-	// The profiler reports what it does at the level info, which is not what a
-	// user of the collector looks for there.
+	// The profiler logs its own progress at the level info, which does not interest
+	// users of the collector.
 	set.Logger = set.Logger.WithOptions(zap.IncreaseLevel(max(zap.WarnLevel, set.Logger.Level())))
 	profiler, err := create(ctx, set, cfg, r.next)
 	if err != nil {
 		return err
 	}
-	// The profiler ends what it runs with the context that it is started with.
+	// The profiler runs until the context of Start ends.
 	if err := profiler.Start(ctx, host); err != nil {
-		failed.Store(true)
+		startFailed.Store(true)
 		return errors.Join(err, profiler.Shutdown(ctx))
 	}
 	r.profiler, r.samples = profiler, samples
 	return nil
 }
 
-// ended is called when the profiler has stopped the collector of samples. If
-// that was not Shutdown, it has given up.
-func (r *profileReceiver) ended() {
+// profilerStopped is called when the profiler has stopped its collector. Unless
+// Shutdown was called, the profiler has given up.
+func (r *profileReceiver) profilerStopped() {
 	if !r.stopping.Load() {
 		err := errors.New("the host is not profiled any more: the profiler has stopped; its last words are in the log")
 		r.logger.Error("Profiles of the host are missing", zap.Error(err))
@@ -238,32 +240,21 @@ func (r *profileReceiver) ended() {
 	}
 }
 
-// send names and attributes what was sampled in one period, and passes it on.
+// send names and attributes the samples of one period and passes them on.
 func (r *profileReceiver) send(ctx context.Context, p *period) {
 	if p.lost > 0 {
 		r.logger.Warn("Samples were lost: the pipeline did not take the profile before", zap.Int("samples", p.lost))
 	}
-	p.settle()
-	targets := r.targets.Load()
+	p.assignUnseen()
+	kept, dropped := r.selectProcesses(p)
 	n := newNames()
-	kept := make(map[*sampled]attribution.Attributes, len(p.processes))
-	dropped := 0
-	for key, s := range p.processes {
-		attributes, ok := r.known.attributes(key, s.process, targets)
-		if !ok {
-			dropped += s.len()
-			continue
-		}
-		kept[s] = attributes
-		for _, st := range s.stacks {
-			for ; st != nil; st = st.next {
-				for _, f := range st.frames {
-					n.want(f.Value(), key.pid)
-				}
+	for s := range kept {
+		for st := range s.all() {
+			for _, f := range st.frames {
+				n.want(f.Value(), libpf.PID(s.process.PID))
 			}
 		}
 	}
-	r.known.forget()
 	r.symbols.resolve(n)
 	b := newBatch(p, r.cfg.SampleRate, n, r.cfg.Symbols.UnknownFrames)
 	for s, attributes := range kept {
@@ -285,9 +276,26 @@ func (r *profileReceiver) send(ctx context.Context, p *period) {
 	}
 }
 
-// Shutdown implements component.Component. What was sampled last is sent. When
-// ctx ends before that is done, it is given up; the profiler may then take a
-// while to stop, and another receiver cannot start in this process until it has.
+// selectProcesses returns the processes that relabel_configs keeps, with their
+// attributes, and the number of stacks of the others.
+func (r *profileReceiver) selectProcesses(p *period) (kept map[*sampled]attribution.Attributes, droppedStacks int) {
+	targets := r.targets.Load()
+	kept = make(map[*sampled]attribution.Attributes, len(p.processes))
+	for key, s := range p.processes {
+		attributes, keep := r.known.attributes(key, s.process, targets)
+		if !keep {
+			droppedStacks += s.len()
+			continue
+		}
+		kept[s] = attributes
+	}
+	r.known.endPeriod()
+	return kept, droppedStacks
+}
+
+// Shutdown implements component.Component. It sends the last samples. If ctx ends
+// before that is done, the samples are discarded, and the profiler may take a while to
+// stop. No other receiver can start in this process until it has.
 func (r *profileReceiver) Shutdown(ctx context.Context) error {
 	r.stopping.Store(true)
 	r.stopOnce.Do(func() {
@@ -302,7 +310,7 @@ func (r *profileReceiver) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	select {
-	case <-r.stopped: // at the same time
+	case <-r.stopped: // both were ready
 		return r.stopErr
 	default:
 		return fmt.Errorf("wait for the profiler to stop: %w", ctx.Err())
@@ -310,20 +318,24 @@ func (r *profileReceiver) Shutdown(ctx context.Context) error {
 }
 
 func (r *profileReceiver) stop(ctx context.Context) error {
-	if r.hurry != nil {
-		r.hurry()
+	if r.cancelStart != nil {
+		r.cancelStart()
 	}
-	r.starting.Wait()
+	r.startup.Wait()
 	var errs []error
 	if r.profiler != nil {
-		giveUp := context.AfterFunc(ctx, r.samples.abort)
+		stopAfter := context.AfterFunc(ctx, r.samples.abort)
 		errs = append(errs, r.profiler.Shutdown(ctx))
-		giveUp()
+		stopAfter()
 	}
 	if r.discovery != nil {
 		errs = append(errs, r.discovery.Shutdown(ctx))
 	}
 	r.files.Close()
-	theOne.release(r.set.ID, r.started)
+	if r.active {
+		activeReceiver.stop()
+	} else {
+		activeReceiver.release(r.set.ID)
+	}
 	return errors.Join(errs...)
 }

@@ -56,8 +56,7 @@ func newTestReceiver(t *testing.T, config string, next xconsumer.Profiles) (*pro
 	t.Cleanup(func() {
 		require.NoError(t, r.Shutdown(context.Background()))
 		require.NoError(t, tel.Shutdown(context.Background()))
-		assert.Nil(t, theOne.id)
-		assert.False(t, theOne.running)
+		assert.Equal(t, singleFree, activeReceiver.state)
 	})
 	return r, logs, tel
 }
@@ -65,8 +64,8 @@ func newTestReceiver(t *testing.T, config string, next xconsumer.Profiles) (*pro
 // TestCannotProfile starts the profiler where it lacks what it needs: the status
 // says what, and how to grant it.
 func TestCannotProfile(t *testing.T) {
-	var fatal []privilege.Lack
-	for _, l := range (privilege.Host{Proc: procfs, Sys: sysfs}).Missing() {
+	var fatal []privilege.Problem
+	for _, l := range (privilege.Host{Proc: procfs, Sys: sysfs}).Problems() {
 		if l.Fatal {
 			fatal = append(fatal, l)
 		}
@@ -77,7 +76,7 @@ func TestCannotProfile(t *testing.T) {
 	r, logs, _ := newTestReceiver(t, "{}", consumertest.NewNop())
 	host := make(statusHost, 10)
 	require.NoError(t, r.Start(t.Context(), host), "the collector runs without it")
-	r.starting.Wait()
+	r.startup.Wait()
 	if r.profiler != nil {
 		t.Skip("the profiler runs without what it should need")
 	}
@@ -104,7 +103,7 @@ func TestOffCPUCannotStart(t *testing.T) {
 		t.Helper()
 		r, logs, _ := newTestReceiver(t, config, consumertest.NewNop())
 		var tried []float64
-		r.begin = func(_ context.Context, _ component.Host, offCPU float64) error {
+		r.startProfiler = func(_ context.Context, _ component.Host, offCPU float64) error {
 			tried = append(tried, offCPU)
 			if text := fail[offCPU]; text != "" {
 				return errors.New(text)
@@ -113,7 +112,7 @@ func TestOffCPUCannotStart(t *testing.T) {
 		}
 		host := make(statusHost, 10)
 		require.NoError(t, r.Start(t.Context(), host))
-		r.starting.Wait()
+		r.startup.Wait()
 		require.Equal(t, started, tried[len(tried)-len(started):])
 		text := ""
 		for _, l := range logs.All() {
@@ -133,7 +132,7 @@ func TestOffCPUCannotStart(t *testing.T) {
 	f("off_cpu: 0.5", map[float64]string{0.5: "no", 0: "no verifier"}, "the host is not profiled: no verifier", "RLIMIT", []float64{0})
 	f("{}", map[float64]string{0: "no verifier"}, "the host is not profiled: no verifier", "RLIMIT", []float64{0})
 	f("{}", nil, "", "missing; its", []float64{0})
-	if slices.ContainsFunc((privilege.Host{Proc: procfs, Sys: sysfs}).Missing(), func(l privilege.Lack) bool { return l.Memlock }) {
+	if slices.ContainsFunc((privilege.Host{Proc: procfs, Sys: sysfs}).Problems(), func(l privilege.Problem) bool { return l.Memlock }) {
 		f("{}", map[float64]string{0: "failed to set temporary rlimit: no"}, "RLIMIT_MEMLOCK", "", []float64{0})
 	}
 }
@@ -151,19 +150,19 @@ func TestDiscoveryCannotStart(t *testing.T) {
 	require.ErrorContains(t, err, "targets: ")
 	require.ErrorContains(t, err, "/nowhere")
 	require.NoError(t, r.Shutdown(t.Context()))
-	require.NoError(t, theOne.start(second))
-	theOne.release(second, true)
+	require.NoError(t, activeReceiver.start(second))
+	activeReceiver.stop()
 }
 
 func TestAnotherRuns(t *testing.T) {
 	r, _, _ := newTestReceiver(t, "{}", consumertest.NewNop())
-	theOne.release(first, false)
-	require.NoError(t, theOne.start(second))
+	activeReceiver.release(first)
+	require.NoError(t, activeReceiver.start(second))
 	err := r.Start(t.Context(), componenttest.NewNopHost())
 	require.ErrorContains(t, err, "receivers::ebpf_profile/first: receivers::ebpf_profile/second profiles the host already")
 	require.NoError(t, r.Shutdown(t.Context()))
-	require.Error(t, theOne.start(first), "the other one still runs")
-	theOne.release(second, true)
+	require.Error(t, activeReceiver.start(first), "the other one still runs")
+	activeReceiver.stop()
 }
 
 // pipeline is what stands behind the receiver.
@@ -215,16 +214,16 @@ func TestSend(t *testing.T) {
 	c := collectorOnly()
 	send := func() {
 		t.Helper()
-		p := c.take()
+		p := c.rotate()
 		p.start, p.end = begin, begin.Add(10*time.Second)
 		r.send(t.Context(), p)
 	}
 	const far = 1 << 30 // numbers of processes that are not there
-	report(t, c, frames("1", "main"), by(far+7, "/kept"))
-	report(t, c, frames("k:read", "main"), by(far+7, "")) // the same one
-	report(t, c, frames("k:idle"), by(far+8, ""))
-	report(t, c, frames("main"), by(far+9, "/dropped"))
-	report(t, c, frames("other"), by(far+9, "/dropped"))
+	report(t, c, frames("1", "main"), metaOf(far+7, "/kept"))
+	report(t, c, frames("k:read", "main"), metaOf(far+7, "")) // the same one
+	report(t, c, frames("k:idle"), metaOf(far+8, ""))
+	report(t, c, frames("main"), metaOf(far+9, "/dropped"))
+	report(t, c, frames("other"), metaOf(far+9, "/dropped"))
 	send()
 	require.Len(t, next.got, 1)
 	assert.Equal(t, `process.pid=1073741831 process.executable.path=/kept process.executable.name=kept number=1073741831 service.name=kept
@@ -251,14 +250,14 @@ process.pid=2 number=2 service.name=kernel
 
 	// Nothing is sent of nothing, and of what is dropped.
 	send()
-	report(t, c, frames("main"), by(far+9, "/dropped"))
+	report(t, c, frames("main"), metaOf(far+9, "/dropped"))
 	send()
 	assert.Len(t, next.got, 1)
 	assert.Zero(t, logs.Len())
 
 	// What is lost is told.
 	next.err = errors.New("the queue is full")
-	report(t, c, frames("main"), by(far+7, "/kept"))
+	report(t, c, frames("main"), metaOf(far+7, "/kept"))
 	c.period.lost = 12
 	send()
 	lost := logs.TakeAll()
@@ -287,11 +286,11 @@ func (p *profiler) Shutdown(context.Context) error {
 func withProfiler(t *testing.T, next xconsumer.Profiles) (*profileReceiver, statusHost) {
 	t.Helper()
 	r, _, _ := newTestReceiver(t, "interval: 10s", next)
-	require.NoError(t, theOne.start(first))
+	require.NoError(t, activeReceiver.start(first))
 	host := make(statusHost, 10)
 	r.status.Start(host)
-	r.started = true
-	r.samples = newSampleCollector(r.cfg.Interval, r.send, r.ended)
+	r.active = true
+	r.samples = newSampleCollector(r.cfg.Interval, r.send, r.profilerStopped)
 	r.profiler = &profiler{samples: r.samples}
 	require.NoError(t, r.samples.Start(t.Context()))
 	return r, host
@@ -300,7 +299,7 @@ func withProfiler(t *testing.T, next xconsumer.Profiles) (*profileReceiver, stat
 func TestShutdownSends(t *testing.T) {
 	var next pipeline
 	r, host := withProfiler(t, &next)
-	report(t, r.samples, frames("main"), by(1<<30, "/x"))
+	report(t, r.samples, frames("main"), metaOf(1<<30, "/x"))
 	require.NoError(t, r.Shutdown(t.Context()))
 	assert.Len(t, next.got, 1)
 	assert.Empty(t, host)
@@ -329,7 +328,7 @@ func (*stuck) ConsumeProfiles(ctx context.Context, _ pprofile.Profiles) error {
 func TestShutdownDoesNotWaitForever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := withProfiler(t, &stuck{})
-		report(t, r.samples, frames("main"), by(1<<30, "/x"))
+		report(t, r.samples, frames("main"), metaOf(1<<30, "/x"))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		start := time.Now()
@@ -347,22 +346,22 @@ func TestShutdownDoesNotWaitForever(t *testing.T) {
 func TestShutdownWhileStarting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _, _ := newTestReceiver(t, "{}", consumertest.NewNop())
-		require.NoError(t, theOne.start(first))
-		r.started = true
-		starting, hurry := context.WithCancel(t.Context())
-		r.hurry = hurry
-		r.starting.Go(func() {
-			<-starting.Done() // it is told
+		require.NoError(t, activeReceiver.start(first))
+		r.active = true
+		startCtx, cancelStart := context.WithCancel(t.Context())
+		r.cancelStart = cancelStart
+		r.startup.Go(func() {
+			<-startCtx.Done()
 			time.Sleep(time.Minute)
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		require.ErrorIs(t, r.Shutdown(ctx), context.DeadlineExceeded)
-		require.ErrorContains(t, theOne.start(second), "receivers::ebpf_profile/first profiles the host already")
+		require.ErrorContains(t, activeReceiver.start(second), "receivers::ebpf_profile/first profiles the host already")
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		require.NoError(t, theOne.start(second))
-		theOne.release(second, true)
+		require.NoError(t, activeReceiver.start(second))
+		activeReceiver.stop()
 	})
 }
 

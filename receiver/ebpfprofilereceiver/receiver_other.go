@@ -14,7 +14,8 @@ import (
 	"go.opentelemetry.io/collector/receiver/xreceiver"
 )
 
-// unsupported is the receiver where there is no eBPF: it only says so.
+// unsupported stands in for the receiver on platforms without eBPF. Its status says
+// so.
 type unsupported struct{ id component.ID }
 
 func newReceiver(set receiver.Settings, _ *Config, _ xconsumer.Profiles) (xreceiver.Profiles, error) {
@@ -30,6 +31,6 @@ func (unsupported) Start(_ context.Context, host component.Host) error {
 
 // Shutdown implements component.Component.
 func (u unsupported) Shutdown(context.Context) error {
-	theOne.release(u.id, false)
+	activeReceiver.release(u.id)
 	return nil
 }

@@ -7,19 +7,33 @@ import (
 	"go.opentelemetry.io/collector/component"
 )
 
-// theOne is the receiver of this process: two would sample every stack twice,
-// and the profiler keeps state of its own for the whole process.
-var theOne single
+// activeReceiver admits one receiver to the process: two would sample every stack
+// twice, and the profiler has process-wide state.
+var activeReceiver single
 
-// single keeps the name of the one component that may be. Its methods may be
-// called concurrently.
+// singleState is how far the one component of a single has come.
+type singleState uint8
+
+const (
+	singleFree singleState = iota
+	singleClaimed
+	singleRunning
+)
+
+// single admits one component at a time:
+//
+//	free ── claim ──▶ claimed ── start ──▶ running
+//	 ▲                   │                    │
+//	 └──── release ──────┴─────── stop ───────┘
+//
+// Its methods are safe for concurrent use.
 type single struct {
-	mu      sync.Mutex
-	id      *component.ID
-	running bool // whose name is id
+	mu    sync.Mutex
+	state singleState
+	id    component.ID // of the component, unless free
 }
 
-// takenError is the error of a receiver that starts while another one profiles.
+// takenError is returned to a receiver that starts while another one is profiling.
 type takenError struct{ id, by component.ID }
 
 // Error implements error.
@@ -28,42 +42,50 @@ func (e *takenError) Error() string {
 		"use one of them in all pipelines", e.id, e.by)
 }
 
-// Taken reports that the start may succeed when the other component has stopped.
-// The remote_config extension stops the predecessor of a pipeline for it.
+// Taken reports that the start can succeed once the other component has stopped,
+// which lets remote_config stop the predecessor of a pipeline first.
 func (*takenError) Taken() bool { return true }
 
-// claim gives the place to a component that is being made. The same component
-// may be made again, as it is when a configuration is tried.
+// claim reserves the place for a component that is being created. A component may be
+// created again, as when a configuration is tried, and claims the same place then.
 func (s *single) claim(id component.ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.id != nil && *s.id != id {
+	if s.state != singleFree && s.id != id {
 		return fmt.Errorf("receivers::%s: there is receivers::%s already, and a process can have only one that profiles the host; "+
 			"use one of them in all pipelines", id, s.id)
 	}
-	s.id = &id
+	s.id = id
+	if s.state == singleFree {
+		s.state = singleClaimed
+	}
 	return nil
 }
 
-// start tells whether the component may start.
+// start returns an error if a component is running. It does not need a claim, which
+// another component may have taken over.
 func (s *single) start(id component.ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running {
-		return &takenError{id: id, by: *s.id}
+	if s.state == singleRunning {
+		return &takenError{id: id, by: s.id}
 	}
-	s.id, s.running = &id, true
+	s.id, s.state = id, singleRunning
 	return nil
 }
 
-// release gives the place free. started tells whether start has succeeded.
-func (s *single) release(id component.ID, started bool) {
+// stop frees the place. Only the running component may call it.
+func (s *single) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if started {
-		s.running = false
-	}
-	if !s.running && s.id != nil && *s.id == id {
-		s.id = nil
+	s.state = singleFree
+}
+
+// release withdraws the claim of a component that was not started.
+func (s *single) release(id component.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == singleClaimed && s.id == id {
+		s.state = singleFree
 	}
 }

@@ -19,7 +19,7 @@ var (
 	second = component.NewIDWithName(metadata.Type, "second")
 )
 
-// TestSingle does one step after the other, written like "claim first: ok".
+// TestSingle runs steps like "claim first: ok" in turn.
 func TestSingle(t *testing.T) {
 	f := func(steps ...string) {
 		t.Helper()
@@ -35,9 +35,9 @@ func TestSingle(t *testing.T) {
 			case "start":
 				err = s.start(id)
 			case "stop":
-				s.release(id, true)
-			case "discard": // what was not started
-				s.release(id, false)
+				s.stop()
+			case "discard": // a component that was not started
+				s.release(id)
 			}
 			if want == "no" {
 				require.ErrorContains(t, err, "receivers::"+id.String()+": ", "step %d: %s", i, step)
@@ -48,21 +48,21 @@ func TestSingle(t *testing.T) {
 			}
 		}
 	}
-	// An ordinary life, and a new configuration with another name.
+	// The normal lifecycle, then a new configuration with another name.
 	f("claim first: ok", "start first: ok", "stop first", "claim second: ok", "start second: ok", "stop second")
-	// Two of them.
+	// Two components.
 	f("claim first: ok", "claim second: no", "start first: ok", "claim second: no", "stop first", "claim second: ok")
-	// A configuration that is tried, before and while another runs.
+	// A configuration is tried before and while a component runs.
 	f("claim first: ok", "discard first", "claim second: ok")
 	f("claim first: ok", "claim first: ok", "discard first", "start first: ok", "claim second: no")
 	f("claim first: ok", "start first: ok", "claim first: ok", "discard first", "claim second: no", "stop first", "claim second: ok")
-	// One that is made while the one before it still runs.
+	// A component is created while the previous one still runs.
 	f("claim first: ok", "start first: ok", "claim first: ok", "start first: no", "discard first", "claim second: no",
 		"stop first", "claim first: ok", "start first: ok")
-	// One that was made, and starts after a trial has given its place to another.
+	// A component starts after a trial has released its claim to another one.
 	f("claim first: ok", "claim first: ok", "discard first", "claim second: ok", "start first: ok", "start second: no",
 		"discard second", "stop first", "claim second: ok")
-	// Stopped twice, and by somebody else.
+	// Releases that have no effect.
 	f("claim first: ok", "start first: ok", "discard second", "claim second: no", "stop first", "discard first", "claim second: ok")
 }
 
@@ -76,23 +76,23 @@ func TestSingleNamesTheOther(t *testing.T) {
 		"and a process can have only one that does; use one of them in all pipelines")
 }
 
-// TestFactory: the second receiver of a process cannot be made until the first is
-// shut down, which needs no start.
+// A second receiver cannot be created until the first is shut down, even if that was
+// never started.
 func TestFactory(t *testing.T) {
 	factory := NewFactory().(xreceiver.Factory)
 	set := receivertest.NewNopSettings(metadata.Type)
 	set.ID = first
-	one, err := factory.CreateProfiles(t.Context(), set, createDefaultConfig(), consumertest.NewNop())
+	receiver, err := factory.CreateProfiles(t.Context(), set, createDefaultConfig(), consumertest.NewNop())
 	require.NoError(t, err)
 	set.ID = second
 	_, err = factory.CreateProfiles(t.Context(), set, createDefaultConfig(), consumertest.NewNop())
 	require.ErrorContains(t, err, "receivers::ebpf_profile/first")
-	require.NoError(t, one.Shutdown(t.Context()))
-	require.NoError(t, one.Shutdown(t.Context()))
-	two, err := factory.CreateProfiles(t.Context(), set, createDefaultConfig(), consumertest.NewNop())
+	require.NoError(t, receiver.Shutdown(t.Context()))
+	require.NoError(t, receiver.Shutdown(t.Context()))
+	receiver, err = factory.CreateProfiles(t.Context(), set, createDefaultConfig(), consumertest.NewNop())
 	require.NoError(t, err)
-	require.NoError(t, two.Shutdown(t.Context()))
-	assert.Nil(t, theOne.id)
+	require.NoError(t, receiver.Shutdown(t.Context()))
+	assert.Equal(t, singleFree, activeReceiver.state)
 }
 
 // The remote_config extension knows the error by its method.

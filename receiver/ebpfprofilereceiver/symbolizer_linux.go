@@ -19,23 +19,23 @@ type symbolizer struct {
 	logger *zap.Logger
 }
 
-// address is a place in an executable.
+// address is an address in an executable.
 type address struct {
 	file libpf.FileID
 	addr uint64
 }
 
-// wanted are the places of one executable that need a name.
+// wanted lists the addresses of one executable that need a name.
 type wanted struct {
 	fileName string
 	pids     []libpf.PID
 	addrs    []uint64
 }
 
-// maxPIDs is how many processes are tried to find an executable.
+// maxPIDs limits how many processes are searched for an executable.
 const maxPIDs = 8
 
-// names gathers the places that need a name in one period, and then has them.
+// names collects the addresses of one period that need a name, and then holds the names.
 type names struct {
 	of    map[address]string
 	files map[libpf.FileID]*wanted
@@ -45,7 +45,8 @@ func newNames() *names {
 	return &names{of: map[address]string{}, files: map[libpf.FileID]*wanted{}}
 }
 
-// nameless tells the place of a frame that the profiler has not named.
+// nameless returns the address of a frame, and whether the frame is a native one that
+// the profiler has not named.
 func nameless(f libpf.Frame) (address, bool) {
 	if f.FunctionName != libpf.NullString || !f.Mapping.Valid() || !f.Type.IsInterpType(libpf.Native) {
 		return address{}, false
@@ -53,7 +54,7 @@ func nameless(f libpf.Frame) (address, bool) {
 	return address{file: f.Mapping.Value().File.Value().FileID, addr: uint64(f.AddressOrLineno)}, true
 }
 
-// want notes a frame of a process, if it needs a name.
+// want adds the address of a process' frame if it needs a name.
 func (n *names) want(f libpf.Frame, pid libpf.PID) {
 	at, ok := nameless(f)
 	if !ok {
@@ -73,8 +74,8 @@ func (n *names) want(f libpf.Frame, pid libpf.PID) {
 	}
 }
 
-// resolve finds the names of all that is wanted. An executable that cannot be
-// read leaves its frames without.
+// resolve sets the names of all wanted addresses. The addresses of an executable that
+// cannot be read stay without a name.
 func (s *symbolizer) resolve(n *names) {
 	for id, w := range n.files {
 		found, err := s.cache.Names(elfsymbols.FileKey(id.StringNoQuotes()), w.addrs, func() (elfsymbols.Object, error) {

@@ -38,9 +38,9 @@ const (
 	statusLimit = 4096
 )
 
-// ReadCommand adds what only the files of the process in procfs tell. A process
+// ReadProc adds what only the files of the process in procfs tell. A process
 // that has ended has none of it.
-func (p *Process) ReadCommand(procfs string) {
+func (p *Process) ReadProc(procfs string) {
 	dir := filepath.Join(procfs, strconv.Itoa(p.PID))
 	if data, err := readStart(filepath.Join(dir, "cmdline"), commandLineLimit); err == nil {
 		p.CommandLine = commandLine(data)

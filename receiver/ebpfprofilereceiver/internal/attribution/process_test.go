@@ -22,12 +22,12 @@ func procfs(t testing.TB, files map[string]string) string {
 	return root
 }
 
-func TestReadCommand(t *testing.T) {
+func TestReadProc(t *testing.T) {
 	const status = "Name:\tcart\nUmask:\t0022\nUid:\t1000\t33\t1000\t1000\nGid:\t5\t6\t7\t8\n"
 	f := func(files map[string]string, commandLine, uid string) {
 		t.Helper()
 		p := Process{PID: 42, Executable: "/cart"}
-		p.ReadCommand(procfs(t, files))
+		p.ReadProc(procfs(t, files))
 		assert.Equal(t, Process{PID: 42, Executable: "/cart", CommandLine: commandLine, UID: uid}, p)
 	}
 	f(nil, "", "")
@@ -45,7 +45,7 @@ func TestReadCommand(t *testing.T) {
 // TestReadOwnCommand reads the kernel's own files.
 func TestReadOwnCommand(t *testing.T) {
 	p := Process{PID: os.Getpid()}
-	p.ReadCommand("/proc")
+	p.ReadProc("/proc")
 	assert.Equal(t, strings.Join(os.Args, " "), p.CommandLine)
 	assert.NotEmpty(t, p.UID)
 }

@@ -1,5 +1,5 @@
-// Package privilege tells what a process lacks to profile its host with eBPF,
-// and how to grant it.
+// Package privilege finds out what keeps a process from profiling its host with eBPF,
+// and how to remedy it.
 package privilege
 
 import (
@@ -12,28 +12,29 @@ import (
 	"strings"
 )
 
-// Host is where a host's state is read.
+// Host reads the state of a host.
 type Host struct {
-	// Proc and Sys are where procfs and sysfs are mounted.
+	// Proc and Sys are the mount points of procfs and sysfs.
 	Proc, Sys string
 }
 
-// Lack is one thing that is missing.
-type Lack struct {
-	// What is missing, and Remedy how to grant it.
+// Problem is one missing privilege or kernel feature.
+type Problem struct {
+	// What is wrong and Remedy is what to do about it.
 	What, Remedy string
-	// Fatal tells that nothing can be profiled without it. Otherwise some
-	// processes or names are missing.
+	// Fatal reports whether nothing can be profiled. Otherwise some processes or names
+	// are missing.
 	Fatal bool
-	// Memlock tells that it is the limit of locked memory. What fails without it says
-	// so, and newer kernels do not count eBPF's memory against it.
+	// Memlock reports whether this is the limit of locked memory. Recent kernels do not
+	// count the memory of eBPF programs against it, so it is a problem only if the
+	// profiler fails with an error about the limit.
 	Memlock bool
 }
 
-// String names both.
-func (l Lack) String() string { return l.What + ": " + l.Remedy }
+// String returns what is wrong and the remedy.
+func (p Problem) String() string { return p.What + ": " + p.Remedy }
 
-// Capabilities by their numbers in <linux/capability.h>.
+// Numbers of capabilities, from <linux/capability.h>.
 const (
 	capDACOverride       = 1
 	capDACReadSearch     = 2
@@ -46,28 +47,40 @@ const (
 	capCheckpointRestore = 40
 )
 
-// initPIDNamespace is the inode of the host's PID namespace, a constant of the
-// kernel (PROC_PID_INIT_INO).
+// initPIDNamespace is the host's PID namespace. Its inode is a constant of the kernel
+// (PROC_PID_INIT_INO).
 const initPIDNamespace = "pid:[4026531836]"
 
-// Oldest kernel with what the profiler's eBPF programs use.
+// The oldest kernel with the features that the profiler's eBPF programs use.
 const minMajor, minMinor = 5, 10
 
-// Missing lists what this process lacks. What cannot be read is taken to be
-// there.
-func (h Host) Missing() []Lack {
-	var lacks []Lack
-	lack := func(fatal bool, what, remedy string) {
-		lacks = append(lacks, Lack{What: what, Remedy: remedy, Fatal: fatal})
-	}
-	if release := h.read(h.Proc, "sys/kernel/osrelease"); tooOld(release) {
-		lack(true, "Linux "+release+" is too old", fmt.Sprintf("use Linux %d.%d or newer", minMajor, minMinor))
-	}
+// Problems returns everything that keeps this process from profiling the host in full.
+// State that cannot be read is assumed to be fine.
+func (h Host) Problems() []Problem {
 	has := h.capabilities()
+	var problems []Problem
+	if release := h.read(h.Proc, "sys/kernel/osrelease"); tooOld(release) {
+		problems = append(problems, Problem{
+			What: "Linux " + release + " is too old", Remedy: fmt.Sprintf("use Linux %d.%d or newer", minMajor, minMinor), Fatal: true,
+		})
+	}
+	problems = append(problems, missingCapabilities(has)...)
+	if limit := h.memlock(); limit != "" && limit != "unlimited" && !has(capSysResource) {
+		problems = append(problems, Problem{
+			What:   "RLIMIT_MEMLOCK is " + limit + " bytes and CAP_SYS_RESOURCE, which could raise it, is missing",
+			Remedy: "run with `ulimit -l unlimited`, set LimitMEMLOCK=infinity in the systemd unit, or add SYS_RESOURCE to securityContext.capabilities.add in Kubernetes",
+			Fatal:  true, Memlock: true,
+		})
+	}
+	return append(problems, h.kernelProblems(has)...)
+}
+
+func missingCapabilities(has func(int) bool) []Problem {
+	var problems []Problem
 	for _, c := range []struct {
 		number int
 		name   string
-		within int // a capability that includes it, or the same
+		within int // a capability that includes it, or number
 		fatal  bool
 		needed string
 	}{
@@ -81,47 +94,51 @@ func (h Host) Missing() []Lack {
 		if has(c.number) || has(c.within) {
 			continue
 		}
-		lack(c.fatal, c.name+" is missing", "it is needed to "+c.needed+
-			"; run as root, add AmbientCapabilities="+c.name+" to the systemd unit, or "+strings.TrimPrefix(c.name, "CAP_")+
-			" to securityContext.capabilities.add in Kubernetes")
+		problems = append(problems, Problem{What: c.name + " is missing", Fatal: c.fatal, Remedy: "it is needed to " + c.needed +
+			"; run as root, add AmbientCapabilities=" + c.name + " to the systemd unit, or " + strings.TrimPrefix(c.name, "CAP_") +
+			" to securityContext.capabilities.add in Kubernetes"})
 	}
-	if limit := h.memlock(); limit != "" && limit != "unlimited" && !has(capSysResource) {
-		lack(true, "RLIMIT_MEMLOCK is "+limit+" bytes and CAP_SYS_RESOURCE, which could raise it, is missing",
-			"run with `ulimit -l unlimited`, set LimitMEMLOCK=infinity in the systemd unit, or add SYS_RESOURCE to securityContext.capabilities.add in Kubernetes")
-		lacks[len(lacks)-1].Memlock = true
+	return problems
+}
+
+// kernelProblems returns what the kernel's settings and this process' namespaces forbid.
+func (h Host) kernelProblems(has func(int) bool) []Problem {
+	var problems []Problem
+	add := func(fatal bool, what, remedy string) {
+		problems = append(problems, Problem{What: what, Remedy: remedy, Fatal: fatal})
 	}
 	switch h.tracefs() {
-	case missing:
-		lack(true, "tracefs is not mounted at /sys/kernel/tracing",
+	case accessMissing:
+		add(true, "tracefs is not mounted at /sys/kernel/tracing",
 			"run `mount -t tracefs none /sys/kernel/tracing`, or mount the host's /sys/kernel/tracing into the container")
-	case forbidden:
-		lack(true, "/sys/kernel/tracing cannot be read",
+	case accessForbidden:
+		add(true, "/sys/kernel/tracing cannot be read",
 			"run as root, or grant CAP_DAC_READ_SEARCH")
 	}
 	if h.read(h.Proc, "sys/kernel/kptr_restrict") == "2" {
-		lack(true, "kernel.kptr_restrict is 2, which hides the addresses of kernel functions from everyone",
+		add(true, "kernel.kptr_restrict is 2, which hides the addresses of kernel functions from everyone",
 			"run `sysctl kernel.kptr_restrict=1`")
 	}
 	if paranoid, err := strconv.Atoi(h.read(h.Proc, "sys/kernel/perf_event_paranoid")); err == nil && paranoid > 2 && !has(capSysAdmin) {
-		lack(!has(capPerfmon), fmt.Sprintf("kernel.perf_event_paranoid is %d", paranoid),
+		add(!has(capPerfmon), fmt.Sprintf("kernel.perf_event_paranoid is %d", paranoid),
 			"some distributions' kernels want CAP_SYS_ADMIN then; grant it, or run `sysctl kernel.perf_event_paranoid=2`")
 	}
 	if strings.Contains(h.read(h.Sys, "kernel/security/lockdown"), "[confidentiality]") {
-		lack(true, "the kernel is locked down for confidentiality, which forbids eBPF programs to read memory",
+		add(true, "the kernel is locked down for confidentiality, which forbids eBPF programs to read memory",
 			"boot with lockdown=integrity or without lockdown")
 	}
 	if ns, err := os.Readlink(filepath.Join(h.Proc, "self/ns/pid")); err == nil && ns != initPIDNamespace {
-		lack(true, "this process is not in the host's PID namespace, so that other processes cannot be told",
+		add(true, "this process is not in the host's PID namespace, so it does not see other processes",
 			"set hostPID: true in the pod, or run the container with --pid=host")
 	}
-	return lacks
+	return problems
 }
 
-// OffCPU is what off-CPU profiles lack beside that, or nil. What cannot be read is
-// taken to be there.
-func (h Host) OffCPU() *Lack {
-	if h.tracefs() != there {
-		return nil // it is not known
+// OffCPUProblem returns what off-CPU profiles need in addition, or nil if nothing is
+// missing. State that cannot be read is assumed to be fine.
+func (h Host) OffCPUProblem() *Problem {
+	if h.tracefs() != accessOK {
+		return nil // unknown
 	}
 	for _, path := range []string{
 		"kernel/tracing/kprobe_events", "kernel/debug/tracing/kprobe_events", "bus/event_source/devices/kprobe",
@@ -130,12 +147,13 @@ func (h Host) OffCPU() *Lack {
 			return nil
 		}
 	}
-	return &Lack{
+	return &Problem{
 		What:   "the kernel has no kprobes, with which the time off a CPU is measured",
 		Remedy: "use a kernel that is built with CONFIG_KPROBE_EVENTS, or remove off_cpu",
 	}
 }
 
+// read returns the trimmed content of a file, or "" if it cannot be read.
 func (h Host) read(root, path string) string {
 	data, err := os.ReadFile(filepath.Join(root, path))
 	if err != nil {
@@ -144,28 +162,31 @@ func (h Host) read(root, path string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// What became of a look at something.
+// access is the result of an attempt to read something.
+type access uint8
+
 const (
-	there = iota
-	missing
-	forbidden
+	accessOK access = iota
+	accessMissing
+	accessForbidden
 )
 
-// tracefs tells whether it is mounted, in one of the places where it usually is.
-func (h Host) tracefs() int {
-	found := missing
+// tracefs reports whether tracefs is mounted and readable at one of its usual places.
+func (h Host) tracefs() access {
+	found := accessMissing
 	for _, path := range []string{"kernel/tracing/events", "kernel/debug/tracing/events"} {
 		switch _, err := os.Stat(filepath.Join(h.Sys, path)); {
 		case err == nil:
-			return there
+			return accessOK
 		case errors.Is(err, fs.ErrPermission):
-			found = forbidden
+			found = accessForbidden
 		}
 	}
 	return found
 }
 
-// capabilities tells which the process has in effect.
+// capabilities returns a function that reports whether the process has a capability
+// in effect. If that cannot be read, it has all.
 func (h Host) capabilities() func(int) bool {
 	for line := range strings.Lines(h.read(h.Proc, "self/status")) {
 		if hex, ok := strings.CutPrefix(line, "CapEff:"); ok {
@@ -177,18 +198,20 @@ func (h Host) capabilities() func(int) bool {
 	return func(int) bool { return true }
 }
 
-// memlock is the hard limit of locked memory: "unlimited" or bytes.
+// memlock returns the hard limit of locked memory: "unlimited", bytes, or "" if it
+// cannot be read.
 func (h Host) memlock() string {
 	for line := range strings.Lines(h.read(h.Proc, "self/limits")) {
 		if rest, ok := strings.CutPrefix(line, "Max locked memory"); ok {
 			if fields := strings.Fields(rest); len(fields) > 1 {
-				return fields[1] // soft, hard, unit
+				return fields[1] // soft limit, hard limit, unit
 			}
 		}
 	}
 	return ""
 }
 
+// tooOld reports whether a kernel release is older than minMajor.minMinor.
 func tooOld(release string) bool {
 	var major, minor int
 	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {

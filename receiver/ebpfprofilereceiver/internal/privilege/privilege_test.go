@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// host is one that lacks nothing, with some files changed. An empty text
+// host returns a host without problems and with some files changed. An empty text
 // removes a file.
 func host(t *testing.T, changes map[string]string) Host {
 	t.Helper()
@@ -46,19 +46,19 @@ func host(t *testing.T, changes map[string]string) Host {
 	return Host{Proc: filepath.Join(root, "proc"), Sys: filepath.Join(root, "sys")}
 }
 
-func TestMissing(t *testing.T) {
-	const ordinary = "CapEff:\t0000000000000000\n"
+func TestProblems(t *testing.T) {
+	const noCapabilities = "CapEff:\t0000000000000000\n"
 	for _, tt := range []struct {
 		name    string
 		changes map[string]string
-		what    []string // one part of each lack, in order
+		what    []string // a part of each problem, in order
 		fatal   bool
 	}{
 		{"nothing", nil, nil, false},
 		{"old kernel", map[string]string{"proc/sys/kernel/osrelease": "5.4.0-91-generic"}, []string{"Linux 5.4.0-91-generic is too old: use Linux 5.10"}, true},
 		{"kernel 5.10", map[string]string{"proc/sys/kernel/osrelease": "5.10.0"}, nil, false},
 		{
-			"ordinary user", map[string]string{"proc/self/status": ordinary},
+			"ordinary user", map[string]string{"proc/self/status": noCapabilities},
 			[]string{
 				"CAP_BPF", "CAP_PERFMON", "CAP_SYSLOG", "CAP_SYS_PTRACE", "CAP_CHECKPOINT_RESTORE", "CAP_DAC_READ_SEARCH",
 				"RLIMIT_MEMLOCK is 8388608 bytes",
@@ -99,13 +99,13 @@ func TestMissing(t *testing.T) {
 		{"own PID namespace", map[string]string{"proc/self/ns/pid": "pid:[4026532000]"}, []string{"hostPID: true"}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			lacks := host(t, tt.changes).Missing()
-			require.Len(t, lacks, len(tt.what), "%v", lacks)
+			problems := host(t, tt.changes).Problems()
+			require.Len(t, problems, len(tt.what), "%v", problems)
 			fatal := false
-			for i, l := range lacks {
-				assert.Contains(t, l.String(), tt.what[i])
-				assert.NotEmpty(t, l.Remedy)
-				fatal = fatal || l.Fatal
+			for i, p := range problems {
+				assert.Contains(t, p.String(), tt.what[i])
+				assert.NotEmpty(t, p.Remedy)
+				fatal = fatal || p.Fatal
 			}
 			assert.Equal(t, tt.fatal, fatal)
 		})
@@ -115,25 +115,25 @@ func TestMissing(t *testing.T) {
 func TestOffCPU(t *testing.T) {
 	f := func(want bool, changes map[string]string) {
 		t.Helper()
-		lack := host(t, changes).OffCPU()
+		problem := host(t, changes).OffCPUProblem()
 		if !want {
-			assert.Nil(t, lack)
+			assert.Nil(t, problem)
 			return
 		}
-		require.NotNil(t, lack)
-		assert.Contains(t, lack.String(), "no kprobes")
-		assert.Contains(t, lack.String(), "remove off_cpu")
-		assert.False(t, lack.Fatal)
+		require.NotNil(t, problem)
+		assert.Contains(t, problem.String(), "no kprobes")
+		assert.Contains(t, problem.String(), "remove off_cpu")
+		assert.False(t, problem.Fatal)
 	}
 	f(true, nil)
 	f(false, map[string]string{"sys/kernel/tracing/kprobe_events": "x"})
 	f(false, map[string]string{"sys/kernel/debug/tracing/kprobe_events": "x"})
 	f(false, map[string]string{"sys/bus/event_source/devices/kprobe/type": "8"})
-	f(false, map[string]string{"sys/kernel/tracing/events/header": ""}) // not known
+	f(false, map[string]string{"sys/kernel/tracing/events/header": ""}) // unknown
 }
 
 func TestUnreadable(t *testing.T) {
-	for _, l := range (Host{Proc: "/nowhere", Sys: "/nowhere"}).Missing() {
-		assert.Contains(t, l.What, "tracefs")
+	for _, p := range (Host{Proc: "/nowhere", Sys: "/nowhere"}).Problems() {
+		assert.Contains(t, p.What, "tracefs")
 	}
 }
