@@ -14,56 +14,56 @@ import (
 
 // Config is what a user writes under receivers::ebpf_profile.
 type Config struct {
-	// SampleRate is how many times a second each CPU is sampled.
+	// SampleRate is the number of samples a second on each CPU.
 	SampleRate int `mapstructure:"sample_rate"`
-	// Interval is how long a profile is.
+	// Interval is the duration of a profile.
 	Interval time.Duration `mapstructure:"interval"`
-	// Targets are what processes are told apart by, and which are profiled. Without
-	// it all are.
+	// Targets discovers what processes belong to, and selects which are profiled. By
+	// default, all are.
 	Targets promdiscovery.Job `mapstructure:"targets"`
-	// OffCPU is the part of the switches away from a CPU that are recorded with the
-	// time until the return, from 0 for none to 1 for all.
+	// OffCPU is the fraction of switches away from a CPU for which the time until the
+	// return is recorded, from 0 to 1.
 	OffCPU float64 `mapstructure:"off_cpu"`
-	// Interpreters tells which languages have frames of their own, by name.
+	// Interpreters enables or disables the frames of languages by name.
 	Interpreters map[string]bool `mapstructure:"interpreters"`
-	// MinProcessAge is how old a process is before it is profiled.
+	// MinProcessAge is the age from which on a process is profiled.
 	MinProcessAge time.Duration `mapstructure:"min_process_age"`
-	// MapScale is how many times the maps of the eBPF programs are doubled, for
-	// hosts with very many mappings.
+	// MapScale doubles the size of the eBPF maps this many times, for hosts with very
+	// many mappings.
 	MapScale uint `mapstructure:"map_scale"`
-	// Symbols are those of native code.
+	// Symbols configures how native frames are named.
 	Symbols SymbolsConfig `mapstructure:"symbols"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
 
-// SymbolsConfig is how native frames are named.
+// SymbolsConfig configures how native frames are named.
 type SymbolsConfig struct {
-	// Demangle is how names of C++ and Rust are shown.
+	// Demangle selects how C++ and Rust names are shown.
 	Demangle elfsymbols.Demangle `mapstructure:"demangle"`
-	// CacheSize is the most memory that symbols take.
+	// CacheSize limits the memory for symbols.
 	CacheSize bytesize.Size `mapstructure:"cache_size"`
-	// UnknownFrames is how a frame without a name is called.
+	// UnknownFrames selects the name of frames whose name is not found.
 	UnknownFrames UnknownFrames `mapstructure:"unknown_frames"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
 
-// UnknownFrames is how a frame without a name is called.
+// UnknownFrames selects the name of frames whose name is not found.
 type UnknownFrames string
 
 const (
-	// UnknownModule calls it after its executable: [libc.so.6].
+	// UnknownModule names them after their executable: [libc.so.6].
 	UnknownModule UnknownFrames = "module"
-	// UnknownNone leaves it without a name, for a backend that finds names by
-	// build ID and address.
+	// UnknownNone leaves them without a name, for backends that find names by build ID
+	// and address.
 	UnknownNone UnknownFrames = "none"
 )
 
 const (
-	defaultSampleRate = 97 // a prime: no lockstep with what happens on the tens of milliseconds
+	defaultSampleRate = 97 // a prime, to avoid lockstep with periodic work
 	maxSampleRate     = 1000
 	defaultInterval   = 15 * time.Second
 	minInterval       = time.Second
@@ -87,21 +87,21 @@ func createDefaultConfig() component.Config {
 // Validate implements xconfmap.Validator.
 func (c *Config) Validate() error {
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	invalid := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.SampleRate < 1 || c.SampleRate > maxSampleRate {
-		bad("sample_rate: %d is not from 1 to %d samples a second and CPU", c.SampleRate, maxSampleRate)
+		invalid("sample_rate: %d is not from 1 to %d samples a second and CPU", c.SampleRate, maxSampleRate)
 	}
 	if c.Interval < minInterval {
-		bad("interval: %s is shorter than %s", c.Interval, minInterval)
+		invalid("interval: %s is shorter than %s", c.Interval, minInterval)
 	}
-	if !(c.OffCPU >= 0 && c.OffCPU <= 1) { // so that NaN is none of it
-		bad("off_cpu: %g is not from 0, which records nothing, to 1, which records all", c.OffCPU)
+	if !(c.OffCPU >= 0 && c.OffCPU <= 1) { // also refuses NaN
+		invalid("off_cpu: %g is not from 0, which records nothing, to 1, which records all", c.OffCPU)
 	}
 	if c.MinProcessAge < 0 {
-		bad("min_process_age: %s is negative; 0s profiles processes from their start", c.MinProcessAge)
+		invalid("min_process_age: %s is negative; 0s profiles processes from their start", c.MinProcessAge)
 	}
 	if c.MapScale > maxMapScale {
-		bad("map_scale: %d is more than %d", c.MapScale, maxMapScale)
+		invalid("map_scale: %d is more than %d", c.MapScale, maxMapScale)
 	}
 	if _, err := interpreters(c.Interpreters); err != nil {
 		errs = append(errs, err)

@@ -3,12 +3,12 @@
 // profiler of OpenTelemetry (go.opentelemetry.io/ebpf-profiler).
 //
 //	kernel ─▶ profiler ─▶ collector: counts by process and stack
-//	                          │ every interval, or when it is full
+//	                          │ every interval, or when full
 //	                          ▼
 //	     symbolizer (native names) ─▶ batch ─▶ pipeline
 //	     attribution (targets, relabelling) ─┘
 //
-// The profiler unwinds stacks and names the frames of interpreters, of Go and of
-// the kernel. This package adds the names of native frames, tells which container,
-// pod and service a process belongs to, and selects processes.
+// The profiler unwinds stacks and names the frames of interpreters, Go and the kernel.
+// This package names native frames, finds the container, pod and service of a process,
+// and selects processes.
 package ebpfprofilereceiver

@@ -10,8 +10,8 @@ import (
 	"go.opentelemetry.io/ebpf-profiler/interpreter/interpreterconfig"
 )
 
-// switches are the interpreters that can be turned off, by the profiler's names.
-// Its LuaJIT is not among them: there is nothing behind it yet.
+// switches returns the setting that disables an interpreter, by the profiler's names.
+// LuaJIT is missing because the profiler does not implement it yet.
 var switches = map[string]func(*interpreterconfig.Config) *bool{
 	"beam":    func(c *interpreterconfig.Config) *bool { return &c.BEAM.Disabled },
 	"dotnet":  func(c *interpreterconfig.Config) *bool { return &c.Dotnet.Disabled },
@@ -24,8 +24,8 @@ var switches = map[string]func(*interpreterconfig.Config) *bool{
 	"v8":      func(c *interpreterconfig.Config) *bool { return &c.V8.Disabled },
 }
 
-// interpreters makes the profiler's configuration: all are on that wanted does
-// not turn off.
+// interpreters returns the profiler's configuration. Interpreters are enabled unless
+// wanted is false for their name.
 func interpreters(wanted map[string]bool) (interpreterconfig.Config, error) {
 	c := interpreterconfig.AllInterpreters()
 	var errs []error

@@ -14,7 +14,7 @@ import (
 	"github.com/invar-otel/invar/internal/promdiscovery"
 )
 
-// Labels of a process, as relabel_configs see them beside those of its target.
+// Labels of a process that relabel_configs see besides those of its target.
 const (
 	metaPID         = "__meta_process_pid"
 	metaExecutable  = "__meta_process_executable_path"
@@ -25,14 +25,13 @@ const (
 	serviceLabel    = "service_name"
 )
 
-// Attributes are the resource attributes of a process' profiles, without those
-// of the process itself, which Put adds.
+// Attributes holds the resource attributes of a process' profiles, without those of the
+// process itself, which Put adds.
 type Attributes map[string]string
 
-// Of tells the attributes of a process, and whether it is to be profiled:
-// whether no rule drops it. A label that the rules leave becomes an attribute of
-// its name, unless the name starts with two underscores; service_name becomes
-// service.name. targets may be nil.
+// Of returns the attributes of a process, and false if a rule drops it. After relabelling
+// each label becomes the attribute of the same name, except labels that start with two
+// underscores; service_name becomes service.name. targets may be nil.
 func Of(p Process, targets *Targets, rules []*relabel.Config) (Attributes, bool) {
 	var target model.LabelSet
 	if targets != nil {
@@ -91,8 +90,8 @@ func (a Attributes) Put(to pcommon.Map, p Process) {
 
 const kubernetesPod = "__meta_kubernetes_pod_"
 
-// kubernetes adds what Prometheus' discovery of pods tells, by the names of the
-// semantic conventions.
+// kubernetes adds the attributes of the pod that Prometheus' service discovery found,
+// with names from the semantic conventions.
 // https://opentelemetry.io/docs/specs/semconv/resource/k8s/
 func kubernetes(out Attributes, target model.LabelSet) {
 	pod := func(label string) string { return string(target[model.LabelName(kubernetesPod+label)]) }
@@ -111,13 +110,14 @@ func labelOf(target model.LabelSet) func(string) string {
 	return func(name string) string { return string(target[model.LabelName(name)]) }
 }
 
-// docker adds what Prometheus' discovery of Docker's containers tells.
+// docker adds the attributes of the container that Prometheus' Docker discovery found.
 func docker(out Attributes, target model.LabelSet) {
 	out.set("container.name", strings.TrimPrefix(string(target["__meta_docker_container_name"]), "/"))
 }
 
-// serviceName is the first that there is of: what annotations of the pod say, what
-// the process' environment says, what else the target tells, the executable.
+// serviceName returns the first service name that is set: by annotations of the pod, by
+// the process' environment, by other labels of the target. Otherwise it is the
+// executable's name.
 func serviceName(p Process, target model.LabelSet) string {
 	label := labelOf(target)
 	for _, name := range []string{promdiscovery.AnnotatedService(label), p.ServiceName, promdiscovery.Service(label)} {

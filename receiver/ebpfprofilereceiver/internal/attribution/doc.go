@@ -1,6 +1,5 @@
-// Package attribution tells whose a process is: which discovered target it
-// belongs to, whether it is profiled, and which resource attributes its
-// profiles have.
+// Package attribution determines which discovered target a process belongs to, whether
+// it is profiled, and the resource attributes of its profiles.
 //
 //	/proc/<pid> ─▶ Process ┐
 //	                       ├─▶ labels ─▶ relabel_configs ─▶ attributes, or dropped

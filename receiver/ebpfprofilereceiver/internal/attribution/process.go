@@ -10,20 +10,20 @@ import (
 	"strings"
 )
 
-// Process is what is known of a process that was sampled. What could not be
-// read is empty. All texts are valid UTF-8.
+// Process describes a sampled process. Fields that could not be read are empty. All
+// strings are valid UTF-8.
 type Process struct {
 	PID         int
-	Executable  string // path, as the process sees it
+	Executable  string // path as the process sees it
 	CommandLine string // arguments, separated by spaces
 	UID         string // effective
-	ContainerID string // without the runtime's name before it
-	Thread      string // what to call a process without an executable
-	// ServiceName is what the process' environment tells OpenTelemetry SDKs.
+	ContainerID string // without a prefix for the runtime
+	Thread      string // name of a process without an executable
+	// ServiceName comes from the environment variables of OpenTelemetry SDKs.
 	ServiceName string
 }
 
-// Environment variables by which a process says what its service is called.
+// Environment variables that set a process' service name.
 // https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 const (
 	EnvServiceName        = "OTEL_SERVICE_NAME"
@@ -31,15 +31,15 @@ const (
 )
 
 const (
-	// commandLineLimit bounds what is kept of a command line, in bytes. A process
-	// may have one of megabytes.
+	// commandLineLimit is the length at which a command line is truncated, in bytes. It
+	// may have megabytes.
 	commandLineLimit = 4096
-	// statusLimit is far more than what is before the line Uid, in bytes.
+	// statusLimit is well beyond the line Uid, in bytes.
 	statusLimit = 4096
 )
 
-// ReadProc adds what only the files of the process in procfs tell. A process
-// that has ended has none of it.
+// ReadProc sets CommandLine and UID from procfs. They are unchanged if the process has
+// ended.
 func (p *Process) ReadProc(procfs string) {
 	dir := filepath.Join(procfs, strconv.Itoa(p.PID))
 	if data, err := readStart(filepath.Join(dir, "cmdline"), commandLineLimit); err == nil {
@@ -50,14 +50,14 @@ func (p *Process) ReadProc(procfs string) {
 	}
 }
 
-// commandLine reads /proc/<pid>/cmdline: arguments with a NUL after each. One that
-// a process has written itself may have any number of them.
+// commandLine parses /proc/<pid>/cmdline: arguments that are each terminated by a NUL. If
+// the process has rewritten it, there may be any number of trailing NULs.
 func commandLine(data []byte) string {
 	data = bytes.ReplaceAll(bytes.TrimRight(data, "\x00"), []byte{0}, []byte{' '})
 	return strings.ToValidUTF8(string(data), "")
 }
 
-// effectiveUID reads /proc/<pid>/status.
+// effectiveUID returns the effective UID from /proc/<pid>/status, or "".
 func effectiveUID(status string) string {
 	for line := range strings.Lines(status) {
 		ids, ok := strings.CutPrefix(line, "Uid:")
@@ -73,7 +73,7 @@ func effectiveUID(status string) string {
 	return ""
 }
 
-// readStart reads a file's first bytes, limit at most.
+// readStart reads at most the first limit bytes of a file.
 func readStart(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -83,10 +83,9 @@ func readStart(path string, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, limit))
 }
 
-// ServiceFrom is the service name in the values of the two environment
-// variables; EnvServiceName goes first, as in the SDKs. Values in
-// EnvResourceAttributes are percent-encoded; where one is not as it should be,
-// the variable is not used at all.
+// ServiceFrom returns the service name from the values of the two environment variables.
+// As in the SDKs, EnvServiceName takes precedence, and EnvResourceAttributes, whose
+// values are percent-encoded, is ignored if any of them is malformed.
 // https://opentelemetry.io/docs/specs/otel/resource/sdk/#specifying-resource-information-via-an-environment-variable
 func ServiceFrom(serviceName, resourceAttributes string) string {
 	if serviceName != "" {
@@ -100,20 +99,19 @@ func ServiceFrom(serviceName, resourceAttributes string) string {
 			return ""
 		}
 		if strings.TrimSpace(key) == "service.name" {
-			found = value // the last one, as in the SDKs
+			found = value // the last one wins, as in the SDKs
 		}
 	}
 	return strings.ToValidUTF8(found, "")
 }
 
-// ExecutablePath is the path that /proc/<pid>/exe shows, without what the kernel
-// adds to it when the file is not there any more, as after an update.
+// ExecutablePath returns the target of /proc/<pid>/exe without the suffix that the kernel
+// adds once the file has been deleted, as by an update.
 func ExecutablePath(shown string) string {
 	return strings.ToValidUTF8(strings.TrimSuffix(shown, " (deleted)"), "\uFFFD")
 }
 
-// Name is the executable's name without its folders or, where there is none,
-// that of a thread.
+// Name returns the base name of the executable or, if there is none, the thread's name.
 func (p Process) Name() string {
 	if p.Executable == "" {
 		return p.Thread

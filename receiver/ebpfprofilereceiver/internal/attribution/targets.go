@@ -9,9 +9,8 @@ import (
 	"github.com/prometheus/prometheus/discovery/targetgroup"
 )
 
-// Labels by which a target is found for a process: that of the container it is
-// in, or of the process itself. The first two of them a discovery sets, the
-// others are for static_configs, file_sd_configs and http_sd_configs.
+// Labels that assign a target to a container or a process. Service discovery sets the
+// first two; the others are for static_configs, file_sd_configs and http_sd_configs.
 const (
 	labelKubernetesContainer = "__meta_kubernetes_pod_container_id"
 	labelDockerContainer     = "__meta_docker_container_id"
@@ -19,16 +18,16 @@ const (
 	labelPID                 = "__process_pid__"
 )
 
-// Targets are what discovery has found, by container and by process. It does
-// not change, and may be used by several goroutines.
+// Targets holds discovered targets by container and by process. It is immutable and safe
+// for concurrent use.
 type Targets struct {
 	byContainer map[string]model.LabelSet
 	byPID       map[int]model.LabelSet
 }
 
-// NewTargets takes what discovery has found. Of several targets for one
-// container, as each of its ports is one, the first in the order of their
-// labels stands for it. The labels of a group are a target's own too.
+// NewTargets indexes discovered targets. A container may have several targets, as one for
+// each port: the first in the order of their labels is used. Labels of a group apply to
+// its targets.
 func NewTargets(groups []*targetgroup.Group) *Targets {
 	t := &Targets{byContainer: map[string]model.LabelSet{}, byPID: map[int]model.LabelSet{}}
 	for _, g := range groups {
@@ -55,6 +54,7 @@ func (t *Targets) add(labels model.LabelSet) {
 	}
 }
 
+// first returns the one of two label sets that sorts first. a may be nil.
 func first(a, b model.LabelSet) model.LabelSet {
 	if a == nil || b.Before(a) {
 		return b
@@ -62,7 +62,7 @@ func first(a, b model.LabelSet) model.LabelSet {
 	return a
 }
 
-// containerID leaves the ID of what Kubernetes writes as runtime://ID.
+// containerID returns the ID in Kubernetes' notation runtime://ID, or s.
 func containerID(s string) string {
 	if _, id, ok := strings.Cut(s, "://"); ok {
 		return id
@@ -70,8 +70,8 @@ func containerID(s string) string {
 	return s
 }
 
-// find returns the labels of the process' target: one for the process itself
-// goes before one for its container.
+// find returns the labels of the process' target, or nil. A target for the process takes
+// precedence over one for its container.
 func (t *Targets) find(p Process) model.LabelSet {
 	if labels, ok := t.byPID[p.PID]; ok {
 		return labels
@@ -82,5 +82,5 @@ func (t *Targets) find(p Process) model.LabelSet {
 	return t.byContainer[p.ContainerID]
 }
 
-// Len is the number of containers and processes that have a target.
+// Len returns the number of containers and processes that have a target.
 func (t *Targets) Len() int { return len(t.byContainer) + len(t.byPID) }

@@ -7,23 +7,22 @@ import (
 	"github.com/ianlancetaylor/demangle"
 )
 
-// Demangle says how the names of C++ and Rust functions are shown. Other names
-// are shown as they are in any case.
+// Demangle selects how the names of C++ and Rust functions are shown. Other names are
+// always shown as they are.
 type Demangle string
 
-// The ways to show a name, with std::vector<int>::push_back(int const&) as the
-// example.
+// Values of Demangle, with std::vector<int>::push_back(int const&) as an example.
 const (
-	// DemangleNone shows it as it is in the file: _ZNSt6vectorIiSaIiEE9push_backERKi.
+	// DemangleNone shows the name as it is in the file: _ZNSt6vectorIiSaIiEE9push_backERKi.
 	DemangleNone Demangle = "none"
-	// DemangleSimplified leaves out parameters, template or generic arguments and
-	// return types: std::vector::push_back. This is what the empty value means.
+	// DemangleSimplified omits parameters, template or generic arguments and return
+	// types: std::vector::push_back. It is the default.
 	DemangleSimplified Demangle = "simplified"
-	// DemangleFull shows all: std::vector<int, std::allocator<int> >::push_back(int const&).
+	// DemangleFull shows everything: std::vector<int, std::allocator<int> >::push_back(int const&).
 	DemangleFull Demangle = "full"
 )
 
-// Validate tells whether d is one of the ways.
+// Validate implements xconfmap.Validator.
 func (d Demangle) Validate() error {
 	switch d {
 	case "", DemangleNone, DemangleSimplified, DemangleFull:
@@ -33,18 +32,18 @@ func (d Demangle) Validate() error {
 }
 
 const (
-	// maxMangled is how long a name may be that is demangled, in bytes. The
-	// demangler recurses, and a name from a hostile file is made to take its
-	// time; see TestDemangleHostileNames.
+	// maxMangled is the length in bytes up to which names are demangled. The demangler
+	// recurses, and names in a hostile file may be slow to demangle; see
+	// TestDemangleHostileNames.
 	maxMangled = 4 << 10
-	// maxShown is the power of two that a demangled name is cut at.
+	// maxShown is the length at which a demangled name is truncated, as a power of two.
 	maxShown = 12
 )
 
-// Name returns the name to show for one from a symbol table. What cannot be
-// demangled is returned as it is.
+// Name returns the name to show for a name of a symbol table. If it cannot be demangled,
+// it is returned unchanged.
 func (d Demangle) Name(name string) string {
-	if d == DemangleNone || len(name) > maxMangled || !mangled(name) {
+	if d == DemangleNone || len(name) > maxMangled || !isMangled(name) {
 		return name
 	}
 	options := []demangle.Option{demangle.MaxLength(maxShown)}
@@ -65,12 +64,11 @@ func (d Demangle) Name(name string) string {
 	return shown
 }
 
-// emptyGenerics removes the brackets that the demangler leaves of the generic
-// arguments of a function in Rust.
+// emptyGenerics removes the empty brackets that the demangler leaves for generic arguments
+// of Rust functions.
 var emptyGenerics = strings.NewReplacer("::<>", "", "<>", "")
 
-// demangled is demangle.ToString. Internal errors of the demangler, which it
-// reports by a panic, are errors as well.
+// demangled calls demangle.ToString and returns a panic of the demangler as an error.
 func demangled(name string, options []demangle.Option) (shown string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -80,14 +78,14 @@ func demangled(name string, options []demangle.Option) (shown string, err error)
 	return demangle.ToString(name, options...)
 }
 
-// mangled tells whether the name can be a mangled one, without an effort.
-func mangled(name string) bool {
+// isMangled reports whether the name looks mangled. It is a cheap test.
+func isMangled(name string) bool {
 	return strings.HasPrefix(name, "_Z") || strings.HasPrefix(name, "_R") ||
 		strings.HasPrefix(name, "___Z") || strings.HasPrefix(name, "_GLOBAL_")
 }
 
-// isLegacyRust tells a name of Rust's older mangling, which is that of C++ with a
-// hash as its last part: 17h and 16 hexadecimal digits.
+// isLegacyRust reports whether the name has Rust's older mangling: that of C++ with a hash
+// as the last part, 17h and 16 hexadecimal digits.
 func isLegacyRust(name string) bool {
 	if i := strings.LastIndex(name, "E."); i > 0 {
 		name = name[:i+1]
@@ -97,12 +95,12 @@ func isLegacyRust(name string) bool {
 		strings.HasPrefix(name[len(name)-tail:], "17h") && strings.Trim(name[len(name)-tail+3:len(name)-1], "0123456789abcdef") == ""
 }
 
-// withoutGenerics removes generic arguments from a name of Rust's older mangling,
-// which has them as a part of the text: those brackets that follow a name, not
-// those around a type and its trait.
+// withoutGenerics removes generic arguments from a name of Rust's older mangling, where
+// they are part of the text: brackets after an identifier, but not those around a type
+// and its trait.
 func withoutGenerics(name string) string {
 	var b strings.Builder
-	depth := 0 // of brackets which are removed
+	depth := 0 // of the brackets that are being removed
 	for i := range len(name) {
 		c := name[i]
 		switch {
@@ -118,7 +116,7 @@ func withoutGenerics(name string) string {
 		}
 	}
 	if depth > 0 {
-		return name // not as it should be: better too much than nonsense
+		return name // unbalanced: better the full name than a wrong one
 	}
 	return b.String()
 }

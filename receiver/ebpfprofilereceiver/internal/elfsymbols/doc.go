@@ -1,5 +1,5 @@
-// Package elfsymbols names the native functions of a process: which function of
-// an ELF file covers an address.
+// Package elfsymbols finds the names of native functions: which function of an ELF file
+// covers an address.
 //
 //	               Cache.Names(key, addresses, open)
 //	                      | not in the cache
@@ -8,21 +8,19 @@
 //	                  |  .dynsym always
 //	                  v
 //	symbols -> candidates -> disjoint ranges -> Table -> demangled names
-//	           (ranked)      (nearest wins)     (12 bytes a function and
-//	                                             its name once)
+//	           (ranked)      (nearest wins)     (12 bytes a function;
+//	                                             each name once)
 //
-// The files are those of running processes, so nobody vouches for what is in
-// them: everything is read in pieces, within bounds of memory and time, and what
-// makes no sense is an error or an address without a name. debug/elf lends its
-// constants and the layout of its structures only; its documentation rules out
-// untrusted files.
+// The files belong to arbitrary processes and may be hostile. They are read in chunks,
+// with limits on memory and time, and malformed content leads to an error or to an
+// address without a name. Only constants and structure layouts come from debug/elf,
+// whose documentation advises against untrusted input.
 //
-// Addresses are ELF virtual addresses: those that the symbols of the file have,
-// not those that the process sees. Files are 64 bit and little endian, as on
-// amd64 and arm64.
+// Addresses are ELF virtual addresses, as in the symbols of the file, not addresses in
+// the process. Only 64-bit little-endian files are supported, as on amd64 and arm64.
 //
-// Sources: the ELF-64 object file format, version 1.5; for build IDs, debug links
-// and .gnu_debugdata "Debugging Information in Separate Files" and
-// "MiniDebugInfo" in the manual of GDB
+// References: the ELF-64 object file format, version 1.5; for build IDs, debug links and
+// .gnu_debugdata, "Debugging Information in Separate Files" and "MiniDebugInfo" in the
+// GDB manual
 // (https://sourceware.org/gdb/current/onlinedocs/gdb.html).
 package elfsymbols

@@ -12,8 +12,8 @@ import (
 	"slices"
 )
 
-// ErrFormat is wrapped by the errors for a file that is no ELF file which this
-// package reads: the same file will give the same error again.
+// ErrFormat is wrapped by the errors for a file that is not an ELF file this package can
+// read. It is permanent for the file.
 var ErrFormat = errors.New("not a readable ELF file")
 
 const (
@@ -30,12 +30,12 @@ type image struct {
 	r        io.ReaderAt
 	machine  elf.Machine
 	sections []elf.Section64
-	names    []byte // the names of the sections, each ended by a zero
-	code     []span // the sections of code, by address
+	names    []byte // of the sections, each terminated by a zero
+	code     []span // the sections of code, ordered by address
 }
 
-// parse reads the headers of an ELF file: at most 4 MiB of sections, as many as
-// there can be without the extended numbering that only object files have.
+// parse reads the headers of an ELF file. It reads at most 4 MiB of section headers: the
+// extended numbering that allows more is used by object files only.
 func parse(r io.ReaderAt) (*image, error) {
 	buf := make([]byte, headerSize)
 	if err := readAt(r, buf, 0); err != nil {
@@ -76,12 +76,12 @@ func parse(r io.ReaderAt) (*image, error) {
 		if err != nil && !errors.Is(err, ErrFormat) {
 			return nil, fmt.Errorf("read the names of the sections: %w", err)
 		}
-		im.names = names // without names there are still the types
+		im.names = names // if they are malformed, sections are still found by type
 	}
 	return im, nil
 }
 
-// section returns the section of this name, nil if there is none.
+// section returns the section with this name, or nil.
 func (im *image) section(name string) *elf.Section64 {
 	for i := range im.sections {
 		s := &im.sections[i]
@@ -96,7 +96,7 @@ func (im *image) section(name string) *elf.Section64 {
 	return nil
 }
 
-// sectionOf returns the first section of this type, nil if there is none.
+// sectionOf returns the first section of this type, or nil.
 func (im *image) sectionOf(t elf.SectionType) *elf.Section64 {
 	for i := range im.sections {
 		if elf.SectionType(im.sections[i].Type) == t {
@@ -106,7 +106,7 @@ func (im *image) sectionOf(t elf.SectionType) *elf.Section64 {
 	return nil
 }
 
-// content reads a whole section of at most limit bytes.
+// content reads a whole section, which may have at most limit bytes.
 func (im *image) content(s *elf.Section64, limit int) ([]byte, error) {
 	switch {
 	case elf.SectionType(s.Type) == elf.SHT_NOBITS || elf.SectionFlag(s.Flags)&elf.SHF_COMPRESSED != 0:
@@ -121,10 +121,10 @@ func (im *image) content(s *elf.Section64, limit int) ([]byte, error) {
 	return buf, nil
 }
 
-// span is a section in memory.
+// span is the address range [start, end) of a section.
 type span struct{ start, end uint64 }
 
-// codeSections lists the sections of code by address.
+// codeSections returns the sections of code, ordered by address.
 func codeSections(sections []elf.Section64) []span {
 	var code []span
 	for i := range sections {
@@ -138,9 +138,9 @@ func codeSections(sections []elf.Section64) []span {
 	return code
 }
 
-// codeAt returns where the section of code ends that has the address. The section
-// index of a symbol would not tell: what removes sections from a file does not
-// correct those in .dynsym.
+// codeAt returns the end of the section of code that contains the address. The section
+// index of a symbol is not reliable, because tools that remove sections do not update it
+// in .dynsym.
 func (im *image) codeAt(addr uint64) (end uint64, ok bool) {
 	i, found := slices.BinarySearchFunc(im.code, addr, func(s span, addr uint64) int { return cmp.Compare(s.start, addr) })
 	if !found {
@@ -152,7 +152,7 @@ func (im *image) codeAt(addr uint64) (end uint64, ok bool) {
 	return im.code[i].end, true
 }
 
-// buildID returns the GNU build ID, nil if there is none.
+// buildID returns the GNU build ID, or nil if there is none.
 func (im *image) buildID() ([]byte, error) {
 	for i := range im.sections {
 		s := &im.sections[i]
@@ -173,8 +173,9 @@ func (im *image) buildID() ([]byte, error) {
 	return nil, nil
 }
 
-// buildIDNote finds the build ID among notes, whose parts begin at multiples of
-// align. An ID shorter than two bytes names no file, one over 64 is no hash.
+// buildIDNote returns the build ID from notes, whose parts are aligned to align bytes, or
+// nil. IDs of less than two bytes cannot name a file, and those of more than 64 are not
+// hashes; both are ignored.
 func buildIDNote(notes []byte, align uint64) []byte {
 	if align > 8 {
 		align = 4
@@ -197,8 +198,8 @@ func buildIDNote(notes []byte, align uint64) []byte {
 	return nil
 }
 
-// readAt fills buf. That the file ends before is wrapped as ErrFormat: it is no
-// fault of reading.
+// readAt fills buf. An error because the file ends early wraps ErrFormat: reading again
+// would not help.
 func readAt(r io.ReaderAt, buf []byte, off uint64) error {
 	if len(buf) == 0 {
 		return nil

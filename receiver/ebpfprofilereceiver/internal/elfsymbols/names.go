@@ -6,15 +6,15 @@ import (
 	"slices"
 )
 
-// interner keeps each name once, one after another, each ended by a zero.
+// interner stores each distinct name once, terminated by a zero.
 type interner struct {
 	blob  []byte
 	seed  maphash.Seed
-	slots []uint32 // open addressing: where the name is, plus 1; 0 is free
+	slots []uint32 // hash table with open addressing: offset of the name + 1, or 0 if free
 	used  int
 }
 
-// add returns where the name is in the blob.
+// add returns the offset of the name in blob.
 func (n *interner) add(name []byte) uint32 {
 	if 4*(n.used+1) > 3*len(n.slots) {
 		n.grow()
@@ -30,7 +30,7 @@ func (n *interner) add(name []byte) uint32 {
 	return uint32(at)
 }
 
-// slot returns where the name is among the slots, or the free one for it.
+// slot returns the slot of the name, or the free slot where it belongs.
 func (n *interner) slot(name []byte) int {
 	mask := len(n.slots) - 1
 	for i := int(maphash.Bytes(n.seed, name)) & mask; ; i = (i + 1) & mask {
@@ -57,8 +57,8 @@ func (n *interner) grow() {
 	}
 }
 
-// compactNames moves the names that the ranges use into memory of its own, just
-// large enough, and makes the ranges refer to them.
+// compactNames copies the names that the ranges use to a blob of exactly the needed size
+// and updates their offsets in ranges.
 func compactNames(ranges []codeRange, names []byte) []byte {
 	used := make([]uint32, len(ranges))
 	for i := range ranges {
@@ -83,7 +83,7 @@ func compactNames(ranges []codeRange, names []byte) []byte {
 	return compact
 }
 
-// nameAt returns the name that begins at i of the names.
+// nameAt returns the name at offset i.
 func nameAt(names []byte, i uint32) []byte {
 	rest := names[i:]
 	return rest[:bytes.IndexByte(rest, 0)]

@@ -7,23 +7,24 @@ import (
 	"unsafe"
 )
 
-// Table holds the functions of one ELF file by address. It does not change and
-// may be used concurrently.
+// Table holds the functions of one ELF file by address. It is immutable and safe for
+// concurrent use.
 type Table struct {
 	base    uint64
-	starts  []uint32 // minus base, in order; nil if they do not fit
-	wide    []uint64 // instead of starts
+	starts  []uint32 // relative to base, ascending; nil if they do not fit
+	wide    []uint64 // absolute, used instead of starts
 	sizes   []uint32
-	names   []uint32 // where in blob
-	blob    []byte   // names, each ended by a zero
+	names   []uint32 // offsets in blob
+	blob    []byte   // names, each terminated by a zero
 	sources Source
 	partial bool
 }
 
-// rangeSize is how many bytes of a table a range takes, without its name.
+// rangeSize is the size of a range in a table in bytes, without its name.
 const rangeSize = 12
 
-// newTable keeps the ranges, which are in order and do not overlap.
+// newTable returns a table of ranges, which must be ascending and must not overlap. It
+// modifies ranges.
 func newTable(ranges []codeRange, names []byte) *Table {
 	t := &Table{}
 	if len(ranges) == 0 {
@@ -48,9 +49,9 @@ func newTable(ranges []codeRange, names []byte) *Table {
 	return t
 }
 
-// Lookup returns the name, as the file has it, of the function that covers the
-// ELF virtual address: of several, the one which begins nearest. A function
-// without a size ends where the next one begins, or its section ends.
+// Lookup returns the name, as in the file, of the function that covers the ELF virtual
+// address. If several do, it is the one that begins closest. A function without a size
+// extends to the next function or the end of its section.
 func (t *Table) Lookup(addr uint64) (name string, ok bool) {
 	at, ok := t.find(addr)
 	if !ok {
@@ -59,7 +60,7 @@ func (t *Table) Lookup(addr uint64) (name string, ok bool) {
 	return string(nameAt(t.blob, at)), true
 }
 
-// find returns where in blob the name is.
+// find returns the offset of the function's name in blob.
 func (t *Table) find(addr uint64) (uint32, bool) {
 	if addr < t.base {
 		return 0, false
@@ -92,26 +93,26 @@ func after[T uint32 | uint64](starts []T, addr T) int {
 	return i
 }
 
-// Len is the number of address ranges that have a name. A function that another
-// one interrupts counts twice.
+// Len returns the number of address ranges with a name. A function that is split by a
+// nested one counts twice.
 func (t *Table) Len() int { return len(t.sizes) }
 
-// Size is the memory of the table in bytes.
+// Size returns the memory of the table in bytes.
 func (t *Table) Size() int {
 	return int(unsafe.Sizeof(*t)) + 4*cap(t.starts) + 8*cap(t.wide) + 4*cap(t.sizes) + 4*cap(t.names) + cap(t.blob)
 }
 
-// Sources tells where the functions are from.
+// Sources returns where the functions were read from.
 func (t *Table) Sources() Source { return t.sources }
 
-// Partial tells whether the table has only the functions that cover the wanted
-// addresses, as all would have been too large.
+// Partial reports whether the table has only the functions that cover the wanted
+// addresses, because a table of all functions would have been too large.
 func (t *Table) Partial() bool { return t.partial }
 
-// Source is a set of places that functions are read from.
+// Source is a set of places where functions are read from.
 type Source uint8
 
-// The places.
+// Places of functions.
 const (
 	SourceSymtab      Source = 1 << iota // .symtab of the file
 	SourceDebugData                      // .gnu_debugdata of the file
@@ -120,7 +121,7 @@ const (
 	SourceDynsym                         // .dynsym of the file
 )
 
-// String lists the places, separated by commas.
+// String returns the places, separated by commas.
 func (s Source) String() string {
 	var names []string
 	for i, name := range [...]string{"symtab", "gnu_debugdata", "build_id_file", "debuglink", "dynsym"} {

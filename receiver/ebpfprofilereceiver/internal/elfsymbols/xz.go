@@ -13,8 +13,8 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 )
 
-// maxDebugData is how large .gnu_debugdata may be, in bytes, before and after it
-// is unpacked. It is some 10 MiB for the largest programs.
+// maxDebugData limits the compressed and the uncompressed size of .gnu_debugdata in
+// bytes. The largest programs have about 10 MiB.
 const maxDebugData = 32 << 20
 
 const (
@@ -23,13 +23,13 @@ const (
 	xzLZMA2      = 0x21
 )
 
-// unxz unpacks an xz file of up to limit bytes. Source:
+// unxz decompresses an xz file of up to limit bytes. The format is described in
 // https://tukaani.org/xz/xz-file-format.txt, version 1.2.0.
 //
-// It reads the container by itself, as the xz package allocates the dictionary
-// that a block asks for, up to 4 GiB, before it has unpacked a byte. Here it is
-// as large as the result may be at most. What is behind the blocks of the first
-// stream is not looked at: it has nothing that was not checked by then.
+// It parses the container itself, because the xz package allocates the dictionary that a
+// block requests, up to 4 GiB, before it decompresses anything. Here the dictionary is
+// limited to the size of the result. Anything after the blocks of the first stream is
+// ignored.
 func unxz(packed []byte, limit int) ([]byte, error) {
 	if len(packed) < xzHeaderSize || string(packed[:6]) != xzMagic || packed[6] != 0 || packed[7] > 15 {
 		return nil, fmt.Errorf("%w: no xz stream", ErrFormat)
@@ -51,7 +51,7 @@ func unxz(packed []byte, limit int) ([]byte, error) {
 	}
 }
 
-// unxzBlock unpacks the block that in begins with, and returns its size.
+// unxzBlock decompresses the block at the start of in and returns its compressed size.
 func unxzBlock(in []byte, plain *limited, check byte) (int, error) {
 	headerSize := (int(in[0]) + 1) * 4
 	if headerSize > len(in) {
@@ -79,14 +79,14 @@ func unxzBlock(in []byte, plain *limited, check byte) (int, error) {
 	block := plain.buf.Bytes()[start:]
 
 	n := len(in) - data.Len()
-	n = (n + 3) / 4 * 4 // both headers and blocks are multiples of 4
+	n = (n + 3) / 4 * 4 // headers and blocks are padded to multiples of 4
 	size := xzCheckSize(check)
 	if n+size > len(in) {
 		return 0, io.ErrUnexpectedEOF
 	}
 	if sum := xzCheck(check); sum != nil {
 		sum.Write(block)
-		got := sum.Sum(nil) // big endian, but for the file
+		got := sum.Sum(nil) // big endian; the file has little endian
 		for i := range got {
 			if got[len(got)-1-i] != in[n+i] {
 				return 0, errors.New("block: wrong checksum")
@@ -96,8 +96,8 @@ func unxzBlock(in []byte, plain *limited, check byte) (int, error) {
 	return n + size, nil
 }
 
-// xzDictionary reads the size of the dictionary from a block header without its
-// checksum. The only filter must be LZMA2.
+// xzDictionary returns the size of the dictionary from a block header, given without its
+// checksum. LZMA2 is the only supported filter.
 func xzDictionary(header []byte) (int64, error) {
 	flags, fields := header[1], header[2:]
 	if flags&0x3f != 0 {
@@ -119,7 +119,7 @@ func xzDictionary(header []byte) (int64, error) {
 	return lzma.DecodeDictCap(fields[2])
 }
 
-// xzCheckSize is how many bytes the check with this ID has.
+// xzCheckSize returns the size in bytes of the check with this ID.
 func xzCheckSize(id byte) int {
 	if id == 0 {
 		return 0
@@ -127,8 +127,8 @@ func xzCheckSize(id byte) int {
 	return 4 << ((id - 1) / 3)
 }
 
-// xzCheck returns the check with this ID if it is a CRC. SHA-256 would find
-// nothing more: nobody vouches for the file.
+// xzCheck returns the hash of the check with this ID if it is a CRC, or nil. SHA-256 is
+// not verified: the file is not trusted in any case.
 func xzCheck(id byte) hash.Hash {
 	switch id {
 	case 1:
@@ -139,12 +139,13 @@ func xzCheck(id byte) hash.Hash {
 	return nil
 }
 
-// limited is a buffer that takes so much and no more.
+// limited is a buffer with a maximum size.
 type limited struct {
 	buf  bytes.Buffer
-	left int
+	left int // bytes
 }
 
+// Write implements io.Writer.
 func (l *limited) Write(p []byte) (int, error) {
 	if len(p) > l.left {
 		return 0, errors.New("too large unpacked")

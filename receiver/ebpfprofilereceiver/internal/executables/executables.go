@@ -1,8 +1,7 @@
 //go:build linux && (amd64 || arm64)
 
-// Package executables opens the ELF files that running processes have mapped,
-// for their symbols to be read: also those that have been deleted, and those of
-// processes that live only for a moment.
+// Package executables opens the ELF files that running processes have mapped, so their
+// symbols can be read. This includes deleted files and those of short-lived processes.
 package executables
 
 import (
@@ -24,50 +23,51 @@ import (
 )
 
 const (
-	// maxHeld is how many files are held open at most.
+	// maxHeld limits the files that are held open.
 	maxHeld = 128
-	// heldPeriods is for how many calls of Release a file is held: it is named
-	// at the end of the period in which it was first sampled.
+	// heldPeriods is the number of calls to Release after which a file is closed. Its
+	// symbols are read at the end of the period in which it was first sampled.
 	heldPeriods = 2
-	// maxVDSO bounds the copy of a vDSO, in bytes. They have 8 KiB.
+	// maxVDSO limits the copy of a vDSO in bytes. Usual ones have 8 KiB.
 	maxVDSO = 1 << 20
-	// maxSameName is how many mappings of one name are opened in one process: it
-	// has a few, unless it wants to be a burden.
+	// maxSameName limits how many mappings of one name are opened in one process. Only
+	// a hostile process has more than a few.
 	maxSameName = 16
 )
 
-// ErrGone tells that no process has the file mapped any more.
+// ErrGone is wrapped by the error of Open when no process has the file mapped any more.
 var ErrGone = errors.New("no running process has the file mapped")
 
-// Files holds each new executable open for a while, so that it can be read after
-// its process has ended. Later it finds it through the processes that run. Its
-// methods may be called concurrently.
+// Files holds each new executable open for a while, so it can be read after its process
+// has ended. Later it finds the file through running processes. Its methods are safe for
+// concurrent use.
 type Files struct {
 	procfs string
 
 	mu     sync.Mutex
-	held   map[libpf.FileID]*held
-	order  []libpf.FileID // of held, the oldest first
+	open   map[libpf.FileID]*openFile
+	order  []libpf.FileID // of open, the oldest first
 	vdso   map[libpf.FileID][]byte
 	closed bool
 }
 
-type held struct {
+// openFile is a file that is held open.
+type openFile struct {
 	file    elfsymbols.File
 	path    string
 	pid     libpf.PID
-	periods int
+	periods int // calls to Release since it was opened
 }
 
-// New returns Files that looks for processes in procfs, usually /proc.
+// New returns Files that finds processes in procfs, usually /proc.
 func New(procfs string) *Files {
-	return &Files{procfs: procfs, held: map[libpf.FileID]*held{}, vdso: map[libpf.FileID][]byte{}}
+	return &Files{procfs: procfs, open: map[libpf.FileID]*openFile{}, vdso: map[libpf.FileID][]byte{}}
 }
 
 var _ reporter.ExecutableReporter = (*Files)(nil)
 
-// ReportExecutable implements reporter.ExecutableReporter: the profiler calls it
-// when it sees a file for the first time.
+// ReportExecutable implements reporter.ExecutableReporter. The profiler calls it when it
+// sees a file for the first time.
 func (f *Files) ReportExecutable(args *reporter.ExecutableMetadata) {
 	id := args.MappingFile.Value().FileID
 	if args.Mapping.IsVDSO() {
@@ -76,10 +76,10 @@ func (f *Files) ReportExecutable(args *reporter.ExecutableMetadata) {
 	}
 	file, err := args.Process.OpenMappingFile(args.Mapping)
 	if err != nil {
-		return // it is looked for again when it is to be named
+		return // Open looks for it again
 	}
-	// The path may be in a buffer of the profiler's.
-	f.hold(id, &held{file: file, path: strings.Clone(args.Mapping.Path), pid: args.Process.PID()})
+	// The path may point into a buffer of the profiler.
+	f.hold(id, &openFile{file: file, path: strings.Clone(args.Mapping.Path), pid: args.Process.PID()})
 }
 
 func (f *Files) keepVDSO(id libpf.FileID, args *reporter.ExecutableMetadata) {
@@ -95,32 +95,32 @@ func (f *Files) keepVDSO(id libpf.FileID, args *reporter.ExecutableMetadata) {
 	f.vdso[id] = data
 }
 
-func (f *Files) hold(id libpf.FileID, h *held) {
+func (f *Files) hold(id libpf.FileID, h *openFile) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed || f.held[id] != nil {
+	if f.closed || f.open[id] != nil {
 		_ = h.file.Close()
 		return
 	}
 	if len(f.order) >= maxHeld {
-		f.dropOldest()
+		f.closeOldest()
 	}
-	f.held[id] = h
+	f.open[id] = h
 	f.order = append(f.order, id)
 }
 
-// dropOldest closes the file that has been held for the longest. mu is held.
-func (f *Files) dropOldest() {
+// closeOldest closes the file that has been held longest. The caller holds mu.
+func (f *Files) closeOldest() {
 	id := f.order[0]
 	f.order = f.order[1:]
-	_ = f.held[id].file.Close()
-	delete(f.held, id)
+	_ = f.open[id].file.Close()
+	delete(f.open, id)
 }
 
-// Open opens a file. pids are processes in which it was sampled, mapped by the
-// name fileName, which has no folder. The caller closes what it gets.
+// Open opens a file by its ID. pids are processes in which it was sampled, and fileName
+// is the base name under which they map it. The caller must close the object.
 func (f *Files) Open(id libpf.FileID, fileName string, pids []libpf.PID) (elfsymbols.Object, error) {
-	if o, ok := f.take(id); ok {
+	if o, ok := f.heldObject(id); ok {
 		return o, nil
 	}
 	var errs []error
@@ -134,23 +134,24 @@ func (f *Files) Open(id libpf.FileID, fileName string, pids []libpf.PID) (elfsym
 	return elfsymbols.Object{}, errors.Join(append(errs, fmt.Errorf("%s: %w", fileName, ErrGone))...)
 }
 
-func (f *Files) take(id libpf.FileID) (elfsymbols.Object, bool) {
+// heldObject returns a file that is held open, and stops holding it.
+func (f *Files) heldObject(id libpf.FileID) (elfsymbols.Object, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if data, ok := f.vdso[id]; ok {
 		return elfsymbols.Object{File: memory{bytes.NewReader(data)}}, true
 	}
-	h := f.held[id]
+	h := f.open[id]
 	if h == nil {
 		return elfsymbols.Object{}, false
 	}
-	delete(f.held, id)
+	delete(f.open, id)
 	f.order = slices.DeleteFunc(f.order, func(other libpf.FileID) bool { return other == id })
 	return elfsymbols.Object{File: h.file, Path: h.path, Open: f.debugFiles(h.pid)}, true
 }
 
-// find looks for the file among those that a process has mapped executable. A
-// file that only has the same name is not taken.
+// find opens the file among those that a process has mapped executable. A file with the
+// same name but another ID is skipped.
 func (f *Files) find(id libpf.FileID, fileName string, pid libpf.PID) (elfsymbols.Object, error) {
 	dir := filepath.Join(f.procfs, strconv.Itoa(int(pid)))
 	maps, err := os.Open(filepath.Join(dir, "maps"))
@@ -165,7 +166,7 @@ func (f *Files) find(id libpf.FileID, fileName string, pid libpf.PID) (elfsymbol
 		if !ok || filepath.Base(m.path) != fileName {
 			continue
 		}
-		file, err := openIf(filepath.Join(dir, "map_files", m.addresses()), id)
+		file, err := openWithID(filepath.Join(dir, "map_files", m.addresses()), id)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -178,8 +179,8 @@ func (f *Files) find(id libpf.FileID, fileName string, pid libpf.PID) (elfsymbol
 	return elfsymbols.Object{}, fmt.Errorf("process %d does not have %s mapped", pid, fileName)
 }
 
-// openIf opens an executable if it is the one with this ID.
-func openIf(path string, id libpf.FileID) (*os.File, error) {
+// openWithID opens an executable, and returns an error if it has another ID.
+func openWithID(path string, id libpf.FileID) (*os.File, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -195,55 +196,56 @@ func openIf(path string, id libpf.FileID) (*os.File, error) {
 	return file, nil
 }
 
-// debugFiles opens debug files where the process sees them, or else where this
-// process does: those of a container's programs may be installed on the host.
+// debugFiles returns a function that opens debug files in the root of a process or, if
+// they are not there, of this process: those of a container's programs may be installed
+// on the host.
 func (f *Files) debugFiles(pid libpf.PID) func(string) (elfsymbols.File, error) {
-	theirs := elfsymbols.OpenIn(filepath.Join(f.procfs, strconv.Itoa(int(pid)), "root"))
-	ours := elfsymbols.OpenIn("/")
+	process := elfsymbols.OpenIn(filepath.Join(f.procfs, strconv.Itoa(int(pid)), "root"))
+	own := elfsymbols.OpenIn("/")
 	return func(path string) (elfsymbols.File, error) {
-		if file, err := theirs(path); err == nil {
+		if file, err := process(path); err == nil {
 			return file, nil
 		}
-		return ours(path)
+		return own(path)
 	}
 }
 
-// Release closes the files that have been held for long enough. It is called
-// once in every period, after its samples have been named.
+// Release closes the files that have been held for heldPeriods. It is called once at the
+// end of every period, after the samples have been named.
 func (f *Files) Release() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	left := f.order[:0]
 	for _, id := range f.order {
-		h := f.held[id]
+		h := f.open[id]
 		if h.periods++; h.periods < heldPeriods {
 			left = append(left, id)
 			continue
 		}
 		_ = h.file.Close()
-		delete(f.held, id)
+		delete(f.open, id)
 	}
 	f.order = left
 }
 
-// Close closes all files, and every one that is reported later.
+// Close closes all files, including those that are reported later.
 func (f *Files) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = true
 	for len(f.order) > 0 {
-		f.dropOldest()
+		f.closeOldest()
 	}
 }
 
-// Held is the number of files that are held open.
+// Held returns the number of files that are held open.
 func (f *Files) Held() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.held)
+	return len(f.open)
 }
 
-// memory is an ELF file without a file.
+// memory is an ELF file in memory.
 type memory struct{ *bytes.Reader }
 
 // Close implements io.Closer.

@@ -10,10 +10,10 @@ import (
 // mapping is a file that a process has mapped executable.
 type mapping struct {
 	start, end uint64
-	path       string // as the process sees it, also if it has been deleted
+	path       string // as the process sees it, even if the file has been deleted
 }
 
-// readMapping reads a line of /proc/<pid>/maps, and tells whether it is of a file
+// readMapping parses a line of /proc/<pid>/maps, and reports whether it describes a file
 // that is mapped executable:
 //
 //	00400000-0049c000 r-xp 00001000 fd:01 8650793       /usr/bin/bash (deleted)
@@ -41,11 +41,11 @@ func readMapping(line string) (mapping, bool) {
 	return mapping{start: start, end: end, path: path}, true
 }
 
-// deleted is what the kernel adds to the path of a file without a name.
+// deleted is appended by the kernel to the path of a deleted file.
 const deleted = " (deleted)"
 
-// addresses is the name of the mapping in /proc/<pid>/map_files. Unlike those in
-// maps, its numbers must not begin with zeros.
+// addresses returns the name of the mapping in /proc/<pid>/map_files. Unlike in maps, the
+// numbers there have no leading zeros.
 func (m mapping) addresses() string {
 	return strconv.FormatUint(m.start, 16) + "-" + strconv.FormatUint(m.end, 16)
 }
