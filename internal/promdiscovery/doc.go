@@ -1,13 +1,13 @@
-// Package promdiscovery is Prometheus' service discovery and relabelling for
-// components that do not scrape metrics.
+// Package promdiscovery provides Prometheus' service discovery and relabelling to components
+// other than the metrics scraper.
 //
 //	YAML ─▶ Job: *_sd_configs, static_configs, relabel_configs
 //	          │ Configs
 //	          ▼
 //	       Manager: one discovery.Manager ─▶ Settings.Update(groups of every job)
-//	                                              │ the component's part
+//	                                              │ the component
 //	                                              ▼
 //	                                         relabel.ProcessBuilder(…, Job.RelabelConfigs()...)
 //
-// All service discoveries that Prometheus has are registered.
+// All of Prometheus' service discoveries are registered.
 package promdiscovery

@@ -22,18 +22,17 @@ const (
 	sdSuffix   = "_sd_configs"
 )
 
-// Job is where targets come from and how they are relabelled: the keys
-// static_configs, *_sd_configs and relabel_configs of a Prometheus scrape_config.
-// Prometheus reads and checks them. Paths in them are relative to the working
-// directory. The zero Job discovers nothing; a Job is read only.
+// Job configures how targets are discovered and relabelled. It has the keys static_configs,
+// *_sd_configs and relabel_configs of a Prometheus scrape_config, which Prometheus decodes and
+// validates. Paths are relative to the working directory. The zero Job discovers nothing.
 type Job struct {
-	// Unexported, so that the collector does not walk into it with rules of
-	// its own.
+	// The fields are unexported to hide them from the collector's own decoding and
+	// validation.
 	configs discovery.Configs
 	rules   []*relabel.Config
 }
 
-// plainJob is how Prometheus' YAML functions want a Job.
+// plainJob has the form that Prometheus' YAML functions require.
 type plainJob struct {
 	Configs discovery.Configs `yaml:"-"` // inlined
 	Rules   []*relabel.Config `yaml:"relabel_configs,omitempty"`
@@ -47,26 +46,26 @@ func (p *plainJob) UnmarshalYAML(unmarshal func(any) error) error {
 // MarshalYAML implements yaml.Marshaler.
 func (p *plainJob) MarshalYAML() (any, error) { return discovery.MarshalYAMLWithInlineConfigs(p) }
 
-// Owns tells whether a key is one that a Job reads, for components whose
-// configuration has such keys beside others.
+// Owns reports whether a Job has the key. Components use it if their configuration has further
+// keys.
 func Owns(key string) bool {
 	return key == staticKey || key == relabelKey || strings.HasSuffix(key, sdSuffix)
 }
 
-// Unmarshal implements confmap.Unmarshaler. Every error names its key.
+// Unmarshal implements confmap.Unmarshaler. Every error begins with its key.
 func (j *Job) Unmarshal(conf *confmap.Conf) error {
 	m := yamltext.Raw(conf)
 	var errs []error
-	var read Job
+	var job Job
 	for _, key := range slices.Sorted(maps.Keys(m)) {
-		if err := read.unmarshalKey(key, m[key]); err != nil {
+		if err := job.unmarshalKey(key, m[key]); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	*j = read
+	*j = job
 	return nil
 }
 
@@ -74,7 +73,7 @@ func (j *Job) unmarshalKey(key string, value any) error {
 	if !Owns(key) {
 		return errors.New("is not a key of service discovery; use static_configs, relabel_configs, or one like kubernetes_sd_configs")
 	}
-	if name, is := strings.CutSuffix(key, sdSuffix); is && !slices.Contains(discovery.RegisteredConfigNames(), name) {
+	if name, ok := strings.CutSuffix(key, sdSuffix); ok && !slices.Contains(discovery.RegisteredConfigNames(), name) {
 		return fmt.Errorf("%q is not a known service discovery; use one of %s", name, strings.Join(discovery.RegisteredConfigNames(), ", "))
 	}
 	var plain plainJob
@@ -85,7 +84,7 @@ func (j *Job) unmarshalKey(key string, value any) error {
 		if rule == nil {
 			return fmt.Errorf("rule %d is empty; write it like {source_labels: [__address__], target_label: host}", i)
 		}
-		// It also sets the scheme, without which a rule cannot be applied.
+		// Validate also sets the validation scheme, which applying a rule requires.
 		if err := rule.Validate(model.UTF8Validation); err != nil {
 			return fmt.Errorf("rule %d: %w", i, err)
 		}
@@ -95,7 +94,7 @@ func (j *Job) unmarshalKey(key string, value any) error {
 	return nil
 }
 
-// Marshal implements confmap.Marshaler. Secrets come out as <secret>.
+// Marshal implements confmap.Marshaler. Secrets become <secret>.
 func (j Job) Marshal(conf *confmap.Conf) error {
 	m, err := Encode(&plainJob{Configs: j.configs, Rules: j.rules})
 	if err != nil {
@@ -104,13 +103,13 @@ func (j Job) Marshal(conf *confmap.Conf) error {
 	return conf.Merge(confmap.NewFromStringMap(m))
 }
 
-// Empty tells that there is nothing to discover.
+// Empty reports whether the job discovers nothing.
 func (j Job) Empty() bool { return len(j.configs) == 0 }
 
-// Configs are the discoveries of the job; static_configs are one of them, a
-// discovery.StaticConfig. They are read only.
+// Configs returns the discoveries of the job, with static_configs as a discovery.StaticConfig.
+// They must not be modified.
 func (j Job) Configs() discovery.Configs { return j.configs }
 
-// RelabelConfigs are ready for relabel.ProcessBuilder, in their order. They are
-// read only, and may be used concurrently.
+// RelabelConfigs returns the rules in order, for relabel.ProcessBuilder. They must not be
+// modified and are safe for concurrent use.
 func (j Job) RelabelConfigs() []*relabel.Config { return j.rules }

@@ -14,38 +14,36 @@ import (
 	"go.uber.org/zap/exp/zapslog"
 )
 
-// Settings is what a Manager is made of.
+// Settings configures a Manager.
 type Settings struct {
-	// Jobs are the discoveries to run, by a name that the groups come back with.
+	// Jobs holds the discoveries to run by the name that Update gets their groups with.
 	Jobs map[string]discovery.Configs
-	// Update is called from one goroutine, with all groups of all jobs, whenever
-	// some have changed, at most every few seconds. A job that has no targets
-	// left has an empty list. Labels are as discovered, with their __meta_ ones.
-	// Groups belong to the discoveries: they are read only. It is not called any
-	// more when Shutdown has returned without an error.
+	// Update is called by one goroutine when groups have changed, at most every few
+	// seconds, with all groups of all jobs. The list of a job without targets is empty.
+	// Labels are as discovered and include __meta_ labels. The groups must not be
+	// modified. Update is not called after Shutdown has returned nil.
 	Update func(groups map[string][]*targetgroup.Group)
 	Logger *zap.Logger
 }
 
-// Manager runs the discoveries of some jobs. Start and Shutdown must not be
-// called concurrently.
+// Manager runs the discoveries of jobs. Start and Shutdown must not be called concurrently.
 type Manager struct {
 	set       Settings
 	discovery *discovery.Manager
 	cancel    context.CancelFunc // nil unless started
-	running   sync.WaitGroup     // discoveries, and who passes their groups on
-	failed    []error            // of discoveries that could not be made
+	running   sync.WaitGroup     // discoveries, and the goroutine that calls Update
+	failed    []error            // from creating discoveries
 }
 
-// NewManager makes a Manager that does nothing yet.
+// NewManager returns a Manager that is not running.
 func NewManager(set Settings) *Manager { return &Manager{set: set} }
 
-// Start begins to discover. A discovery that cannot be made (a kubeconfig that
-// is not there, say) is an error that names its job, and none then runs. One
-// that cannot reach its source tries again and logs it.
+// Start starts all discoveries. If one cannot be created, for example because its kubeconfig
+// does not exist, Start returns an error that names the job, and none runs. A discovery that
+// cannot reach its source logs that and retries.
 func (m *Manager) Start() error {
 	logger := slog.New(zapslog.NewHandler(m.set.Logger.Core()))
-	registry := prometheus.NewRegistry() // of its own, as the names would collide with another's
+	registry := prometheus.NewRegistry() // not shared: the names of several managers would collide
 	metrics, err := discovery.CreateAndRegisterSDMetrics(registry)
 	if err != nil {
 		return fmt.Errorf("register service discovery metrics: %w", err)
@@ -57,7 +55,7 @@ func (m *Manager) Start() error {
 		return errors.New("make the discovery manager; the log has the reason")
 	}
 	m.cancel, m.failed = cancel, nil
-	m.running.Go(func() { _ = m.discovery.Run() }) // ends with the context, and only says so
+	m.running.Go(func() { _ = m.discovery.Run() }) // the only error is that of the context
 	m.running.Go(func() {
 		for groups := range m.discovery.SyncCh() {
 			if ctx.Err() == nil {
@@ -78,8 +76,8 @@ func (m *Manager) Start() error {
 	return nil
 }
 
-// Shutdown ends all discoveries and waits for their goroutines until ctx ends.
-// It may be called before Start and more than once.
+// Shutdown stops all discoveries and waits for their goroutines until ctx ends. It may be
+// called before Start and more than once.
 func (m *Manager) Shutdown(ctx context.Context) error {
 	if m.cancel == nil {
 		return nil
@@ -99,28 +97,27 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 	}
 }
 
-// watched is a discovery whose errors and goroutine the Manager knows of, which
-// Prometheus' manager keeps to itself.
+// watched is a discovery that reports errors and the end of its goroutine to the Manager.
+// Prometheus' manager does not expose either.
 type watched struct {
 	discovery.Config
-	// m is one pointer, so that the same discovery of two jobs is still seen to
-	// be the same, and run once.
+	// m is the same pointer in all of them, so equal discoveries of two jobs stay equal
+	// and run once.
 	m *Manager
 }
 
-// NewDiscoverer implements discovery.Config. It is called by ApplyConfig, in
-// Start's goroutine.
+// NewDiscoverer implements discovery.Config. ApplyConfig calls it in the goroutine of Start.
 func (w watched) NewDiscoverer(opts discovery.DiscovererOptions) (discovery.Discoverer, error) {
 	d, err := w.Config.NewDiscoverer(opts)
 	if err != nil {
 		w.m.failed = append(w.m.failed, fmt.Errorf("job %q: %s_sd_configs: %w", opts.SetName, w.Name(), err))
 		return nil, err
 	}
-	w.m.running.Add(1) // every discoverer that is made is run, once
+	w.m.running.Add(1) // every discoverer runs once
 	return running{Discoverer: d, done: w.m.running.Done}, nil
 }
 
-// running is a discoverer that says when it has ended.
+// running is a discoverer that calls done when it has ended.
 type running struct {
 	discovery.Discoverer
 	done func()

@@ -11,9 +11,8 @@ import (
 	"github.com/invar-otel/invar/internal/config/yamltext"
 )
 
-// Decode reads a part of a configuration into one of Prometheus' types, by the
-// rules of its YAML: a key that into does not have is an error. The part is one
-// of yamltext.Raw.
+// Decode decodes a part of a configuration, from yamltext.Raw, to one of Prometheus' types with
+// Prometheus' YAML rules. An unknown key is an error.
 func Decode(part map[string]any, into any) error {
 	source, err := yamltext.Marshal(part)
 	if err != nil {
@@ -25,7 +24,7 @@ func Decode(part map[string]any, into any) error {
 	return nil
 }
 
-// Encode is what Decode would read into v, with <secret> for secrets.
+// Encode is the inverse of Decode, except that secrets become <secret>.
 func Encode(v any) (map[string]any, error) {
 	out, err := yaml.Marshal(v)
 	if err != nil {
@@ -36,12 +35,11 @@ func Encode(v any) (map[string]any, error) {
 	return m, err
 }
 
-// yamlPlace is a place in the YAML that Decode has made, and tells a user
-// nothing.
-var yamlPlace = regexp.MustCompile(`(?m)^(yaml: )?(unmarshal errors:)?\s*(line \d+: )?`)
+// yamlPosition matches positions in the YAML that Decode has generated and users do not know.
+var yamlPosition = regexp.MustCompile(`(?m)^(yaml: )?(unmarshal errors:)?\s*(line \d+: )?`)
 
-// yamlError keeps the words of an error and drops its places.
+// yamlError keeps the text of an error without positions.
 func yamlError(err error) error {
-	lines := strings.Split(yamlPlace.ReplaceAllString(err.Error(), ""), "\n")
+	lines := strings.Split(yamlPosition.ReplaceAllString(err.Error(), ""), "\n")
 	return errors.New(strings.Join(slices.DeleteFunc(lines, func(s string) bool { return s == "" }), "; "))
 }

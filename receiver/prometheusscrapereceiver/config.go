@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,21 +23,20 @@ type Config struct {
 	// Prometheus is a Prometheus configuration: global, scrape_configs and
 	// scrape_config_files.
 	Prometheus PromConfig `mapstructure:"config"`
-	// Lane is auto, native or pdata. A collector with the lane converter
-	// replaces auto before the receiver is made.
+	// Lane is auto, native or pdata. A collector with the lane converter replaces auto
+	// before the receiver is created.
 	Lane promlane.Lane `mapstructure:"lane"`
-	// NativeExporters is written by the lane converter: where the native lane
-	// leads.
+	// NativeExporters lists the exporters of the native lane. The lane converter sets
+	// it.
 	NativeExporters []component.ID `mapstructure:"native_exporters"`
-	// LaneReason is written by the lane converter: why the lane is what it is.
+	// LaneReason says why the lane was chosen. The lane converter sets it.
 	LaneReason string `mapstructure:"lane_reason"`
-	// ConfigFilesInterval is how often scrape_config_files are looked at.
+	// ConfigFilesInterval is the interval at which scrape_config_files are checked.
 	ConfigFilesInterval time.Duration `mapstructure:"config_files_interval"`
-	// StartTimestamps reads start ("created") timestamps from expositions that
-	// have them, instead of _created series.
+	// StartTimestamps reads start ("created") timestamps from expositions instead of
+	// _created series.
 	StartTimestamps bool `mapstructure:"start_timestamps"`
-	// TrimMetricSuffixes removes unit and type suffixes from names, in the pdata
-	// lane.
+	// TrimMetricSuffixes removes unit and type suffixes from names in the pdata lane.
 	TrimMetricSuffixes bool `mapstructure:"trim_metric_suffixes"`
 
 	// prevent unkeyed literal initialization
@@ -48,13 +45,13 @@ type Config struct {
 
 const defaultConfigFilesInterval = 15 * time.Second
 
-// PromConfig is a Prometheus configuration. Prometheus reads and checks it,
-// from the YAML that the user wrote. The zero value is an empty one.
+// PromConfig is a Prometheus configuration, loaded and validated by Prometheus from the
+// user's YAML. The zero value is an empty configuration.
 type PromConfig struct {
-	// Unexported, so that the collector does not walk into it with rules of
-	// its own.
+	// The fields are unexported to hide them from the collector's own decoding and
+	// validation.
 	loaded *promconfig.Config
-	source []byte // that YAML, to read again
+	source []byte // the YAML, for load
 }
 
 // Unmarshal implements confmap.Unmarshaler.
@@ -75,8 +72,8 @@ func (c *PromConfig) Unmarshal(conf *confmap.Conf) error {
 	return nil
 }
 
-// Marshal implements confmap.Marshaler. Secrets come out as <secret>; what
-// concerns a server only is left out.
+// Marshal implements confmap.Marshaler. Secrets become <secret>, and settings of a
+// Prometheus server are omitted.
 func (c PromConfig) Marshal(conf *confmap.Conf) error {
 	if c.loaded == nil {
 		return nil
@@ -95,7 +92,7 @@ func (c PromConfig) Marshal(conf *confmap.Conf) error {
 	return conf.Merge(confmap.NewFromStringMap(m))
 }
 
-// config returns the configuration as it was loaded. It is read only.
+// config returns the loaded configuration, which must not be modified.
 func (c *PromConfig) config() *promconfig.Config {
 	if c.loaded == nil {
 		return emptyConfig()
@@ -105,22 +102,14 @@ func (c *PromConfig) config() *promconfig.Config {
 
 var emptyConfig = sync.OnceValue(func() *promconfig.Config {
 	empty, err := promconfig.Load("", slog.New(slog.DiscardHandler))
-	if err != nil { // it has nothing that could be wrong
+	if err != nil { // cannot happen: there is nothing to validate
 		return new(promconfig.Config)
 	}
 	return empty
 })
 
-// promPlace is a place in YAML that the user has not written.
-var promPlace = regexp.MustCompile(`(?m)^(yaml: )?(unmarshal errors:\n)?\s*(line \d+: )?`)
-
-// promError keeps Prometheus' words and drops its file names and headlines.
-func promError(err error) error {
-	return errors.New(promPlace.ReplaceAllString(strings.TrimPrefix(err.Error(), "parsing YAML file : "), ""))
-}
-
-// unsupported are the sections of a Prometheus configuration that a scraper
-// has no use for, with what to do instead.
+// unsupported lists the sections of a Prometheus configuration that do not apply to a
+// scraper, with alternatives.
 var unsupported = []struct {
 	key, instead string
 	present      func(*promconfig.Config) bool
@@ -160,7 +149,7 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// load reads the configuration again, with what scrape_config_files hold now.
+// load loads the configuration again, with the current content of scrape_config_files.
 func (c *PromConfig) load() (*promconfig.Config, error) {
 	cfg, err := promconfig.Load(string(c.source), slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -172,12 +161,12 @@ func (c *PromConfig) load() (*promconfig.Config, error) {
 	}
 	for _, sc := range cfg.ScrapeConfigs {
 		if sc.ScrapeFallbackProtocol == "" {
-			// Prometheus 3 refuses answers without Content-Type; collectors
-			// have always taken them for text.
+			// Prometheus 3 refuses responses without a Content-Type. Collectors have
+			// always parsed them as text.
 			sc.ScrapeFallbackProtocol = promconfig.PrometheusText0_0_4
 		}
 	}
-	// The managers read the jobs again from cfg: the files' are among them now.
+	// The managers read the jobs from cfg again, which includes those of the files now.
 	cfg.ScrapeConfigFiles = nil
 	return cfg, nil
 }

@@ -1,6 +1,6 @@
-// Package prometheusscrapereceiver implements the prometheus_scrape receiver:
-// Prometheus' service discovery, configuration, relabelling and parsers, in two
-// lanes.
+// Package prometheusscrapereceiver implements the prometheus_scrape receiver. It uses
+// Prometheus' service discovery, configuration, relabelling and parsers, and sends samples
+// through one of two lanes.
 //
 //	                    ┌─ native: nativescrape ─▶ counted ─▶ exporters, directly (promlane)
 //	discovery.Manager ──┤
@@ -8,6 +8,5 @@
 //	        │
 //	   reloader: scrape_config_files
 //
-// The lane is decided from the configuration before the receiver is made, see
-// promlane.Plan.
+// promlane.Plan chooses the lane from the configuration, before the receiver is created.
 package prometheusscrapereceiver

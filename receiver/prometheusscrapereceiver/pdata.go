@@ -8,7 +8,7 @@ import (
 	"github.com/invar-otel/invar/receiver/prometheusscrapereceiver/internal/pdatasink"
 )
 
-// pdataSink returns the way into the pipeline.
+// pdataSink returns the sink of the pdata lane, which sends to the pipeline.
 func (r *scrapeReceiver) pdataSink(obs *receiverhelper.ObsReport) (storage.AppendableV2, error) {
 	return pdatasink.New(pdatasink.Settings{
 		Next:               r.next,

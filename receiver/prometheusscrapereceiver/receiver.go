@@ -26,7 +26,8 @@ import (
 	"github.com/invar-otel/invar/receiver/prometheusscrapereceiver/internal/nativescrape"
 )
 
-// manager scrapes: Prometheus' own in the pdata lane, ours in the native lane.
+// manager scrapes targets. It is Prometheus' scrape.Manager in the pdata lane and a
+// nativescrape.Manager in the native lane.
 type manager interface {
 	ApplyConfig(cfg *promconfig.Config) error
 	Run(updates <-chan map[string][]*targetgroup.Group) error
@@ -53,7 +54,7 @@ func newReceiver(set receiver.Settings, cfg *Config, next consumer.Metrics) *scr
 	return &scrapeReceiver{cfg: cfg, set: set, next: next, logger: set.Logger, registry: prometheus.NewRegistry()}
 }
 
-// Start implements component.Component. Exporters have been started by then.
+// Start implements component.Component. The collector starts exporters first.
 func (r *scrapeReceiver) Start(_ context.Context, host component.Host) error {
 	logger := slog.New(zapslog.NewHandler(r.logger.Core()))
 	registerer := prometheus.WrapRegistererWith(prometheus.Labels{"receiver": r.set.ID.String()}, r.registry)
@@ -67,7 +68,7 @@ func (r *scrapeReceiver) Start(_ context.Context, host component.Host) error {
 		cancel()
 		return errors.New("make the discovery manager; the log has the reason")
 	}
-	unregister, err := r.makeManager(host, logger, registerer)
+	unregister, err := r.newManager(host, logger, registerer)
 	if err != nil {
 		cancel()
 		return err
@@ -96,7 +97,8 @@ func (r *scrapeReceiver) Start(_ context.Context, host component.Host) error {
 	return nil
 }
 
-// run runs a manager; none ends by itself but for an error.
+// run runs a manager in a goroutine. It returns before Shutdown only because of an error,
+// which is fatal.
 func (r *scrapeReceiver) run(host component.Host, name string, f func() error) {
 	r.running.Go(func() {
 		if err := f(); err != nil && !errors.Is(err, context.Canceled) {
@@ -118,9 +120,9 @@ func (r *scrapeReceiver) Shutdown(context.Context) error {
 	return nil
 }
 
-// makeManager makes the scrape manager of the lane, and a function that takes
-// its metrics back.
-func (r *scrapeReceiver) makeManager(host component.Host, logger *slog.Logger, registerer prometheus.Registerer) (unregister func(), err error) {
+// newManager sets the scrape manager of the lane, and returns a function that unregisters
+// its metrics.
+func (r *scrapeReceiver) newManager(host component.Host, logger *slog.Logger, registerer prometheus.Registerer) (unregister func(), err error) {
 	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
 		ReceiverID: r.set.ID, Transport: "http", ReceiverCreateSettings: r.set,
 	})
@@ -151,7 +153,7 @@ func (r *scrapeReceiver) makeManager(host component.Host, logger *slog.Logger, r
 	m, err := scrape.NewManager(&scrape.Options{
 		PassMetadataInContext: true,
 		ParseST:               r.cfg.StartTimestamps,
-		// Targets known at once are scraped at once, not after five seconds.
+		// Otherwise the first targets are scraped after five seconds only.
 		DiscoveryReloadOnStartup: true,
 		HTTPClientOptions:        client,
 	}, logger, logging.NewJSONFileLogger, nil, sink, registerer)

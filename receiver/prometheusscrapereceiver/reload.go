@@ -14,10 +14,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// reloader applies the configuration, and again when scrape_config_files have
-// changed. Files of file_sd_configs are watched by Prometheus' discovery.
-//
-// A change that cannot be loaded leaves what runs as it is.
+// reloader applies the configuration at start and whenever scrape_config_files change.
+// Prometheus' service discovery watches the files of file_sd_configs itself. If a change
+// cannot be loaded, scraping continues with the previous configuration.
 type reloader struct {
 	source   *PromConfig
 	interval time.Duration
@@ -25,8 +24,8 @@ type reloader struct {
 	apply    func(*promconfig.Config) error
 	status   func(*componentstatus.Event)
 
-	current [sha256.Size]byte // digest of the files looked at last
-	failed  bool              // they could not be applied
+	current [sha256.Size]byte // digest of the files at the last check
+	failed  bool              // the current files could not be applied
 }
 
 // first applies the configuration at start.
@@ -40,7 +39,7 @@ func (r *reloader) first() error {
 	return r.apply(cfg)
 }
 
-// run looks for changes until the context ends.
+// run checks the files for changes until ctx ends.
 func (r *reloader) run(ctx context.Context) {
 	if len(r.source.config().ScrapeConfigFiles) == 0 {
 		return
@@ -57,6 +56,7 @@ func (r *reloader) run(ctx context.Context) {
 	}
 }
 
+// check applies the configuration if the files have changed.
 func (r *reloader) check() {
 	now := r.digest()
 	if now == r.current {
@@ -81,16 +81,16 @@ func (r *reloader) check() {
 	}
 }
 
-// warnIfEmpty says that a configuration has no jobs, which is no error: it may
-// have been rendered for a host without any.
+// warnIfEmpty logs that a configuration has no jobs. It is not an error: the
+// configuration may have been generated for a host without targets.
 func (r *reloader) warnIfEmpty(cfg *promconfig.Config) {
 	if len(cfg.ScrapeConfigs) == 0 {
 		r.logger.Warn("config::scrape_configs is empty and no scrape_config_files have jobs: there is nothing to scrape")
 	}
 }
 
-// digest tells states of the files apart. One that cannot be read counts as
-// such, and loading will say why.
+// digest returns a digest of the files' names and content. Errors are part of it; load
+// reports them.
 func (r *reloader) digest() [sha256.Size]byte {
 	h := sha256.New()
 	for _, pattern := range r.source.config().ScrapeConfigFiles {
@@ -104,7 +104,7 @@ func (r *reloader) digest() [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// apply gives both managers their part of a configuration.
+// apply passes a configuration to the scrape manager and the discovery manager.
 func (r *scrapeReceiver) apply(cfg *promconfig.Config) error {
 	if err := r.scrape.ApplyConfig(cfg); err != nil {
 		return fmt.Errorf("apply scrape_configs: %w", err)

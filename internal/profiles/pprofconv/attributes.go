@@ -1,24 +1,24 @@
 package pprofconv
 
-// NameAttribute is the attribute of a ScopeProfiles' scope that names the
-// profile: what Pyroscope keeps as the label __name__.
+// NameAttribute is the scope attribute with the name of the profile, which is the label
+// __name__ in Pyroscope.
 const NameAttribute = "pyroscope.profile.name"
 
-// CumulativeAttribute is the attribute of a ScopeProfiles' scope that tells, if it is
-// true, that counters like alloc_space may count since the start of the process:
-// whoever sent them did not say. Without it they are what came during the profile.
+// CumulativeAttribute is the scope attribute that is true if counters like alloc_space may
+// be totals since the start of the process, because the sender did not say. Without it
+// they cover the duration of the profile.
 const CumulativeAttribute = "pyroscope.profile.cumulative"
 
-// Attributes of mappings that hold a build ID, by OpenTelemetry's semantic
-// conventions. The first that there is becomes the build ID of a pprof mapping.
+// Attributes of mappings that hold a build ID, from OpenTelemetry's semantic conventions. In
+// pprof, a mapping has the first one that is set.
 const (
 	AttrBuildIDGNU  = "process.executable.build_id.gnu"
 	AttrBuildIDGo   = "process.executable.build_id.go"
 	AttrBuildIDHash = "process.executable.build_id.htlhash"
 )
 
-// Other attributes of the conventions: of mappings and locations, of profiles, and
-// of scopes the default sample type.
+// Other attributes from the conventions: of mappings and locations, of profiles, and the
+// default sample type of scopes.
 const (
 	attrHasFunctions    = "pprof.mapping.has_functions"
 	attrHasFilenames    = "pprof.mapping.has_filenames"
@@ -33,8 +33,8 @@ const (
 	attrDefaultType = "pprof.scope.default_sample_type"
 )
 
-// Labels of a sample that name the span it was taken in. Pyroscope selects the
-// profile of a span by span_id.
+// Labels with the span in which a sample was taken. Pyroscope selects the profile of a span
+// by span_id.
 const (
 	labelSpanID  = "span_id"
 	labelTraceID = "trace_id"

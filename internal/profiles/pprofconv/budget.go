@@ -6,25 +6,25 @@ import (
 	"sync/atomic"
 )
 
-// ErrTooLarge is why something is refused that would take more memory than a
-// Budget has.
+// ErrTooLarge is wrapped by errors for input that would need more memory than a Budget has.
 var ErrTooLarge = errors.New("too large")
 
-// ErrBusy is why something is refused for now: what is under way takes all the
-// memory of a Pool.
+// ErrBusy is wrapped by errors for input that is refused for now, because other work uses
+// the memory of the Pool.
 var ErrBusy = errors.New("too much is under way")
 
-// Pool bounds the memory that several Budgets take at the same time. It may be
-// used concurrently. A nil Pool is without bounds.
+// Pool limits the memory of concurrent Budgets. It is safe for concurrent use. A nil Pool
+// has no limit.
 type Pool struct {
 	limit int64
 	used  atomic.Int64
 }
 
-// NewPool returns a Pool of this many bytes.
+// NewPool returns a Pool of limit bytes.
 func NewPool(limit int64) *Pool { return &Pool{limit: limit} }
 
-func (p *Pool) take(n int64) bool {
+// reserve takes n bytes of the pool and reports whether they were available.
+func (p *Pool) reserve(n int64) bool {
 	if p.used.Add(n) > p.limit {
 		p.used.Add(-n)
 		return false
@@ -32,29 +32,27 @@ func (p *Pool) take(n int64) bool {
 	return true
 }
 
-// Budget counts the memory that reading one request or one answer takes, before
-// it is taken. The sizes are those of Go's structures on 64 bits, so that a
-// message whose elements are nearly empty counts what it becomes rather than the
-// two bytes that an element has in protobuf. It must not be used concurrently. A nil
-// Budget is without bounds.
+// Budget accounts for the memory needed to read one request or response, before it is
+// allocated. Sizes are those of Go structures on 64-bit platforms: a nearly empty element
+// counts with the size of its structure, not with the two bytes it has in protobuf. A
+// Budget must not be used concurrently. A nil Budget has no limit.
 type Budget struct {
 	pool        *Pool
 	limit, used int64
-	total       int64 // what was ever taken, that which was returned included
+	total       int64 // ever taken, including what was returned
 	reserved    int64 // of the pool
 }
 
-// totalPerLimit bounds the work of what is refused after it has been read: a Budget
-// gives this many times its limit in all, however much is returned.
+// totalPerLimit limits the work on input that is refused after it has been read: at most
+// this many times the limit can be taken in total, however much is returned.
 const totalPerLimit = 4
 
-// NewBudget returns a Budget of limit bytes, which come from pool if that is not
-// nil.
+// NewBudget returns a Budget of limit bytes, taken from pool unless that is nil.
 func NewBudget(limit int64, pool *Pool) *Budget { return &Budget{limit: limit, pool: pool} }
 
-// budgetError is ErrTooLarge or ErrBusy.
+// budgetError describes which limit was exceeded.
 type budgetError struct {
-	kind  error
+	kind  error // ErrTooLarge or ErrBusy
 	what  string
 	limit int64 // bytes
 }
@@ -67,11 +65,11 @@ func (e *budgetError) Error() string {
 // Unwrap returns ErrTooLarge or ErrBusy.
 func (e *budgetError) Unwrap() error { return e.kind }
 
-// reserveStep is how much a Budget takes of its Pool at a time, in bytes.
+// reserveStep is the minimum that a Budget takes of its Pool at once, in bytes.
 const reserveStep = 1 << 18
 
-// Take counts n bytes. The error is ErrTooLarge or ErrBusy, and nothing is
-// counted then.
+// Take takes n bytes. If that fails it takes nothing, and the error wraps ErrTooLarge or
+// ErrBusy.
 func (b *Budget) Take(n int64) error {
 	if b == nil {
 		return nil
@@ -84,7 +82,7 @@ func (b *Budget) Take(n int64) error {
 	}
 	if need := b.used + n - b.reserved; b.pool != nil && need > 0 {
 		step := max(need, reserveStep)
-		if !b.pool.take(step) {
+		if !b.pool.reserve(step) {
 			return &budgetError{ErrBusy, "what is under way takes", b.pool.limit}
 		}
 		b.reserved += step
@@ -94,7 +92,7 @@ func (b *Budget) Take(n int64) error {
 	return nil
 }
 
-// Used is what is counted now, in bytes.
+// Used returns the bytes in use.
 func (b *Budget) Used() int64 {
 	if b == nil {
 		return 0
@@ -102,18 +100,18 @@ func (b *Budget) Used() int64 {
 	return b.used
 }
 
-// Return makes the count what Used was before: what was taken since is garbage.
+// Return resets the bytes in use to an earlier result of Used. The memory taken since must
+// be garbage.
 func (b *Budget) Return(used int64) {
 	if b != nil {
 		b.used = used
 	}
 }
 
-// Give gives n bytes back, which are garbage.
+// Give returns n bytes, which must be garbage.
 func (b *Budget) Give(n int64) { b.Return(b.Used() - n) }
 
-// Close gives back what was taken of the Pool. The Budget must not be used any
-// more.
+// Close returns everything to the Pool. The Budget must not be used afterwards.
 func (b *Budget) Close() {
 	if b == nil {
 		return

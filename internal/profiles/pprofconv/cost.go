@@ -6,8 +6,8 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// Sizes of what Batch makes of a profile, in bytes, with the entries of the maps
-// that find it again. A test measures that they are enough.
+// Memory for the parts of a profile in a Batch in bytes, including entries of the maps that
+// index them. A test measures that they are sufficient.
 const (
 	costNewProfile    = 200 // and its sample type
 	costNewText       = 80  // and the text
@@ -18,14 +18,14 @@ const (
 	costNewSample     = 130 // of one sample type
 	costNewStack      = 120
 	costNewFrame      = 16
-	costNewAttribute  = 260 // one that no sample had before
+	costNewAttribute  = 260 // not used by an earlier sample
 	costNewList       = 200
 	costNewListValue  = 64
-	costNewReference  = 4 // to an attribute, of one sample and sample type
+	costNewReference  = 4 // from a sample of one sample type to an attribute
 	costProfileHeader = 2048
 )
 
-// costOf is about the most memory that converting p takes, in bytes.
+// costOf returns an upper estimate of the memory for converting p, in bytes.
 func costOf(p *profile.Profile) int64 {
 	texts := texts{}
 	cost := int64(costProfileHeader)
@@ -41,7 +41,7 @@ func costOf(p *profile.Profile) int64 {
 		if keyOf(f.SystemName) != keyOf(f.Name) {
 			cost += texts.cost(f.SystemName)
 		}
-		if keyOf(f.Filename) != keyOf(file) { // functions of a file are often side by side
+		if keyOf(f.Filename) != keyOf(file) { // functions of a file are often adjacent
 			file = f.Filename
 			cost += texts.cost(file)
 		}
@@ -69,8 +69,8 @@ func costOf(p *profile.Profile) int64 {
 	return cost
 }
 
-// labelCost is what the labels of a sample cost. Maps that another sample has, too,
-// cost only their lists, which are not looked for.
+// labelCost returns the cost of a sample's labels. Attributes of maps that an earlier sample
+// has as well are shared; lists never are.
 func labelCost(s *profile.Sample, seen map[uintptr]struct{}) int64 {
 	cost := int64(0)
 	known := false
@@ -98,10 +98,11 @@ func labelCost(s *profile.Sample, seen map[uintptr]struct{}) int64 {
 	return cost
 }
 
-// texts are the long ones that are counted, by their place. Short ones count as often
-// as they are referred to.
+// texts holds the long strings counted so far, by address. Short strings count as often as
+// they are referenced.
 type texts map[textKey]struct{}
 
+// cost returns the cost of a string, which is 0 if it has been counted.
 func (t texts) cost(s string) int64 {
 	if s == "" {
 		return 0

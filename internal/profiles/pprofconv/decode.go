@@ -11,24 +11,24 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// DropReason is why a sample of a message is left out.
+// DropReason is the reason why a sample of a message is dropped.
 type DropReason string
 
-// Reasons for which Pyroscope leaves samples out, too.
+// Reasons for dropping samples. Pyroscope drops the same ones.
 const (
-	// DroppedValueCount has other than one value for each sample type.
+	// DroppedValueCount samples do not have one value for each sample type.
 	DroppedValueCount DropReason = "value_count"
-	// DroppedNegative has a negative value.
+	// DroppedNegative samples have a negative value.
 	DroppedNegative DropReason = "negative_value"
-	// DroppedLocation refers to a location that is not there, or that refers to a
-	// mapping or function that is not there.
+	// DroppedLocation samples refer to a location that does not exist, or that refers to
+	// a mapping or function that does not exist.
 	DroppedLocation DropReason = "invalid_location"
 )
 
-// Dropped is how many samples were left out.
+// Dropped counts dropped samples by reason.
 type Dropped map[DropReason]int
 
-// Add adds what was left out elsewhere to d.
+// Add adds other to d.
 func (d *Dropped) Add(other Dropped) {
 	for reason, n := range other {
 		d.add(reason, n)
@@ -42,7 +42,7 @@ func (d *Dropped) add(reason DropReason, n int) {
 	(*d)[reason] += n
 }
 
-// Total is the number of samples.
+// Total returns the number of dropped samples.
 func (d Dropped) Total() int {
 	n := 0
 	for _, count := range d {
@@ -51,28 +51,27 @@ func (d Dropped) Total() int {
 	return n
 }
 
-// Decoder reads pprof messages.
+// Decoder decodes pprof messages. It must not be used concurrently.
 type Decoder struct {
-	// Budget is what messages and what Batch makes of them may take.
+	// Budget limits the memory of the messages and of their conversion by Batch.
 	Budget *Budget
-	// NumberFunctions gives functions the ids of the locations at the same place, if
-	// no function has an id.
+	// NumberFunctions assigns functions the IDs of the locations at the same indices, if
+	// no function has an ID.
 	NumberFunctions bool
 }
 
-// Decode reads an uncompressed pprof message, of which it keeps nothing. What
-// contradicts itself is repaired as Pyroscope does: of several mappings, functions
-// or locations with one id the last counts, a location of mapping 0 has none, and
-// text that is not there is empty. Samples that cannot be repaired are left out and
-// counted, the others stay. IDs are numbered anew. Samples with the same labels
-// share the maps that hold them, which must not be changed.
+// Decode decodes an uncompressed pprof message. It does not retain data. Inconsistencies are
+// repaired as in Pyroscope: the last of several mappings, functions or locations with the
+// same ID counts, mapping 0 means none, and missing strings are empty. Samples that cannot
+// be repaired are dropped and counted. IDs are renumbered. Samples with the same labels
+// share the maps that hold them, which must not be modified.
 //
-// What is not a message is an error; so is one that takes more than the Budget has.
+// Decode returns an error for a malformed message, or one that exceeds the Budget.
 func (d *Decoder) Decode(data []byte) (*profile.Profile, Dropped, error) {
 	if len(data) > math.MaxUint32 {
 		return nil, nil, fmt.Errorf("%w: the message has %d bytes", ErrTooLarge, len(data))
 	}
-	m := decoding{Decoder: d, data: data, p: &profile.Profile{PeriodType: new(profile.ValueType)}}
+	m := decoding{decoder: d, data: data, p: &profile.Profile{PeriodType: new(profile.ValueType)}}
 	if err := m.scan(); err != nil {
 		return nil, nil, err
 	}
@@ -84,14 +83,13 @@ func (d *Decoder) Decode(data []byte) (*profile.Profile, Dropped, error) {
 	return m.p, m.dropped, nil
 }
 
-// span is where a part of the message is.
+// span is the byte range [from, to) of a part of the message.
 type span struct{ from, to uint32 }
 
-// decoding is one message that is read. Its parts are found first, as they may come
-// in any order, and read in the order in which they refer to each other.
+// decoding is the state of decoding one message. Its parts may be in any order, so they are
+// located first (scan) and then read in the order of their references.
 type decoding struct {
-	*Decoder
-
+	decoder *Decoder
 	data    []byte
 	p       *profile.Profile
 	dropped Dropped
@@ -103,13 +101,13 @@ type decoding struct {
 	drop, keep, defaultType, doc                      int64
 
 	mapping, function, location ids
-	pointers                    slab[*profile.Location] // for the stacks of samples
-	values                      slab[int64]             // for their values
+	pointers                    slab[*profile.Location] // stacks of the samples
+	values                      slab[int64]             // values of the samples
 	labelSets                   map[string]*labelSet
 	labelKey                    []byte // scratch
 }
 
-// scan finds the parts of the message, and reads its texts and numbers.
+// scan locates the parts of the message, and reads its strings and numbers.
 func (m *decoding) scan() error {
 	lists := map[protowire.Number]*[]span{
 		fieldSampleType: &m.types, fieldSample: &m.samplesAt, fieldMapping: &m.mappingsAt,
@@ -154,8 +152,8 @@ func (m *decoding) scan() error {
 	})
 }
 
-// spanOf is where a part of the data is, whose capacity ends where that of the data
-// does.
+// spanOf returns the span of a part of the data. It must be a subslice whose capacity
+// extends to that of the data.
 func (m *decoding) spanOf(at []byte) span {
 	from := uint32(cap(m.data) - cap(at))
 	return span{from, from + uint32(len(at))}
@@ -163,10 +161,10 @@ func (m *decoding) spanOf(at []byte) span {
 
 func (m *decoding) at(s span) []byte { return m.data[s.from:s.to] }
 
-// Sizes of what a part of a message becomes here, in bytes, with what finds it
-// again: those of a map of ids are about 40 for each entry.
+// Memory for the parts of a message in bytes, including their entries in an index of IDs,
+// about 40 bytes each.
 const (
-	costText     = int64(unsafe.Sizeof("")) + 16 // and the text
+	costText     = int64(unsafe.Sizeof("")) + 16 // without the characters
 	costSpan     = int64(unsafe.Sizeof(span{}))
 	costType     = costSpan + int64(unsafe.Sizeof(profile.ValueType{})) + 8
 	costSample   = costSpan + int64(unsafe.Sizeof(profile.Sample{})) + 8
@@ -177,10 +175,10 @@ const (
 	costComment  = 8 + int64(unsafe.Sizeof(""))
 	costRef      = 8   // a frame of a stack, a value
 	costLabelMap = 400 // a map of up to 8 labels
-	costLabel    = 160 // one more, its list of values included
+	costLabel    = 160 // a further label with its list of values
 )
 
-// reserve counts the parts before they are read, and makes room for them.
+// reserve counts the parts, takes their memory from the budget and allocates the lists.
 func (m *decoding) reserve(lists map[protowire.Number]*[]span) error {
 	var counts [fieldDocURL + 1]int
 	textBytes, comments := 0, 0
@@ -209,7 +207,7 @@ func (m *decoding) reserve(lists map[protowire.Number]*[]span) error {
 	} {
 		cost += each * int64(counts[field])
 	}
-	if err := m.Budget.Take(cost); err != nil {
+	if err := m.decoder.Budget.Take(cost); err != nil {
 		return err
 	}
 	for field, list := range lists {
@@ -220,7 +218,8 @@ func (m *decoding) reserve(lists map[protowire.Number]*[]span) error {
 	return nil
 }
 
-// text is a text by its index, also the first, which should be empty.
+// text returns a string by its index. Index 0 is used as well, although that string should be
+// empty.
 func (m *decoding) text(i int64) string {
 	if i < 0 || i >= int64(len(m.texts)) {
 		return ""
@@ -228,7 +227,7 @@ func (m *decoding) text(i int64) string {
 	return m.texts[i]
 }
 
-// optional is a text that need not be there.
+// optional returns a string by its index, where 0 means that there is none.
 func (m *decoding) optional(i int64) string {
 	if i == 0 {
 		return ""
@@ -236,7 +235,7 @@ func (m *decoding) optional(i int64) string {
 	return m.text(i)
 }
 
-// head reads what the message says of itself.
+// head reads the fields that describe the message as a whole.
 func (m *decoding) head() error {
 	types := make([]profile.ValueType, len(m.types))
 	m.p.SampleType = make([]*profile.ValueType, len(m.types))
@@ -274,26 +273,26 @@ func (m *decoding) valueType(s span, to *profile.ValueType, text func(int64) str
 	return err
 }
 
-// ids finds the place of an element by its id.
+// ids maps the ID of an element to its index.
 type ids struct {
-	dense  []int32 // place + 1 by id, for ids that are not larger than the number of elements
+	dense  []int32 // index + 1 by ID, for IDs up to the number of elements
 	sparse map[uint64]int32
 }
 
 func newIDs(n int) ids { return ids{dense: make([]int32, n+1)} }
 
-func (i *ids) set(id uint64, place int) {
+func (i *ids) set(id uint64, index int) {
 	if id < uint64(len(i.dense)) {
-		i.dense[id] = int32(place + 1)
+		i.dense[id] = int32(index + 1)
 		return
 	}
 	if i.sparse == nil {
 		i.sparse = make(map[uint64]int32, len(i.dense))
 	}
-	i.sparse[id] = int32(place + 1)
+	i.sparse[id] = int32(index + 1)
 }
 
-// of is the place of an id, or -1.
+// of returns the index of an ID, or -1.
 func (i *ids) of(id uint64) int {
 	if id < uint64(len(i.dense)) {
 		return int(i.dense[id]) - 1
@@ -301,8 +300,8 @@ func (i *ids) of(id uint64) int {
 	return int(i.sparse[id]) - 1
 }
 
-// kernelMapping is the main mapping of Linux, whose name may end in the symbol that
-// it was relocated by; pprof's own library reads it so.
+// kernelMapping is the name of the Linux kernel's mapping. It may be followed by the symbol
+// that the kernel was relocated by, as pprof's own library reads it.
 const kernelMapping = "[kernel.kallsyms]"
 
 func (m *decoding) mappings() error {
@@ -378,7 +377,7 @@ func (m *decoding) functions() error {
 			m.function.set(id, i)
 		}
 	}
-	if m.NumberFunctions && !hasID && len(all) == len(m.locsAt) {
+	if m.decoder.NumberFunctions && !hasID && len(all) == len(m.locsAt) {
 		for i, s := range m.locsAt {
 			id, err := m.locationID(s)
 			if err != nil {

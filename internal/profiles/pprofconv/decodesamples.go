@@ -5,6 +5,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
+// locationID returns the ID of a location.
 func (m *decoding) locationID(s span) (uint64, error) {
 	id := uint64(0)
 	err := fields(m.at(s), func(field protowire.Number, _ protowire.Type, value uint64, _ []byte) error {
@@ -16,8 +17,7 @@ func (m *decoding) locationID(s span) (uint64, error) {
 	return id, err
 }
 
-// locations reads the locations. One that refers to what is not there is no
-// location.
+// locations reads the locations. Those with dangling references are ignored.
 func (m *decoding) locations() error {
 	all := make([]profile.Location, len(m.locsAt))
 	m.p.Location = make([]*profile.Location, 0, len(all))
@@ -39,6 +39,7 @@ func (m *decoding) locations() error {
 	return nil
 }
 
+// readLocation decodes a location. valid is false if it has a dangling reference.
 func (m *decoding) readLocation(s span, to *profile.Location) (id uint64, valid bool, err error) {
 	lines := 0
 	err = fields(m.at(s), func(field protowire.Number, kind protowire.Type, _ uint64, _ []byte) error {
@@ -56,7 +57,7 @@ func (m *decoding) readLocation(s span, to *profile.Location) (id uint64, valid 
 	if err != nil {
 		return 0, false, err
 	}
-	if err := m.Budget.Take(costLine * int64(lines)); err != nil {
+	if err := m.decoder.Budget.Take(costLine * int64(lines)); err != nil {
 		return 0, false, err
 	}
 	if lines > 0 {
@@ -93,6 +94,7 @@ func (m *decoding) readLocation(s span, to *profile.Location) (id uint64, valid 
 	return id, valid, err
 }
 
+// line decodes a line. ok is false if its function does not exist.
 func (m *decoding) line(at []byte) (line profile.Line, ok bool, err error) {
 	var function uint64
 	err = numberFields(at, func(field protowire.Number, v uint64) {
@@ -132,7 +134,7 @@ func (m *decoding) samples() error {
 	return nil
 }
 
-// sample reads a sample. The reason is why it is left out.
+// sample decodes a sample. It returns a reason if the sample is dropped.
 func (m *decoding) sample(data []byte, to *profile.Sample) (DropReason, error) {
 	locations, values := 0, 0
 	m.labelKey = m.labelKey[:0]
@@ -160,10 +162,10 @@ func (m *decoding) sample(data []byte, to *profile.Sample) (DropReason, error) {
 	if values != len(m.types) {
 		return DroppedValueCount, nil
 	}
-	if err := m.Budget.Take(costRef * int64(locations+values)); err != nil {
+	if err := m.decoder.Budget.Take(costRef * int64(locations+values)); err != nil {
 		return "", err
 	}
-	to.Location, to.Value = m.pointers.cut(locations), m.values.cut(values)
+	to.Location, to.Value = m.pointers.alloc(locations), m.values.alloc(values)
 	reason := DropReason("")
 	err = fields(data, func(field protowire.Number, kind protowire.Type, value uint64, at []byte) error {
 		switch field {
@@ -191,32 +193,32 @@ func (m *decoding) sample(data []byte, to *profile.Sample) (DropReason, error) {
 	return "", m.labels(to)
 }
 
-// slab is where many short slices are cut from, so that they need few allocations.
+// slab allocates many short slices from few large ones.
 type slab[T any] struct {
-	left []T
-	size int // of the next one
+	free []T
+	size int // of the next allocation, in elements
 }
 
-// cut returns an empty slice with room for n.
-func (s *slab[T]) cut(n int) []T {
-	if n > len(s.left) {
+// alloc returns an empty slice with capacity n.
+func (s *slab[T]) alloc(n int) []T {
+	if n > len(s.free) {
 		const smallest, largest = 64, 8192
 		s.size = min(max(2*s.size, smallest), largest)
-		s.left = make([]T, max(n, s.size))
+		s.free = make([]T, max(n, s.size))
 	}
-	cut := s.left[:0:n]
-	s.left = s.left[n:]
-	return cut
+	slice := s.free[:0:n]
+	s.free = s.free[n:]
+	return slice
 }
 
-// labelSet is the labels of samples that have the same.
+// labelSet holds labels that several samples share.
 type labelSet struct {
 	label map[string][]string
 	num   map[string][]int64
 	unit  map[string][]string
 }
 
-// labels gives a sample the labels whose messages are in labelKey.
+// labels sets the labels of a sample from the messages in labelKey.
 func (m *decoding) labels(to *profile.Sample) error {
 	if len(m.labelKey) == 0 {
 		return nil
@@ -236,15 +238,15 @@ func (m *decoding) labels(to *profile.Sample) error {
 	return nil
 }
 
-// readLabels reads labels as pprof's own library does: one with a text is that
-// text, and others are numbers.
+// readLabels decodes labels as pprof's own library does: a label with a string is a string,
+// any other a number.
 func (m *decoding) readLabels(key []byte) (*labelSet, error) {
 	count := 0
 	for rest := key; len(rest) > 0; count++ {
 		_, n := protowire.ConsumeBytes(rest)
 		rest = rest[n:]
 	}
-	if err := m.Budget.Take(3*costLabelMap + costLabel*int64(count) + 2*int64(len(key))); err != nil {
+	if err := m.decoder.Budget.Take(3*costLabelMap + costLabel*int64(count) + 2*int64(len(key))); err != nil {
 		return nil, err
 	}
 	set := new(labelSet)
@@ -267,37 +269,49 @@ func (m *decoding) readLabels(key []byte) (*labelSet, error) {
 		if err != nil {
 			return nil, err
 		}
-		set.add(m.text(name), m.optional(text), text != 0, num, m.optional(unit), unit != 0)
+		switch {
+		case text != 0:
+			set.addText(m.text(name), m.optional(text))
+		case unit != 0:
+			set.addUnitNumber(m.text(name), num, m.optional(unit))
+		case num != 0:
+			set.addNumber(m.text(name), num)
+		}
 	}
 	set.finish()
 	return set, nil
 }
 
-func (s *labelSet) add(key, text string, isText bool, num int64, unit string, hasUnit bool) {
-	switch {
-	case isText:
-		if s.label == nil {
-			s.label = map[string][]string{}
-		}
-		s.label[key] = append(s.label[key], text)
-	case num != 0 || hasUnit:
-		if s.num == nil {
-			s.num, s.unit = map[string][]int64{}, map[string][]string{}
-		}
-		if hasUnit {
-			s.unit[key] = append(padded(s.unit[key], len(s.num[key])), unit)
-		}
-		s.num[key] = append(s.num[key], num)
+func (s *labelSet) addText(key, text string) {
+	if s.label == nil {
+		s.label = map[string][]string{}
 	}
+	s.label[key] = append(s.label[key], text)
 }
 
-// finish gives every number of a label that has units one.
+func (s *labelSet) addNumber(key string, num int64) {
+	if s.num == nil {
+		s.num, s.unit = map[string][]int64{}, map[string][]string{}
+	}
+	s.num[key] = append(s.num[key], num)
+}
+
+// addUnitNumber adds a number with a unit. Earlier numbers of the label without a unit get
+// an empty one.
+func (s *labelSet) addUnitNumber(key string, num int64, unit string) {
+	before := len(s.num[key])
+	s.addNumber(key, num)
+	s.unit[key] = append(padded(s.unit[key], before), unit)
+}
+
+// finish adds empty units, so a label with units has as many as numbers.
 func (s *labelSet) finish() {
 	for key, units := range s.unit {
 		s.unit[key] = padded(units, len(s.num[key]))
 	}
 }
 
+// padded returns list with empty strings appended up to length n.
 func padded(list []string, n int) []string {
 	for len(list) < n {
 		list = append(list, "")

@@ -1,14 +1,13 @@
-// Package pprofconv converts profiles between pprof, which Go's runtime and
-// Pyroscope speak, and pprofile, which the collector's pipelines carry.
+// Package pprofconv converts profiles between pprof, the format of Go's runtime and
+// Pyroscope, and pprofile, the collector's pdata for profiles.
 //
-// A pprof message is one ScopeProfiles: a pprofile Profile has one sample type,
-// so that each sample type of the message becomes a Profile of the scope.
-// What pprofile has no field for is kept in attributes with the names of
-// OpenTelemetry's semantic conventions (pprof.*), and a label of a sample is an
-// attribute of that sample.
+// A pprof message becomes one ScopeProfiles. A pprofile Profile has one sample type, so each
+// sample type of the message becomes a Profile of the scope. Fields without an equivalent
+// in pprofile become attributes with names from OpenTelemetry's semantic conventions
+// (pprof.*), and labels of a sample become attributes of the sample.
 //
-// Messages come from anybody. Decoder reads them with a Budget, which counts what they
-// become before it is made, and repairs what Pyroscope would repair.
+// Messages are not trusted. Decoder reads them within a Budget, which accounts for memory
+// before it is allocated, and makes the same repairs as Pyroscope.
 //
 // Formats:
 // https://github.com/google/pprof/blob/main/proto/profile.proto

@@ -60,9 +60,8 @@ const (
 	fieldFunctionStart = 5
 )
 
-// Append appends the message as uncompressed protobuf. Tables hold only what
-// the samples use, in the order of its first use. Values keep their order of
-// sample types.
+// Append appends the message as uncompressed protobuf. Tables contain only what the samples
+// use, in the order of first use. Sample types are in the order of the columns.
 func (m *Message) Append(dst []byte) []byte {
 	e := encoders.Get().(*encoder)
 	defer func() {
@@ -90,8 +89,8 @@ func (m *Message) Append(dst []byte) []byte {
 	return e.out
 }
 
-// cpuTime is the column that counts samples of CPU time, if the time is to be
-// added.
+// cpuTime returns the column with the count of CPU samples if Options.CPUTime applies to the
+// message, or nil.
 func (m *Message) cpuTime() *column {
 	if !m.opts.CPUTime || m.kind.PeriodType != "cpu" || m.kind.PeriodUnit != "nanoseconds" || m.kind.Period <= 0 {
 		return nil
@@ -108,20 +107,20 @@ func (m *Message) cpuTime() *column {
 	return samples
 }
 
-// encoder writes one message. What a table holds is numbered from 1 in the
-// order of its first use; the numbers are kept by index in the dictionary.
+// encoder encodes one message. Entries of tables are numbered from 1 in the order of first
+// use, and looked up by their index in the dictionary.
 type encoder struct {
 	dict pprofile.ProfilesDictionary
 	out  []byte
 	sub  []byte // scratch for a nested message
-	sub2 []byte // scratch for one nested in that
+	sub2 []byte // scratch for a message nested in sub
 
 	strings                        map[string]int64
 	stringList                     []string
-	dictStrings                    []int32 // by index in the dictionary: index in stringList; 0 is not known or ""
-	dictStringsSet                 []int32 // the indices that are known
+	dictStrings                    []int32 // index in stringList by index in the dictionary; 0 if unknown or ""
+	dictStringsSet                 []int32 // indices of dictStrings that are set
 	mappings, locations, functions numbers
-	named                          []bool // by number of mapping - 1: has a location with a function
+	hasFunctions                   []bool // by number of mapping - 1: a location has a function
 	sets                           []labelSpan
 	setBytes                       []byte
 }
@@ -132,7 +131,7 @@ func (e *encoder) reset() {
 	e.dict, e.out = pprofile.ProfilesDictionary{}, nil
 	clear(e.strings)
 	clear(e.stringList)
-	e.stringList, e.named = e.stringList[:0], e.named[:0]
+	e.stringList, e.hasFunctions = e.stringList[:0], e.hasFunctions[:0]
 	clear(e.sets)
 	e.sets, e.setBytes = e.sets[:0], e.setBytes[:0]
 	for _, i := range e.dictStringsSet {
@@ -144,9 +143,9 @@ func (e *encoder) reset() {
 	}
 }
 
-// numbers gives numbers from 1 to indices of a table.
+// numbers assigns numbers, from 1, to indices of a table.
 type numbers struct {
-	of   []int32 // by index; 0 has none
+	of   []int32 // by index; 0 if the index has none
 	list []int32 // indices by number - 1
 }
 
@@ -157,7 +156,7 @@ func (n *numbers) reset() {
 	n.list = n.list[:0]
 }
 
-// number tells the number of index i, and whether it is new.
+// number returns the number of index i, and whether it is new. length is that of the table.
 func (n *numbers) number(i int32, length int) (uint64, bool) {
 	if len(n.of) < length {
 		n.of = append(n.of, make([]int32, length-len(n.of))...)
@@ -170,8 +169,8 @@ func (n *numbers) number(i int32, length int) (uint64, bool) {
 	return uint64(len(n.list)), true
 }
 
-// string is the index of s in the message. Text that is not UTF-8, which protobuf
-// does not allow, loses what is wrong with it.
+// string returns the index of s in the message. Invalid UTF-8, which protobuf does not allow,
+// is replaced.
 func (e *encoder) string(s string) int64 {
 	if i, ok := e.strings[s]; ok {
 		return i
@@ -185,8 +184,8 @@ func (e *encoder) string(s string) int64 {
 	return i
 }
 
-// dictString is the index of a string of the dictionary; "" for one that is
-// outside of it.
+// dictString returns the index in the message of a string of the dictionary, or that of "" if
+// i is out of range.
 func (e *encoder) dictString(i int32) int64 {
 	table := e.dict.StringTable()
 	if i <= 0 || int(i) >= table.Len() {
@@ -204,6 +203,7 @@ func (e *encoder) dictString(i int32) int64 {
 	return at
 }
 
+// sample writes the i-th row. cpu is the result of cpuTime.
 func (e *encoder) sample(m *Message, i int, cpu *column) {
 	r := m.rows[i]
 	sub, packed := e.sub[:0], e.sub2[:0]
@@ -236,7 +236,7 @@ func (e *encoder) sample(m *Message, i int, cpu *column) {
 	e.sub = sub
 }
 
-// labels are the labels of a set. They are made once for all its samples.
+// labels returns the encoded labels of a set. They are encoded once.
 func (e *encoder) labels(m *Message, set int32) []byte {
 	if set == 0 {
 		return nil
@@ -255,11 +255,11 @@ func (e *encoder) labels(m *Message, set int32) []byte {
 	return e.setBytes[at.from:at.to]
 }
 
-// labelSpan is where the labels of a set are.
+// labelSpan is the range of a set's labels in setBytes.
 type labelSpan struct{ from, to int }
 
-// attribute appends the labels that a sample's attribute makes: one, or one for
-// each value of a list.
+// attribute appends the labels for a sample's attribute: one, or one for each element of a
+// list.
 func (e *encoder) attribute(dst []byte, a pprofile.KeyValueAndUnit) []byte {
 	key, unit := e.dictString(a.KeyStrindex()), e.dictString(a.UnitStrindex())
 	if a.Value().Type() != pcommon.ValueTypeSlice {
@@ -295,7 +295,7 @@ func (e *encoder) valueType(field protowire.Number, typ, unit string) {
 	e.sub = sub
 }
 
-// profile writes what is said of the message as a whole.
+// profile writes the fields that describe the message as a whole.
 func (e *encoder) profile(m *Message) {
 	if m.kind.PeriodType != "" || m.kind.PeriodUnit != "" {
 		e.valueType(fieldPeriodType, m.kind.PeriodType, m.kind.PeriodUnit)
@@ -308,11 +308,11 @@ func (e *encoder) profile(m *Message) {
 	if m.defaultType != "" {
 		e.out = appendInt(e.out, fieldDefaultType, e.string(m.defaultType))
 	}
-	if !m.hasAbout {
+	if !m.hasAttributes {
 		return
 	}
-	for i := range m.about.Len() {
-		a := m.dict.AttributeTable().At(int(m.about.At(i)))
+	for i := range m.attributes.Len() {
+		a := m.dict.AttributeTable().At(int(m.attributes.At(i)))
 		switch stringAt(m.dict, a.KeyStrindex()) {
 		case attrDropFrames:
 			e.out = appendInt(e.out, fieldDropFrames, e.string(nesting.Text(a.Value())))

@@ -6,8 +6,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// tables writes the locations that the samples use, and the functions and
-// mappings that these use.
+// tables writes the locations that the samples use, and the functions and mappings that
+// these use.
 func (e *encoder) tables() {
 	for n, i := range e.locations.list {
 		e.location(uint64(n+1), e.dict.LocationTable().At(int(i)))
@@ -23,17 +23,17 @@ func (e *encoder) tables() {
 		e.sub = sub
 	}
 	for n, i := range e.mappings.list {
-		e.mapping(uint64(n+1), e.dict.MappingTable().At(int(i)), e.named[n])
+		e.mapping(uint64(n+1), e.dict.MappingTable().At(int(i)), e.hasFunctions[n])
 	}
 }
 
 func (e *encoder) location(id uint64, l pprofile.Location) {
 	sub := appendInt(e.sub[:0], fieldLocationID, int64(id))
-	mapping := -1 // its place in the list
+	mapping := -1 // index in e.mappings.list
 	if i := l.MappingIndex(); i != 0 {
 		n, isNew := e.mappings.number(i, e.dict.MappingTable().Len())
 		if isNew {
-			e.named = append(e.named, false)
+			e.hasFunctions = append(e.hasFunctions, false)
 		}
 		mapping = int(n) - 1
 		sub = appendInt(sub, fieldLocationMap, int64(n))
@@ -45,7 +45,7 @@ func (e *encoder) location(id uint64, l pprofile.Location) {
 			n, _ := e.functions.number(i, e.dict.FunctionTable().Len())
 			to = appendInt(to, fieldLineFunction, int64(n))
 			if mapping >= 0 {
-				e.named[mapping] = true
+				e.hasFunctions[mapping] = true
 			}
 		}
 		to = appendInt(to, fieldLineLine, line.Line())
@@ -60,9 +60,9 @@ func (e *encoder) location(id uint64, l pprofile.Location) {
 	e.sub = sub
 }
 
-// mapping writes a mapping. Where no attribute tells whether it has functions,
-// named does: whether one of its locations has one.
-func (e *encoder) mapping(id uint64, m pprofile.Mapping, named bool) {
+// mapping writes a mapping. hasFunctions reports whether a location of the mapping has a
+// function, and is used if no attribute says so.
+func (e *encoder) mapping(id uint64, m pprofile.Mapping, hasFunctions bool) {
 	sub := appendInt(e.sub[:0], fieldMappingID, int64(id))
 	sub = appendInt(sub, fieldMappingStart, int64(m.MemoryStart()))
 	sub = appendInt(sub, fieldMappingLimit, int64(m.MemoryLimit()))
@@ -75,7 +75,7 @@ func (e *encoder) mapping(id uint64, m pprofile.Mapping, named bool) {
 		}
 	}
 	for i, flag := range mappingFlags {
-		has := i == 0 && named
+		has := i == 0 && hasFunctions
 		if v, ok := e.find(m.AttributeIndices(), flag.key); ok {
 			has = v.Bool()
 		}

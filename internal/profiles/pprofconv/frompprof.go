@@ -12,35 +12,34 @@ import (
 	"github.com/invar-otel/invar/internal/profiles/profiledict"
 )
 
-// FromPprof converts a pprof message to one ResourceProfiles with one
-// ScopeProfiles, whose profiles are the sample types of p, in its order. A
-// value of 0 is not a sample of that type. p is neither kept nor changed. A
-// message that contradicts itself is an error.
+// FromPprof converts a pprof message to one ResourceProfiles with one ScopeProfiles, which has
+// a profile for each sample type of p in the same order. Values of 0 are omitted. p is neither
+// retained nor modified. An inconsistent message is an error.
 func FromPprof(p *profile.Profile) (pprofile.Profiles, error) {
 	b := NewBatch(nil)
 	_, err := b.Add(p)
 	return b.Profiles(), err
 }
 
-// Batch converts several pprof messages to one message of profiles. It must not
-// be used concurrently.
+// Batch converts several pprof messages to one pprofile.Profiles. It must not be used
+// concurrently.
 type Batch struct {
 	out    pprofile.Profiles
 	dict   *profiledict.Builder
 	budget *Budget
 }
 
-// NewBatch returns an empty Batch, which takes what it needs of the budget.
+// NewBatch returns an empty Batch, which takes its memory from budget.
 func NewBatch(budget *Budget) *Batch {
 	out := pprofile.NewProfiles()
 	return &Batch{out: out, dict: profiledict.New(out), budget: budget}
 }
 
-// Profiles is what has been added. The Batch must not be used any more.
+// Profiles returns the converted profiles. The Batch must not be used afterwards.
 func (b *Batch) Profiles() pprofile.Profiles { return b.out }
 
-// Add converts a message as FromPprof does, and returns what it has become. After
-// an error nothing of p is there.
+// Add converts a message as FromPprof does and returns the result, which is part of the Batch.
+// After an error the Batch has no profiles of p.
 func (b *Batch) Add(p *profile.Profile) (pprofile.ResourceProfiles, error) {
 	if len(p.SampleType) == 0 {
 		return pprofile.ResourceProfiles{}, errors.New("the pprof message has no sample type")
@@ -51,7 +50,7 @@ func (b *Batch) Add(p *profile.Profile) (pprofile.ResourceProfiles, error) {
 	if err := b.budget.Take(costOf(p)); err != nil {
 		return pprofile.ResourceProfiles{}, err
 	}
-	c := reader{Builder: b.dict}
+	c := reader{dict: b.dict}
 	c.mappings(p.Mapping)
 	c.functions(p.Function)
 	c.locations(p.Location)
@@ -61,7 +60,7 @@ func (b *Batch) Add(p *profile.Profile) (pprofile.ResourceProfiles, error) {
 	if p.DefaultSampleType != "" {
 		sp.Scope().Attributes().PutStr(attrDefaultType, p.DefaultSampleType)
 	}
-	about := c.profileAttributes(p)
+	attributes := c.profileAttributes(p)
 	sp.Profiles().EnsureCapacity(len(p.SampleType))
 	for i, sampleType := range p.SampleType {
 		to := sp.Profiles().AppendEmpty()
@@ -72,7 +71,7 @@ func (b *Batch) Add(p *profile.Profile) (pprofile.ResourceProfiles, error) {
 		}
 		to.SetTime(pcommon.Timestamp(max(p.TimeNanos, 0)))
 		to.SetDurationNano(uint64(max(p.DurationNanos, 0)))
-		to.AttributeIndices().FromRaw(about)
+		to.AttributeIndices().FromRaw(attributes)
 		n := 0
 		for _, s := range p.Sample {
 			if s.Value[i] != 0 {
@@ -85,18 +84,17 @@ func (b *Batch) Add(p *profile.Profile) (pprofile.ResourceProfiles, error) {
 	return rp, nil
 }
 
-// reader puts the parts of a pprof message into a dictionary. Indices are
-// found by the message's own ids.
+// reader adds the parts of a pprof message to a dictionary. mapping, function and location
+// hold indices in the dictionary by the message's IDs.
 type reader struct {
-	*profiledict.Builder
-
+	dict     *profiledict.Builder
 	mapping  map[uint64]int32
 	function map[uint64]int32
 	location map[uint64]int32
-	long     map[textKey]int32 // texts that are hashed once only
+	long     map[textKey]int32 // indices of long strings, which are hashed once only
 }
 
-// textKey is where a text is.
+// textKey identifies a string by its address.
 type textKey struct {
 	data *byte
 	size int
@@ -104,19 +102,19 @@ type textKey struct {
 
 func keyOf(s string) textKey { return textKey{unsafe.StringData(s), len(s)} }
 
-// longText is from where on it pays to look for a text by its place, in bytes. A
-// message may refer to one large text as often as it likes.
+// longText is the length in bytes from which on strings are looked up by address. A message
+// may refer to one large string any number of times.
 const longText = 256
 
-// text is the index of a text.
+// text returns the index of s in the dictionary.
 func (c *reader) text(s string) int32 {
 	if len(s) < longText {
-		return c.String(s)
+		return c.dict.String(s)
 	}
 	key := keyOf(s)
 	i, ok := c.long[key]
 	if !ok {
-		i = c.String(s)
+		i = c.dict.String(s)
 		if c.long == nil {
 			c.long = map[textKey]int32{}
 		}
@@ -132,7 +130,7 @@ func (c *reader) valueType(to pprofile.ValueType, from *profile.ValueType) {
 
 func (c *reader) mappings(from []*profile.Mapping) {
 	c.mapping = make(map[uint64]int32, len(from))
-	table := c.Dict.MappingTable()
+	table := c.dict.Dict.MappingTable()
 	table.EnsureCapacity(table.Len() + len(from))
 	for _, m := range from {
 		c.mapping[m.ID] = int32(table.Len())
@@ -143,15 +141,15 @@ func (c *reader) mappings(from []*profile.Mapping) {
 		to.SetFilenameStrindex(c.text(m.File))
 		attributes := to.AttributeIndices()
 		if m.BuildID != "" {
-			attributes.Append(c.StringAttribute(AttrBuildIDGNU, m.BuildID))
+			attributes.Append(c.dict.StringAttribute(AttrBuildIDGNU, m.BuildID))
 		}
 		for _, has := range mappingFlags {
-			attributes.Append(c.BoolAttribute(has.key, *has.field(m)))
+			attributes.Append(c.dict.BoolAttribute(has.key, *has.field(m)))
 		}
 	}
 }
 
-// mappingFlags are the flags of a mapping that pprofile keeps as attributes.
+// mappingFlags lists the flags of a mapping, which are attributes in pprofile.
 var mappingFlags = []struct {
 	key   string
 	field func(*profile.Mapping) *bool
@@ -164,7 +162,7 @@ var mappingFlags = []struct {
 
 func (c *reader) functions(from []*profile.Function) {
 	c.function = make(map[uint64]int32, len(from))
-	table := c.Dict.FunctionTable()
+	table := c.dict.Dict.FunctionTable()
 	table.EnsureCapacity(table.Len() + len(from))
 	for _, f := range from {
 		c.function[f.ID] = int32(table.Len())
@@ -178,7 +176,7 @@ func (c *reader) functions(from []*profile.Function) {
 
 func (c *reader) locations(from []*profile.Location) {
 	c.location = make(map[uint64]int32, len(from))
-	table := c.Dict.LocationTable()
+	table := c.dict.Dict.LocationTable()
 	table.EnsureCapacity(table.Len() + len(from))
 	for _, l := range from {
 		c.location[l.ID] = int32(table.Len())
@@ -188,7 +186,7 @@ func (c *reader) locations(from []*profile.Location) {
 		}
 		to.SetAddress(l.Address)
 		if l.IsFolded {
-			to.AttributeIndices().Append(c.BoolAttribute(attrIsFolded, true))
+			to.AttributeIndices().Append(c.dict.BoolAttribute(attrIsFolded, true))
 		}
 		to.Lines().EnsureCapacity(len(l.Line))
 		for _, line := range l.Line {
@@ -202,6 +200,7 @@ func (c *reader) locations(from []*profile.Location) {
 	}
 }
 
+// profileAttributes returns the indices of the attributes of p's profiles.
 func (c *reader) profileAttributes(p *profile.Profile) []int32 {
 	var indices []int32
 	for _, a := range []struct{ key, value string }{
@@ -210,11 +209,11 @@ func (c *reader) profileAttributes(p *profile.Profile) []int32 {
 		{attrDocURL, p.DocURL},
 	} {
 		if a.value != "" {
-			indices = append(indices, c.StringAttribute(a.key, a.value))
+			indices = append(indices, c.dict.StringAttribute(a.key, a.value))
 		}
 	}
 	if len(p.Comments) > 0 {
-		i, list := c.SliceAttribute(attrComment, "")
+		i, list := c.dict.SliceAttribute(attrComment, "")
 		list.EnsureCapacity(len(p.Comments))
 		for _, comment := range p.Comments {
 			list.AppendEmpty().SetStr(comment)
@@ -224,7 +223,7 @@ func (c *reader) profileAttributes(p *profile.Profile) []int32 {
 	return indices
 }
 
-// samples puts the i-th value of every sample into the i-th profile.
+// samples adds the i-th value of every sample to the i-th profile.
 func (c *reader) samples(from []*profile.Sample, to pprofile.ProfilesSlice) {
 	var locations, labels []int32
 	for _, s := range from {
@@ -232,7 +231,7 @@ func (c *reader) samples(from []*profile.Sample, to pprofile.ProfilesSlice) {
 		for _, l := range s.Location {
 			locations = append(locations, c.location[l.ID])
 		}
-		stack := c.Stack(locations)
+		stack := c.dict.Stack(locations)
 		labels = c.labels(labels[:0], s)
 		for i, value := range s.Value {
 			if value == 0 {
@@ -248,18 +247,17 @@ func (c *reader) samples(from []*profile.Sample, to pprofile.ProfilesSlice) {
 	}
 }
 
-// labels appends the indices of a sample's labels. A label with several values
-// is a list.
+// labels appends the indices of a sample's labels. A label with several values becomes a list.
 func (c *reader) labels(dst []int32, s *profile.Sample) []int32 {
 	if len(s.Label)+len(s.NumLabel) == 0 {
 		return dst
 	}
 	for key, values := range s.Label {
 		if len(values) == 1 {
-			dst = append(dst, c.StringAttribute(key, values[0]))
+			dst = append(dst, c.dict.StringAttribute(key, values[0]))
 			continue
 		}
-		i, list := c.SliceAttribute(key, "")
+		i, list := c.dict.SliceAttribute(key, "")
 		list.EnsureCapacity(len(values))
 		for _, v := range values {
 			list.AppendEmpty().SetStr(v)
@@ -267,7 +265,7 @@ func (c *reader) labels(dst []int32, s *profile.Sample) []int32 {
 		dst = append(dst, i)
 	}
 	for key, values := range s.NumLabel {
-		// All values of a list have one unit: the first that is named.
+		// A list has one unit: the first that is set.
 		unit := ""
 		for _, u := range s.NumUnit[key] {
 			if u != "" {
@@ -276,17 +274,17 @@ func (c *reader) labels(dst []int32, s *profile.Sample) []int32 {
 			}
 		}
 		if len(values) == 1 {
-			dst = append(dst, c.IntAttribute(key, values[0], unit))
+			dst = append(dst, c.dict.IntAttribute(key, values[0], unit))
 			continue
 		}
-		i, list := c.SliceAttribute(key, unit)
+		i, list := c.dict.SliceAttribute(key, unit)
 		list.EnsureCapacity(len(values))
 		for _, v := range values {
 			list.AppendEmpty().SetInt(v)
 		}
 		dst = append(dst, i)
 	}
-	// Maps have no order; equal sets of labels must be equal lists.
+	// Map order is random, but equal sets of labels must become equal lists.
 	slices.Sort(dst)
 	return dst
 }

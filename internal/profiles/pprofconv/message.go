@@ -9,14 +9,14 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 )
 
-// Kind tells which profiles may share a pprof message, which has one period.
-// It is comparable.
+// Kind identifies the profiles that can share a pprof message, which has one period. It is
+// comparable.
 type Kind struct {
 	PeriodType, PeriodUnit string
 	Period                 int64
 }
 
-// KindOf is the kind of p. An index outside of the dictionary is an error.
+// KindOf returns the kind of p. It returns an error if an index is out of range.
 func KindOf(dict pprofile.ProfilesDictionary, p pprofile.Profile) (Kind, error) {
 	period := p.PeriodType()
 	for _, i := range []int32{period.TypeStrindex(), period.UnitStrindex()} {
@@ -31,24 +31,23 @@ func KindOf(dict pprofile.ProfilesDictionary, p pprofile.Profile) (Kind, error) 
 	}, nil
 }
 
-// Options say what a Message does with what it is given.
+// Options configures a Message.
 type Options struct {
-	// DropAttribute tells which attributes of samples do not become labels, span_id
-	// and trace_id of their links among them. Nil keeps all.
+	// DropAttribute reports whether an attribute of samples does not become a label. It
+	// also applies to span_id and trace_id of links. Nil keeps all.
 	DropAttribute func(key string) bool
-	// CPUTime adds the sample type cpu in nanoseconds, which is samples × period,
-	// to a message that counts samples of a period of CPU time and does not have
-	// it: Go's runtime reports both, and most readers look for the time.
+	// CPUTime adds the sample type cpu in nanoseconds, samples × period, to messages
+	// that count CPU samples but have no time. Go's runtime reports both, and most
+	// readers expect the time.
 	CPUTime bool
 }
 
 func (o Options) keeps(key string) bool { return o.DropAttribute == nil || !o.DropAttribute(key) }
 
-// Message gathers profiles of one dictionary and one kind into one pprof
-// message. Every sample type is a column; samples with the same stack and the
-// same labels are one row, and their values are added. It refers to the
-// dictionary, which must not change meanwhile. It must not be used by several
-// goroutines at once.
+// Message merges profiles of one dictionary and one kind into one pprof message. Every sample
+// type is a column. Samples with the same stack and labels are one row, with the sum of
+// their values. The dictionary must not be modified while a Message uses it. A Message must
+// not be used concurrently.
 type Message struct {
 	dict pprofile.ProfilesDictionary
 	kind Kind
@@ -59,60 +58,56 @@ type Message struct {
 	rowOf   map[row]int32
 	labels  labelSets
 	deep    map[int32]struct{} // large stacks that have been checked
-	weight  int64              // about the size of the rows as protobuf, without their values
+	weight  int64              // estimated size of the rows as protobuf, without values
 
-	start, end  uint64 // ns since the epoch; start 0 means not known
-	defaultType string
-	about       pcommon.Int32Slice // the first profile's attributes
-	hasAbout    bool
+	start, end    uint64 // ns since the epoch; start is 0 if unknown
+	defaultType   string
+	attributes    pcommon.Int32Slice // of the first profile
+	hasAttributes bool
 }
 
-// column is a sample type, with a value for each row. Rows beyond its end have
-// the value 0.
+// column is a sample type with a value for each row. Rows beyond its end have the value 0.
 type column struct {
 	typ, unit string
 	values    []int64
 }
 
-// row is what samples that are added up have in common. Stack and link are
-// indices in the dictionary, labels one in Message.labels.
+// row identifies the samples whose values are added. stack and link are indices in the
+// dictionary, labels is one in Message.labels.
 type row struct {
 	stack, link int32
 	labels      int32
 }
 
-// NewMessage returns an empty message for profiles of this dictionary and kind.
+// NewMessage returns an empty Message for profiles of this dictionary and kind.
 func NewMessage(dict pprofile.ProfilesDictionary, kind Kind, opts Options) *Message {
 	return &Message{dict: dict, kind: kind, opts: opts, rowOf: map[row]int32{}, labels: newLabelSets()}
 }
 
-// Describe takes over what a scope says about its profiles: the sample type to
-// show first.
+// Describe sets the default sample type from the attributes of a scope.
 func (m *Message) Describe(scope pcommon.InstrumentationScope) {
 	if v, ok := scope.Attributes().Get(attrDefaultType); ok {
 		m.defaultType = v.AsString()
 	}
 }
 
-// Samples is the number of rows.
+// Samples returns the number of rows.
 func (m *Message) Samples() int { return len(m.rows) }
 
-// Weight is about the size of the rows in the message, in bytes. Many samples may
-// refer to one large stack, of which each row has its own copy.
+// Weight returns the estimated size of the rows in the message in bytes. It may exceed the
+// size of the profiles by far, since each row has a copy of its stack.
 func (m *Message) Weight() int64 { return m.weight + int64(len(m.rows))*int64(len(m.columns)) }
 
-// maxCells is how many values a message has at most, those that are 0 included: a
-// profile of each sample type has one for each row.
+// maxCells limits the values of a message, including zeroes: every column has one for each
+// row.
 const maxCells = 16 << 20
 
-// Add adds the samples of p, and returns how many of them it left out. A sample's
-// value is the sum of its values or, if it has none, the number of its timestamps.
-// A sample with a negative value is left out: it would take away from those of the
-// same stack. A sum that is more than an int64 is the largest.
+// Add adds the samples of p. The value of a sample is the sum of its values or, if it has
+// none, the number of its timestamps. Sums saturate. Samples with a negative value would
+// reduce those of the same stack: they are dropped, and Add returns their number.
 //
-// If p refers to something outside of the dictionary that is an error, and so is a
-// profile for which the message has no room, ErrTooLarge. Then nothing of p is in the
-// message.
+// Add returns an error if p refers to anything outside of the dictionary, and ErrTooLarge if
+// the message has no room for p. The message is unchanged then.
 func (m *Message) Add(p pprofile.Profile) (negative int, err error) {
 	if err := m.check(p); err != nil {
 		return 0, err
@@ -124,8 +119,8 @@ func (m *Message) Add(p pprofile.Profile) (negative int, err error) {
 			return 0, fmt.Errorf("%w: %d stacks of %d sample types", ErrTooLarge, rows, columns)
 		}
 	}
-	if !m.hasAbout {
-		m.about, m.hasAbout = p.AttributeIndices(), true
+	if !m.hasAttributes {
+		m.attributes, m.hasAttributes = p.AttributeIndices(), true
 	}
 	m.extend(uint64(p.Time()), p.DurationNano())
 	c := m.column(typ, unit)
@@ -149,14 +144,14 @@ func (m *Message) Add(p pprofile.Profile) (negative int, err error) {
 	return negative, nil
 }
 
-// Sizes of parts of a message, in bytes.
+// Estimated sizes of parts of a message, in bytes.
 const (
 	rowWeight   = 8
 	frameWeight = 2
 	labelWeight = 8
 )
 
-// valueOf is the value of a sample. It is not ok if there is a negative one.
+// valueOf returns the value of a sample. ok is false if a value is negative.
 func valueOf(s pprofile.Sample) (value int64, ok bool) {
 	n := s.Values().Len()
 	if n == 0 {
@@ -172,7 +167,7 @@ func valueOf(s pprofile.Sample) (value int64, ok bool) {
 	return value, true
 }
 
-// sum adds two values that are not negative.
+// sum adds two non-negative values and saturates.
 func sum(a, b int64) int64 {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64
@@ -180,7 +175,7 @@ func sum(a, b int64) int64 {
 	return a + b
 }
 
-// product multiplies two values that are not negative.
+// product multiplies two non-negative values and saturates.
 func product(a, b int64) int64 {
 	if b > 0 && a > math.MaxInt64/b {
 		return math.MaxInt64
@@ -188,7 +183,7 @@ func product(a, b int64) int64 {
 	return a * b
 }
 
-// find is the column of a sample type, or -1.
+// find returns the index of the column of a sample type, or -1.
 func (m *Message) find(typ, unit string) int {
 	for i := range m.columns {
 		if m.columns[i].typ == typ && m.columns[i].unit == unit {
@@ -198,6 +193,7 @@ func (m *Message) find(typ, unit string) int {
 	return -1
 }
 
+// column returns the column of a sample type, and adds it if it is new.
 func (m *Message) column(typ, unit string) *column {
 	if i := m.find(typ, unit); i >= 0 {
 		return &m.columns[i]
@@ -220,7 +216,7 @@ func (c *column) at(row int) int64 {
 	return c.values[row]
 }
 
-// extend makes the message's time cover a profile's.
+// extend extends the message's time range to that of a profile.
 func (m *Message) extend(start, duration uint64) {
 	if start == 0 {
 		m.end = max(m.end, m.start+duration)
@@ -232,8 +228,8 @@ func (m *Message) extend(start, duration uint64) {
 	m.end = max(m.end, start+duration)
 }
 
-// check looks at every index that p holds, and at those of the stacks and
-// locations that its samples lead to.
+// check returns an error if an index in p, or in the stacks and locations of its samples, is
+// out of range.
 func (m *Message) check(p pprofile.Profile) error {
 	strings := m.dict.StringTable().Len()
 	for _, i := range []int32{p.SampleType().TypeStrindex(), p.SampleType().UnitStrindex()} {
@@ -248,7 +244,7 @@ func (m *Message) check(p pprofile.Profile) error {
 		if err := inTable("stack", s.StackIndex(), m.dict.StackTable().Len()); err != nil {
 			return err
 		}
-		// A message without links need not have a table of them.
+		// A message without links may have an empty table.
 		if s.LinkIndex() != 0 {
 			if err := inTable("link", s.LinkIndex(), m.dict.LinkTable().Len()); err != nil {
 				return err
@@ -264,8 +260,8 @@ func (m *Message) check(p pprofile.Profile) error {
 	return nil
 }
 
-// deepStack is from how many frames on a stack is checked once only, however many
-// samples have it.
+// deepStack is the number of frames from which on a stack is checked once only, however many
+// samples share it.
 const deepStack = 256
 
 func (m *Message) checkStack(i int32) error {
@@ -316,6 +312,7 @@ func (m *Message) checkAttributes(indices pcommon.Int32Slice) error {
 	return nil
 }
 
+// inTable returns an error if i is not an index of a table with this length.
 func inTable(table string, i int32, length int) error {
 	if i < 0 || int(i) >= length {
 		return fmt.Errorf("index %d is outside of the %s table, which has %d entries", i, table, length)
@@ -323,11 +320,11 @@ func inTable(table string, i int32, length int) error {
 	return nil
 }
 
-// labelSets numbers the sets of attributes that samples have. Set 0 is empty.
+// labelSets numbers the distinct sets of attributes of samples. Set 0 is empty.
 type labelSets struct {
 	of    map[string]int32
 	sets  [][]int32
-	sizes []int64 // by set: how many labels it makes
+	sizes []int64 // number of labels by set
 	key   []byte  // scratch
 	drop  map[int32]bool
 }
@@ -336,9 +333,8 @@ func newLabelSets() labelSets {
 	return labelSets{of: map[string]int32{"": 0}, sets: [][]int32{nil}, sizes: []int64{0}, drop: map[int32]bool{}}
 }
 
-// index returns the number of the set of these attributes, without those that
-// are dropped. The order of the attributes does not matter for the outcome, but
-// the same set in another order may get a number of its own.
+// index returns the number of the set of these attributes, without dropped ones. The same set
+// in another order may get another number, which leads to more rows, but not to other values.
 func (l *labelSets) index(dict pprofile.ProfilesDictionary, attributes pcommon.Int32Slice, opts Options) int32 {
 	l.key = l.key[:0]
 	for i := range attributes.Len() {
@@ -366,6 +362,7 @@ func (l *labelSets) index(dict pprofile.ProfilesDictionary, attributes pcommon.I
 	return n
 }
 
+// dropped reports whether an attribute does not become a label.
 func (l *labelSets) dropped(dict pprofile.ProfilesDictionary, attribute int32, opts Options) bool {
 	d, ok := l.drop[attribute]
 	if !ok {

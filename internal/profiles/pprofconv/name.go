@@ -7,12 +7,12 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 )
 
-// SetName names the profile that sp holds: process_cpu, memory and so on.
+// SetName sets the name of the profile in sp, like process_cpu or memory.
 func SetName(sp pprofile.ScopeProfiles, name string) {
 	sp.Scope().Attributes().PutStr(NameAttribute, name)
 }
 
-// Name is the name that SetName gave, or that of the first profile.
+// Name returns the name set by SetName, or else GuessName.
 func Name(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) string {
 	if v, ok := sp.Scope().Attributes().Get(NameAttribute); ok && v.AsString() != "" {
 		return v.AsString()
@@ -20,8 +20,8 @@ func Name(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) string {
 	return GuessName(dict, sp)
 }
 
-// GuessName is what the first profile of a scope is usually called, or "unknown" for
-// a scope without profiles.
+// GuessName returns the usual name of the first profile of a scope, or "unknown" if the scope
+// has no profiles.
 func GuessName(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) string {
 	if names := guessNames(dict, sp); len(names) > 0 {
 		return names[0]
@@ -29,13 +29,13 @@ func GuessName(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) stri
 	return unknownName
 }
 
-// Names are the names of the profiles of a scope, in their order: the one that SetName
-// gave, or for each what its sample type is usually called. The names are those of
-// Go's pprof endpoints as Pyroscope keeps them. Contentions and delays are those of
-// block profiles unless the period says mutex, since a mutex profile looks the same.
-// Samples are named as what they were counted with: profiles of CPU or wall-clock
-// time, of the same period. Other types are called by the first of them that has the
-// same period, and a profile without a sample type "unknown".
+// Names returns the names of the profiles of a scope, in their order: for all of them the one
+// set by SetName, or for each the usual name of its sample type. Usual names are those of
+// Go's pprof endpoints as stored by Pyroscope. Contentions and delays belong to a block
+// profile unless the period type is mutex, since mutex profiles have the same types. Samples
+// have the name of the CPU or wall-clock profile with the same period. Any other profile is
+// named after the first of them with the same period, or "unknown" if that has no sample
+// type.
 func Names(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) []string {
 	v, ok := sp.Scope().Attributes().Get(NameAttribute)
 	if !ok || v.AsString() == "" {
@@ -48,17 +48,17 @@ func Names(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) []string
 	return names
 }
 
-// IsCounter reports whether a profile of this name may be one that counts since the
-// start of the process: Go's of allocations, contentions and delays.
+// IsCounter reports whether a profile of this name may be a total since the start of the
+// process, as Go's profiles of allocations, contentions and delays are.
 func IsCounter(name string) bool { return name == "memory" || name == "block" || name == "mutex" }
 
-// SetCumulative notes that the profile that sp holds may count since the start of the
+// SetCumulative marks the profile in sp as one that may be a total since the start of the
 // process.
 func SetCumulative(sp pprofile.ScopeProfiles) {
 	sp.Scope().Attributes().PutBool(CumulativeAttribute, true)
 }
 
-// IsCumulative reports whether SetCumulative was called.
+// IsCumulative reports whether the scope was marked by SetCumulative.
 func IsCumulative(scope pcommon.InstrumentationScope) bool {
 	v, ok := scope.Attributes().Get(CumulativeAttribute)
 	return ok && v.Type() == pcommon.ValueTypeBool && v.Bool()
@@ -71,6 +71,7 @@ const (
 	typeSamples = "samples"
 )
 
+// guessNames returns the usual names of the profiles of a scope; see Names.
 func guessNames(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) []string {
 	names := make([]string, sp.Profiles().Len())
 	timed, others := map[Kind]string{}, map[Kind]string{}
@@ -103,7 +104,7 @@ func guessNames(dict pprofile.ProfilesDictionary, sp pprofile.ScopeProfiles) []s
 	return names
 }
 
-// nameOfType is what a profile of a known sample type is called, or empty.
+// nameOfType returns the name of profiles with a well-known sample type, or "".
 func nameOfType(sampleType, periodType string) string {
 	switch {
 	case sampleType == "cpu", sampleType == typeSamples && periodType == "cpu":
@@ -125,7 +126,7 @@ func nameOfType(sampleType, periodType string) string {
 	return ""
 }
 
-// stringAt is a string of the dictionary, or "" if the index is outside of it.
+// stringAt returns a string of the dictionary, or "" if the index is out of range.
 func stringAt(dict pprofile.ProfilesDictionary, i int32) string {
 	if i < 0 || int(i) >= dict.StringTable().Len() {
 		return ""

@@ -12,8 +12,8 @@ var errWireType = errors.New("a field has a wrong wire type")
 
 func notMessage(err error) error { return fmt.Errorf("not a pprof message: %w", err) }
 
-// fields calls each for the fields of a message. value is that of a varint; at is
-// the contents of bytes.
+// fields calls each for every field of a message. value is set for varints, and at, a subslice
+// of data, for length-delimited fields.
 func fields(data []byte, each func(field protowire.Number, kind protowire.Type, value uint64, at []byte) error) error {
 	for len(data) > 0 {
 		field, kind, n := protowire.ConsumeTag(data)
@@ -42,7 +42,7 @@ func fields(data []byte, each func(field protowire.Number, kind protowire.Type, 
 	return nil
 }
 
-// packed calls each for the numbers of a repeated field, which may be packed.
+// packed calls each for the numbers of a repeated field, packed or not.
 func packed(kind protowire.Type, value uint64, at []byte, each func(uint64)) error {
 	switch kind {
 	case protowire.VarintType:
@@ -62,8 +62,8 @@ func packed(kind protowire.Type, value uint64, at []byte, each func(uint64)) err
 	return notMessage(errWireType)
 }
 
-// numbersIn is how many numbers a repeated field has, which may be packed: the last
-// byte of each is less than 0x80.
+// numbersIn returns how many numbers a repeated field has, packed or not. The last byte of a
+// number is less than 0x80.
 func numbersIn(kind protowire.Type, at []byte) (int, error) {
 	if kind == protowire.VarintType {
 		return 1, nil
@@ -83,7 +83,7 @@ func numbersIn(kind protowire.Type, at []byte) (int, error) {
 	return n, nil
 }
 
-// numberFields reads a message whose fields up to last are all numbers.
+// numberFields calls each for the fields up to last, which must be varints, and ignores others.
 func numberFields(data []byte, each func(field protowire.Number, v uint64), last protowire.Number) error {
 	return fields(data, func(field protowire.Number, kind protowire.Type, value uint64, _ []byte) error {
 		if field > last {

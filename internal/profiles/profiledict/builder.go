@@ -1,7 +1,7 @@
-// Package profiledict builds the dictionary of an OTLP profiles message: the
-// tables of strings, attributes, stacks and so on that all profiles of the
-// message share. By the protocol every table starts with an element without
-// content, which index 0 names when there is nothing to name.
+// Package profiledict builds the dictionary of an OTLP profiles message: the tables of
+// strings, attributes, stacks and others that all profiles of the message share. The
+// protocol requires that every table starts with an empty element, so index 0 stands for
+// no value.
 // https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/profiles/v1development/profiles.proto
 package profiledict
 
@@ -13,22 +13,21 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 )
 
-// Builder adds to the dictionary of one message and finds again what it has
-// added, so that nothing is in a table twice. It must not be used by several
-// goroutines at once.
+// Builder adds elements to the dictionary of one message and reuses those it has added. It
+// must not be used concurrently.
 type Builder struct {
-	// Dict is the dictionary that is built. Its mapping, location, function and
-	// link tables are the caller's to add to.
+	// Dict is the dictionary. The caller adds to its mapping, location, function and link
+	// tables.
 	Dict pprofile.ProfilesDictionary
 
 	strings    map[string]int32
 	attributes map[attribute]int32
 	stacks     map[string]int32
-	key        []byte // scratch for a stack's key
+	key        []byte // scratch for keys of stacks
 }
 
-// attribute is what makes an entry of the attribute table. Of the values one
-// is set, by kind.
+// attribute identifies an entry of the attribute table. Depending on kind, the value is str or
+// num.
 type attribute struct {
 	key, unit string
 	kind      pcommon.ValueType
@@ -36,8 +35,8 @@ type attribute struct {
 	num       int64
 }
 
-// New returns a builder for the dictionary of profiles, which must be empty;
-// the first element of every table is added here.
+// New returns a Builder for the dictionary of profiles, which must be empty. It adds the first
+// element of every table.
 func New(profiles pprofile.Profiles) *Builder {
 	b := &Builder{
 		Dict:       profiles.Dictionary(),
@@ -55,7 +54,7 @@ func New(profiles pprofile.Profiles) *Builder {
 	return b
 }
 
-// String returns the index of s.
+// String returns the index of s, which is added if it is new.
 func (b *Builder) String(s string) int32 {
 	if i, ok := b.strings[s]; ok {
 		return i
@@ -71,8 +70,7 @@ func (b *Builder) StringAttribute(key, value string) int32 {
 	return b.attribute(attribute{key: key, kind: pcommon.ValueTypeStr, str: value})
 }
 
-// IntAttribute returns the index of the attribute key=value, in unit, which
-// may be empty.
+// IntAttribute returns the index of the attribute key=value with a unit, which may be empty.
 func (b *Builder) IntAttribute(key string, value int64, unit string) int32 {
 	return b.attribute(attribute{key: key, kind: pcommon.ValueTypeInt, num: value, unit: unit})
 }
@@ -86,9 +84,8 @@ func (b *Builder) BoolAttribute(key string, value bool) int32 {
 	return b.attribute(a)
 }
 
-// SliceAttribute adds an attribute whose value is a list, in unit, and returns
-// its index with the list for the caller to fill. Lists are not looked for in
-// the table.
+// SliceAttribute adds an attribute with a list and a unit. It returns the attribute's index and
+// the list, which the caller fills. Lists are not shared.
 func (b *Builder) SliceAttribute(key, unit string) (int32, pcommon.Slice) {
 	i, entry := b.append(key, unit)
 	return i, entry.Value().SetEmptySlice()
@@ -119,8 +116,8 @@ func (b *Builder) append(key, unit string) (int32, pprofile.KeyValueAndUnit) {
 	return i, entry
 }
 
-// Stack returns the index of the stack of these locations, the leaf first.
-// locations stays the caller's.
+// Stack returns the index of the stack of these locations, leaf first. It does not retain
+// locations.
 func (b *Builder) Stack(locations []int32) int32 {
 	b.key = slices.Grow(b.key[:0], 4*len(locations))
 	for _, l := range locations {

@@ -13,8 +13,8 @@ import (
 	"github.com/invar-otel/invar/internal/promlane"
 )
 
-// build translates what the transaction has collected. Metrics come in the
-// order of their first samples; whatever would be empty is left out.
+// build translates the collected points. Metrics are in the order of their first samples.
+// Empty resources, scopes and metrics are omitted.
 func (t *transaction) build() pmetric.Metrics {
 	md := pmetric.NewMetrics()
 	md.ResourceMetrics().EnsureCapacity(len(t.resources))
@@ -38,6 +38,8 @@ func (t *transaction) build() pmetric.Metrics {
 	return md
 }
 
+// emittedPoints returns the number of points that a family emits, and counts the samples of
+// the others as dropped.
 func (t *transaction) emittedPoints(f *family) int {
 	n := 0
 	for p := range t.points.all(f.points) {
@@ -100,8 +102,8 @@ func (t *transaction) fillMetric(m pmetric.Metric, f *family, n int) {
 	}
 }
 
-// fillMetadata writes what upstream does, and what it takes to write the
-// exposition again.
+// fillMetadata writes the same metadata as upstream, and what is needed to restore the
+// exposition.
 func (t *transaction) fillMetadata(m pmetric.Metric, f *family, name string) {
 	metadata := m.Metadata()
 	metadata.PutStr(prometheus.MetricMetadataTypeKey, string(f.metadata.Type))
@@ -116,7 +118,7 @@ func (t *transaction) fillMetadata(m pmetric.Metric, f *family, name string) {
 	}
 }
 
-// fillNumbers writes the points of a gauge or a sum. Only a sum has a start.
+// fillNumbers writes the points of a gauge or a sum. Only a sum has start timestamps.
 func (w *workspace) fillNumbers(points pmetric.NumberDataPointSlice, f *family) {
 	for p := range w.points.all(f.points) {
 		if !p.emitted(f) {
@@ -137,8 +139,8 @@ func (w *workspace) fillNumbers(points pmetric.NumberDataPointSlice, f *family) 
 	}
 }
 
-// fillSummary writes a summary. Stale ones keep their quantiles, without
-// values, to be recognised.
+// fillSummary writes a summary. A stale one keeps its quantiles, without values, so that it
+// can be recognised.
 func (t *transaction) fillSummary(dp pmetric.SummaryDataPoint, p *point, f *family) {
 	stale := value.IsStaleNaN(p.sum) || value.IsStaleNaN(p.count)
 	if stale {
@@ -170,8 +172,8 @@ func (w *workspace) fillExemplars(dest pmetric.ExemplarSlice, p *point) {
 	}
 }
 
-// fillExemplar writes an exemplar. Labels that should be IDs but can't be
-// decoded stay attributes.
+// fillExemplar writes an exemplar. Trace and span IDs that cannot be decoded stay
+// attributes.
 func fillExemplar(dest pmetric.Exemplar, e *exemplar.Exemplar) {
 	dest.SetTimestamp(fromMillis(e.Ts))
 	dest.SetDoubleValue(e.Value)
@@ -194,8 +196,8 @@ func fillExemplar(dest pmetric.Exemplar, e *exemplar.Exemplar) {
 	})
 }
 
-// decodeID reads hex into id. Short IDs, such as 64 bit trace IDs, fill it from
-// the right; of long ones the left part counts.
+// decodeID decodes hex to id and reports whether text is valid. Short IDs, such as 64-bit
+// trace IDs, are padded on the left; long ones are truncated on the right.
 func decodeID(id []byte, text string) bool {
 	text = text[:min(len(text), hex.EncodedLen(len(id)))]
 	_, err := hex.Decode(id[len(id)-hex.DecodedLen(len(text)):], []byte(text))

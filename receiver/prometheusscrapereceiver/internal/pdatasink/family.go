@@ -12,14 +12,14 @@ import (
 type family struct {
 	familyKey
 	monotonic bool
-	created   bool // it has _created samples
+	created   bool // has _created samples
 	metadata  scrape.MetricMetadata
 	points    chain
 }
 
-// familyKey holds the type and native because a target may expose a histogram
-// in classic and in native form, both under one name, and because an
-// exposition may declare the type of a metric after its first sample.
+// familyKey identifies a family. It includes mtype and native because a target may expose
+// a histogram in classic and native form under one name, and because an exposition may
+// declare the type of a metric after its first sample.
 type familyKey struct {
 	scope  int32
 	mtype  pmetric.MetricType
@@ -27,8 +27,7 @@ type familyKey struct {
 	name   string
 }
 
-// sampleName is the __name__ of a series and all else that decides about its
-// family.
+// sampleName determines the family of a series.
 type sampleName struct {
 	scope int32
 	kind  kind
@@ -44,13 +43,13 @@ type familyRef struct {
 type role uint8
 
 const (
-	roleValue    role = iota // all of it
+	roleValue    role = iota // the whole point
 	roleBoundary             // a bucket or a quantile
 	roleSum
 	roleCount
 	roleCreated
-	// roleExact is for floats that carry the very name of a histogram or a
-	// summary. See (*family).exactRole.
+	// roleExact is a float with exactly the name of a histogram or summary. exactRole
+	// returns its actual role.
 	roleExact
 )
 
@@ -68,12 +67,12 @@ const (
 	gaugeSumSuffix   = "_gsum"
 )
 
-// partSuffixes are what the parts of a metric may add to its name.
+// partSuffixes lists the suffixes that parts of a metric may append to its name.
 var partSuffixes = []string{
 	bucketSuffix, countSuffix, sumSuffix, totalSuffix, infoSuffix, createdSuffix, gaugeCountSuffix, gaugeSumSuffix,
 }
 
-// familyOf finds the family of a sample in a scope, or begins it.
+// familyOf returns the family of a sample in a scope, and adds it if it is new.
 func (t *transaction) familyOf(s *sample, sc int32) familyRef {
 	name := sampleName{scope: sc, kind: s.kind, name: s.name}
 	if name == t.lastName {
@@ -95,10 +94,10 @@ func (t *transaction) familyOf(s *sample, sc int32) familyRef {
 	return ref
 }
 
-// resolve decides which metric the samples of a name belong to, and as what.
+// resolve returns the metric that samples with this name belong to, and their role.
 func resolve(store scrape.MetricMetadataStore, name string, k kind) (family, role) {
 	if k.native() {
-		// The sample is a histogram, whatever its metadata says, and whole.
+		// The sample is a whole histogram, whatever its metadata says.
 		md, ok := store.GetMetadata(name)
 		if !ok {
 			md.MetricFamily = name
@@ -132,15 +131,15 @@ func resolve(store scrape.MetricMetadataStore, name string, k kind) (family, rol
 	return newFamily(name, scrape.MetricMetadata{MetricFamily: name, Type: model.MetricTypeUnknown}), roleValue
 }
 
-// partOf tells to which metric a sample named base+suffix belongs when base was
-// declared with a type. Types that have no such part own no such sample: a
-// foo_count beside a gauge foo is a metric of its own.
+// partOf returns the metric and the role of a sample named base+suffix, where base was
+// declared with a type. ok is false if that type has no such part: foo_count besides a
+// gauge foo is a metric of its own.
 func partOf(mt model.MetricType, base, suffix string) (metric string, _ role, ok bool) {
 	switch mt {
 	case model.MetricTypeHistogram, model.MetricTypeSummary:
 		return base, suffixRole(suffix), true
 	case model.MetricTypeGaugeHistogram:
-		// The buckets are values of a gauge, told apart by le. The rest are
+		// The buckets are values of a gauge with the attribute le. The other parts are
 		// metrics of their own.
 		switch suffix {
 		case bucketSuffix:
@@ -149,8 +148,7 @@ func partOf(mt model.MetricType, base, suffix string) (metric string, _ role, ok
 			return base + suffix, roleValue, true
 		}
 	case model.MetricTypeCounter:
-		// OpenMetrics declares counters without _total, and we name them with
-		// it.
+		// OpenMetrics declares counters without _total; the metric's name includes it.
 		if suffix == createdSuffix {
 			return base + totalSuffix, roleCreated, true
 		}
@@ -173,9 +171,9 @@ func suffixRole(suffix string) role {
 	return roleBoundary
 }
 
-// exactRole is the role of a sample that is named as its histogram or summary.
-// With le or quantile it is a boundary, even of a summary called batch_count.
-// Some exporters declare foo_count itself as a summary: that is a count.
+// exactRole returns the role of a sample with exactly the name of its histogram or summary.
+// With le or quantile it is a boundary, even in a summary called batch_count. Some exporters
+// declare foo_count itself as a summary; that sample is a count.
 func (f *family) exactRole(s *sample) role {
 	if s.labels.Has(f.boundaryLabel()) {
 		return roleBoundary
@@ -184,6 +182,7 @@ func (f *family) exactRole(s *sample) role {
 	return suffixRole(suffix)
 }
 
+// cutSuffix splits a name before the suffix of a part, which is "" if there is none.
 func cutSuffix(name string) (base, suffix string) {
 	for _, suffix := range partSuffixes {
 		if base, ok := strings.CutSuffix(name, suffix); ok && base != "" {
@@ -205,14 +204,14 @@ func newFamily(name string, md scrape.MetricMetadata) family {
 	case model.MetricTypeSummary:
 		f.mtype = pmetric.MetricTypeSummary
 	default:
-		// Unknown ones might be counters, but are not known to only rise.
+		// Metrics of unknown type may be counters, but that is not certain.
 		f.mtype = pmetric.MetricTypeGauge
 	}
 	return f
 }
 
-// boundaryLabel names the label that is part of a sample's meaning and not of
-// its point's attributes.
+// boundaryLabel returns the label that holds a sample's boundary and is not an attribute of
+// its point.
 func (f *family) boundaryLabel() string {
 	switch f.mtype {
 	case pmetric.MetricTypeHistogram, pmetric.MetricTypeExponentialHistogram:
@@ -223,8 +222,8 @@ func (f *family) boundaryLabel() string {
 	return ""
 }
 
-// reportMetadata describes what Prometheus appends to each scrape about
-// itself. It is no part of the exposition, so that the store doesn't know it.
+// reportMetadata is the metadata of the series that Prometheus appends to each scrape. They
+// are not part of the exposition, so the metadata store does not have them.
 var reportMetadata = map[string]scrape.MetricMetadata{
 	upMetric:                                {MetricFamily: upMetric, Type: model.MetricTypeGauge, Help: "The scraping was successful"},
 	"scrape_duration_seconds":               {MetricFamily: "scrape_duration_seconds", Type: model.MetricTypeGauge, Unit: "seconds", Help: "Duration of the scrape"},

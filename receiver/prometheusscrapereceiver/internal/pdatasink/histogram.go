@@ -11,15 +11,15 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
-// maxBuckets bounds how wide the spans of a native histogram may be. Spans are
-// sparse and pdata is not: ten bytes on the wire can ask for gigabytes. At the
-// finest schema this spans 256 powers of two.
+// maxBuckets limits the width of a native histogram. Spans are sparse and pdata is not: ten
+// bytes on the wire can require gigabytes. At the finest schema the limit corresponds to 256
+// powers of two.
 const maxBuckets = 1 << 16
 
 var errSpans = errors.New("spans don't match the buckets")
 
-// checkNative refuses histograms whose buckets can't be laid out. Parsers
-// don't check them.
+// checkNative returns an error if the spans of a histogram do not match its buckets or are
+// too wide. Parsers do not check this.
 func checkNative(s *sample) error {
 	if s.h != nil {
 		return errors.Join(
@@ -52,7 +52,7 @@ func checkSpans(s *sample, spans []histogram.Span, buckets int, bounds []float64
 	return nil
 }
 
-// spanWidth is the number of buckets from the first to the last one.
+// spanWidth returns the number of buckets from the first to the last one, including gaps.
 func spanWidth(spans []histogram.Span) int {
 	width := 0
 	for i, span := range spans {
@@ -64,8 +64,8 @@ func spanWidth(spans []histogram.Span) int {
 	return width
 }
 
-// layOut writes the buckets of spans into dest, the first of them at start.
-// next gives their counts in turn.
+// layOut writes the buckets of spans to dest, beginning at start. next returns the count of
+// the i-th bucket and is called in order.
 func layOut(dest []uint64, start int, spans []histogram.Span, next func(i int) uint64) {
 	at, bucket := start, 0
 	for i, span := range spans {
@@ -80,7 +80,8 @@ func layOut(dest []uint64, start int, spans []histogram.Span, next func(i int) u
 	}
 }
 
-// fromDeltas reads buckets that are stored as differences to the one before.
+// fromDeltas returns the counts of buckets that are stored as differences to the previous
+// bucket.
 func fromDeltas(deltas []int64) func(int) uint64 {
 	sum := int64(0)
 	return func(i int) uint64 {
@@ -89,15 +90,16 @@ func fromDeltas(deltas []int64) func(int) uint64 {
 	}
 }
 
+// fromFloats returns the counts of buckets that are stored as floats.
 func fromFloats(counts []float64) func(int) uint64 {
 	return func(i int) uint64 { return wholeCount(counts[i]) }
 }
 
-// wholeCount makes a count of a float. What Go does with a float that doesn't
-// fit depends on the processor.
+// wholeCount converts a float to a count. Go leaves the conversion of a value out of range to
+// the processor.
 func wholeCount(v float64) uint64 {
 	switch {
-	case !(v > 0): // so is NaN
+	case !(v > 0): // also NaN
 		return 0
 	case v >= math.MaxUint64:
 		return math.MaxUint64
@@ -105,8 +107,8 @@ func wholeCount(v float64) uint64 {
 	return uint64(v)
 }
 
-// total is the count of a histogram whose counts were no whole numbers: what was
-// cut off its buckets is not in it either, or receivers refuse it.
+// total returns the sum of bucket counts. A histogram with fractional counts uses it as its
+// count, because receivers refuse a count that differs from the sum of the truncated buckets.
 func total(counts []uint64) uint64 {
 	n := uint64(0)
 	for _, c := range counts {
@@ -115,7 +117,7 @@ func total(counts []uint64) uint64 {
 	return n
 }
 
-// counts returns n zeroes that live until the next call.
+// counts returns n zeroes, valid until the next call.
 func (w *workspace) counts(n int) []uint64 {
 	if cap(w.countBuffer) < n {
 		w.countBuffer = make([]uint64, n)
@@ -125,8 +127,7 @@ func (w *workspace) counts(n int) []uint64 {
 	return c
 }
 
-// fillHistogram writes a histogram with explicit bounds: a classic one or an
-// NHCB.
+// fillHistogram writes a histogram with explicit bounds: a classic one or an NHCB.
 func (t *transaction) fillHistogram(dp pmetric.HistogramDataPoint, p *point, f *family) {
 	stale := p.stale || value.IsStaleNaN(p.sum) || value.IsStaleNaN(p.count)
 	if stale {
@@ -148,12 +149,12 @@ func (t *transaction) fillHistogram(dp pmetric.HistogramDataPoint, p *point, f *
 	t.fillExemplars(dp.Exemplars(), p)
 }
 
-// fillClassic takes the cumulative buckets apart. Stale points keep their
-// buckets, empty, to be recognised.
+// fillClassic converts cumulative buckets to counts. A stale point keeps its buckets, with
+// counts of 0, so that it can be recognised.
 func (t *transaction) fillClassic(dp pmetric.HistogramDataPoint, p *point, stale bool) {
 	buckets := t.inOrder(p)
 	if !stale {
-		// Buckets may end while the histogram goes on, with other ones.
+		// Single buckets may become stale while the histogram continues with others.
 		buckets = slices.DeleteFunc(buckets, func(b bucket) bool { return value.IsStaleNaN(b.value) })
 	}
 	if n := len(buckets); n > 0 && math.IsInf(buckets[n-1].boundary, 1) {
@@ -179,7 +180,7 @@ func (t *transaction) fillClassic(dp pmetric.HistogramDataPoint, p *point, stale
 	dp.BucketCounts().FromRaw(counts)
 }
 
-// fillCustom writes the buckets of an NHCB. The marker of a stale one has none.
+// fillCustom writes the buckets of an NHCB. A stale one has none.
 func (w *workspace) fillCustom(dp pmetric.HistogramDataPoint, p *point) {
 	var bounds []float64
 	var spans []histogram.Span
@@ -203,8 +204,7 @@ func (w *workspace) fillCustom(dp pmetric.HistogramDataPoint, p *point) {
 	dp.BucketCounts().FromRaw(counts)
 }
 
-// fillExponential writes a native histogram. Its minimum and maximum are not
-// known to Prometheus.
+// fillExponential writes a native histogram. Prometheus has no minimum and maximum.
 func (w *workspace) fillExponential(dp pmetric.ExponentialHistogramDataPoint, p *point, f *family) {
 	switch {
 	case p.stale:
@@ -233,7 +233,7 @@ func (w *workspace) fillExponential(dp pmetric.ExponentialHistogramDataPoint, p 
 	w.fillExemplars(dp.Exemplars(), p)
 }
 
-// fillSide writes the buckets of one sign and returns what they count.
+// fillSide writes the buckets of one sign and returns the sum of their counts.
 func (w *workspace) fillSide(dest pmetric.ExponentialHistogramDataPointBuckets, spans []histogram.Span, next func(int) uint64) uint64 {
 	if len(spans) == 0 {
 		return 0

@@ -15,13 +15,13 @@ import (
 	"github.com/invar-otel/invar/receiver/prometheusscrapereceiver/internal/metadata"
 )
 
-// Why samples are left out, the values of the attribute reason.
+// Reasons why samples are dropped: the values of the attribute reason.
 const (
 	dropBoundary   = "invalid_boundary"  // of a bucket or a quantile
 	dropHistogram  = "invalid_histogram" // a native one that cannot be laid out
 	dropDuplicate  = "duplicate"         // of the same series and time
-	dropIncomplete = "incomplete"        // parts of a histogram or a summary without a count, _created without a value
-	dropTimestamp  = "invalid_timestamp" // beyond what nanoseconds can tell
+	dropIncomplete = "incomplete"        // parts of a histogram or summary without a count; _created without a value
+	dropTimestamp  = "invalid_timestamp" // out of range for nanoseconds
 	dropExemplar   = "exemplar"          // of a summary
 )
 
@@ -32,12 +32,13 @@ var (
 	errExemplar   = errors.New("summaries have no exemplars in pdata")
 )
 
-// boundaryError is what is wrong with le or quantile.
+// boundaryError is returned for a missing or malformed le or quantile.
 type boundaryError struct {
 	label string
-	err   error // nil if the label is not there
+	err   error // nil if the label is missing
 }
 
+// Error implements error.
 func (e *boundaryError) Error() string {
 	if e.err == nil {
 		return fmt.Sprintf("series lacks the %s label", e.label)
@@ -45,8 +46,10 @@ func (e *boundaryError) Error() string {
 	return fmt.Sprintf("%s label: %v", e.label, e.err)
 }
 
+// Unwrap returns the parse error, or nil.
 func (e *boundaryError) Unwrap() error { return e.err }
 
+// reasonOf returns the reason for an error of record or drop.
 func reasonOf(err error) string {
 	var boundary *boundaryError
 	switch {
@@ -64,16 +67,16 @@ func reasonOf(err error) string {
 	return dropHistogram
 }
 
-// loss is what a scrape lost for one reason.
+// loss holds the samples that a scrape lost for one reason.
 type loss struct {
 	reason string
 	n      int
-	err    error         // of the first
-	series labels.Labels // of the first
+	err    error         // of the first sample
+	series labels.Labels // of the first sample
 }
 
-// drop leaves n samples out of the scrape. Only the first one's error is kept: a
-// broken target breaks hundreds of series alike, at each scrape.
+// drop counts n dropped samples. It keeps the error of the first one for each reason, since
+// the same defect usually affects many series of a target.
 func (t *transaction) drop(n int, series labels.Labels, err error) {
 	reason := reasonOf(err)
 	for i := range t.losses {
@@ -85,7 +88,7 @@ func (t *transaction) drop(n int, series labels.Labels, err error) {
 	t.losses = append(t.losses, loss{reason: reason, n: n, err: err, series: series})
 }
 
-// reporter counts what is lost and says it once a minute.
+// reporter counts dropped samples, and logs them at most once a minute for each reason.
 type reporter struct {
 	metrics  *metadata.TelemetryBuilder
 	receiver attribute.KeyValue
@@ -110,7 +113,7 @@ func (r *reporter) report(t *transaction) {
 	for _, l := range t.losses {
 		r.metrics.ReceiverPrometheusScrapeDroppedSamples.Add(context.Background(), int64(l.n),
 			metric.WithAttributes(r.receiver, attribute.String("reason", l.reason)))
-		// The reason is in the message, by which entries are sampled.
+		// The message contains the reason because the logger samples by message.
 		r.logger.Warn("samples left out of the scrape: "+l.reason, zap.Int("samples", l.n),
 			zap.NamedError("first", l.err), zap.Stringer("first_series", l.series))
 	}

@@ -13,8 +13,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
-// point becomes one data point. It is one sample, or all the samples of one
-// classic histogram or summary.
+// point becomes one data point. It holds one sample, or all samples of one classic
+// histogram or summary.
 type point struct {
 	labels labels.Labels // of the first sample
 	family int32
@@ -22,26 +22,25 @@ type point struct {
 	start  pcommon.Timestamp
 
 	hasValue, hasSum, hasCount bool
-	hasCreated, endsCreated    bool // a _created sample, and that it was a staleness marker
-	stale                      bool // only for native histograms: the others have stale values
+	hasCreated, endsCreated    bool // has a _created sample, and it is a staleness marker
+	stale                      bool // for native histograms only: other points have stale values
 	value, sum, count          float64
 	h                          *histogram.Histogram
 	fh                         *histogram.FloatHistogram
 
-	buckets   chain // or quantiles
+	buckets   chain // of the histogram, or quantiles of the summary
 	exemplars chain
 }
 
-// pointKey tells points apart. As in Prometheus, 64 bits of hash stand for the
-// labels within one scrape of one target. A target may expose a series at
-// several times.
+// pointKey identifies a point. As in Prometheus, a 64-bit hash identifies the labels within
+// one scrape of one target. A target may expose a series at several times.
 type pointKey struct {
 	family int32
 	hash   uint64
 	at     int64
 }
 
-// maxMillis is the last time that nanoseconds can tell.
+// maxMillis is the largest time, in milliseconds, that fits into nanoseconds.
 const maxMillis = math.MaxInt64 / 1_000_000
 
 // bucket is one cumulative bucket of a classic histogram, or one quantile.
@@ -51,7 +50,7 @@ type bucket struct {
 
 func (b bucket) compare(other bucket) int { return cmp.Compare(b.boundary, other.boundary) }
 
-// record puts a sample into its point and returns the point.
+// record adds a sample to its point and returns the index of the point.
 func (t *transaction) record(s *sample, sc int32) (int32, error) {
 	ref := t.familyOf(s, sc)
 	f := t.families.at(ref.family)
@@ -60,7 +59,7 @@ func (t *transaction) record(s *sample, sc int32) (int32, error) {
 		role = f.exactRole(s)
 	}
 
-	// All that can be wrong with the sample is found before it has a point.
+	// The sample is validated before a point is created for it.
 	if s.at > maxMillis || s.at < -maxMillis {
 		return none, errTimestamp
 	}
@@ -106,9 +105,9 @@ func (t *transaction) record(s *sample, sc int32) (int32, error) {
 	return i, nil
 }
 
-// has reports whether the point has had a sample of this role. As in Prometheus,
-// the first one counts: what follows may be of a series that relabelling made the
-// same, or its end. Buckets are looked at when all are there.
+// has reports whether the point has a sample of this role. As in Prometheus, the first one
+// counts: a later one may be of a series that relabelling made equal, or its staleness
+// marker. Duplicate buckets are found by inOrder.
 func (p *point) has(k kind, r role) bool {
 	switch {
 	case k.native(), r == roleCount:
@@ -123,7 +122,7 @@ func (p *point) has(k kind, r role) bool {
 	return false
 }
 
-// setNative takes a native histogram, or the staleness marker of one.
+// setNative sets a native histogram, or the staleness marker of one.
 func (p *point) setNative(s *sample) {
 	p.h, p.fh, p.hasCount, p.hasSum, p.stale = s.h, s.fh, true, true, false
 	switch {
@@ -150,13 +149,13 @@ func parseBoundary(ls labels.Labels, label string) (float64, error) {
 	return boundary, nil
 }
 
-// pointOf finds the point of a sample in its family, or begins it.
+// pointOf returns the point of a sample in its family, and adds it if it is new.
 func (t *transaction) pointOf(s *sample, familyID int32, f *family) int32 {
 	key := pointKey{family: familyID, at: s.at}
 	switch {
 	case f.mtype == pmetric.MetricTypeGauge || f.native:
-		// One sample is one point: the reference, that usually came with the
-		// sample, spares hashing.
+		// One sample is one point. The reference, which usually comes with the sample,
+		// saves hashing.
 		key.hash = uint64(s.ref)
 	case f.mtype == pmetric.MetricTypeSummary:
 		key.hash, t.key = s.labels.HashWithoutLabels(t.key, noSummaryAttributes...)
@@ -182,8 +181,8 @@ func (p *point) samples() int {
 	return n
 }
 
-// startOf is the start of a point that is or is not a staleness marker. One that
-// ends the _created series begins when it ends, to tell.
+// startOf returns the start timestamp of a point. For a staleness marker that also ends the
+// _created series it is the time of the marker, which distinguishes it.
 func (p *point) startOf(stale bool) pcommon.Timestamp {
 	if stale && p.endsCreated {
 		return fromMillis(p.at)
@@ -191,14 +190,14 @@ func (p *point) startOf(stale bool) pcommon.Timestamp {
 	return p.start
 }
 
-// emitted says whether the point has what its type can't be without.
+// emitted reports whether the point has the samples that its type requires.
 func (p *point) emitted(f *family) bool {
 	switch f.mtype {
 	case pmetric.MetricTypeGauge, pmetric.MetricTypeSum:
 		return p.hasValue
 	case pmetric.MetricTypeHistogram:
-		// A classic histogram with a sum but no count would be left out. Made
-		// into one with custom buckets, its count is 0.
+		// A classic histogram with a sum but no count is not emitted. Converted to an
+		// NHCB, it has a count of 0.
 		if f.native && !p.stale && p.count == 0 && p.sum != 0 {
 			return false
 		}
@@ -206,16 +205,15 @@ func (p *point) emitted(f *family) bool {
 	return p.hasCount
 }
 
-// Labels that are no attributes, sorted as HashWithoutLabels wants them. The
-// scope labels are none either, but are the same for all points of a family.
+// Labels that are not attributes, sorted as HashWithoutLabels requires. Scope labels are not
+// attributes either, but are equal for all points of a family.
 var (
 	noHistogramAttributes = []string{model.MetricsPathLabel, model.MetricNameLabel, model.SchemeLabel, model.InstanceLabel, model.JobLabel, model.BucketLabel}
 	noSummaryAttributes   = []string{model.MetricsPathLabel, model.MetricNameLabel, model.SchemeLabel, model.InstanceLabel, model.JobLabel, model.QuantileLabel}
 )
 
-// fillAttributes writes the labels that tell the points of a metric apart. That
-// a series has no job or instance, though its resource has, is an empty
-// attribute.
+// fillAttributes writes the labels that identify a point of its metric. If the series has no
+// job or instance, in contrast to its resource, the attribute is empty.
 func fillAttributes(dest pcommon.Map, ls labels.Labels, boundaryLabel string) {
 	n, job, instance := 0, false, false
 	ls.Range(func(l labels.Label) {
@@ -260,8 +258,8 @@ func fromMillis(ms int64) pcommon.Timestamp {
 	return pcommon.Timestamp(ms * 1e6)
 }
 
-// fromSeconds converts the value of a _created sample. It has no time when it
-// is a staleness marker.
+// fromSeconds converts the value of a _created sample. It returns 0 for staleness markers and
+// values out of range.
 func fromSeconds(s float64) pcommon.Timestamp {
 	if !(s > 0) {
 		return 0

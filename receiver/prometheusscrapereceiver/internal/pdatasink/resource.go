@@ -8,8 +8,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// resourceKey is what tells resources apart: a scrape of a federation endpoint
-// or a push gateway has many.
+// resourceKey identifies a resource. A scrape of a federation endpoint or a push gateway has
+// many.
 type resourceKey struct {
 	job, instance string
 }
@@ -17,13 +17,13 @@ type resourceKey struct {
 type resource struct {
 	resourceKey
 	pdata  pcommon.Resource
-	plain  int32 // scope of the metrics without scope labels, or none
+	plain  int32 // index of the scope of metrics without scope labels, or none
 	scopes chain
 }
 
-// resourceOf finds the resource of a sample, or begins it. Job and instance
-// come from the series, and else from the target: the aggregates that a
-// federation endpoint exposes belong to no single instance.
+// resourceOf returns the resource of a sample, and adds it if it is new. Job and instance are
+// those of the series or, if it has none, of the target: aggregates from a federation
+// endpoint belong to no single instance.
 func (t *transaction) resourceOf(s *sample) (int32, error) {
 	key := resourceKey{s.job, s.instance}
 	if key.job == "" {
@@ -49,7 +49,7 @@ func (t *transaction) resourceOf(s *sample) (int32, error) {
 	return i, nil
 }
 
-// describe adds the labels of a target_info series to the attributes.
+// describe adds the labels of a target_info series to the resource's attributes.
 func (r *resource) describe(info labels.Labels) {
 	attributes := r.pdata.Attributes()
 	info.Range(func(l labels.Label) {
@@ -90,7 +90,8 @@ func newResource(key resourceKey, discovered labels.Labels) pcommon.Resource {
 	return r
 }
 
-// namesHost is false for addresses that mean another host to each reader.
+// namesHost reports whether the address means the same host to everyone. It is false for
+// loopback and unspecified addresses.
 func namesHost(host string) bool {
 	if ip := net.ParseIP(host); ip != nil {
 		return !ip.IsLoopback() && !ip.IsUnspecified()
@@ -98,9 +99,8 @@ func namesHost(host string) bool {
 	return host != "localhost"
 }
 
-// fromKubernetes are the labels of Kubernetes service discovery that name
-// something a resource has an attribute for. Each role has its own label for
-// the node.
+// fromKubernetes maps labels of Kubernetes service discovery to resource attributes. Each
+// role has its own label for the node.
 var fromKubernetes = []struct{ label, attribute string }{
 	{"__meta_kubernetes_namespace", "k8s.namespace.name"},
 	{"__meta_kubernetes_pod_name", "k8s.pod.name"},
@@ -111,7 +111,7 @@ var fromKubernetes = []struct{ label, attribute string }{
 	{"__meta_kubernetes_endpoint_node_name", "k8s.node.name"},
 }
 
-// controllerNames are the attributes for what runs a pod, by its kind.
+// controllerNames maps the kind of a pod's controller to the attribute for its name.
 var controllerNames = map[string]string{
 	"CronJob":     "k8s.cronjob.name",
 	"DaemonSet":   "k8s.daemonset.name",

@@ -9,11 +9,11 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
-// scope is an instrumentation scope of one resource. The labels of its first
-// series stand for all: those with the scope prefix are the same in each.
+// scope is an instrumentation scope of one resource. It has the labels of its first series;
+// those with the scope prefix are equal in all of its series.
 type scope struct {
 	labels   labels.Labels
-	plain    bool // labels name no scope
+	plain    bool // its series have no scope labels
 	families chain
 }
 
@@ -21,7 +21,7 @@ func isScopeLabel(name string) bool {
 	return strings.HasPrefix(name, prometheus.ScopeLabelPrefix)
 }
 
-// scopeOf finds the scope of a sample in a resource, or begins it.
+// scopeOf returns the scope of a sample in a resource, and adds it if it is new.
 func (t *transaction) scopeOf(s *sample, res int32) int32 {
 	if !s.scoped {
 		r := &t.resources[res]
@@ -39,7 +39,7 @@ func (t *transaction) scopeOf(s *sample, res int32) int32 {
 	return i
 }
 
-// scopeKey appends a resource and the scope labels, which are sorted, to buf.
+// scopeKey appends a key of the resource and the scope labels, which are sorted, to buf.
 func scopeKey(buf []byte, res int32, ls labels.Labels) []byte {
 	buf = binary.AppendUvarint(buf, uint64(res))
 	ls.Range(func(l labels.Label) {
@@ -53,8 +53,8 @@ func scopeKey(buf []byte, res int32, ls labels.Labels) []byte {
 	return buf
 }
 
-// fill writes what the labels say about the scope. Metrics of the exporter
-// itself belong to us.
+// fill sets the scope from its labels. The scope of metrics without scope labels is that of
+// this receiver.
 func (s *scope) fill(sm pmetric.ScopeMetrics, set *Settings) {
 	if s.plain {
 		sm.Scope().SetName(set.ScopeName)

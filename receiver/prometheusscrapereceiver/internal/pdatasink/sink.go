@@ -1,5 +1,5 @@
-// Package pdatasink turns what a Prometheus scrape manager scrapes into
-// pipeline data: one pmetric.Metrics for each scrape.
+// Package pdatasink converts the samples of a Prometheus scrape manager to pdata, one
+// pmetric.Metrics for each scrape.
 //
 //	scrape loop of one target                     Sink (shared, immutable)
 //	  │  AppenderV2(ctx) ──────────────────────────▶ │ new transaction,
@@ -13,13 +13,12 @@
 //	  │  Commit ─▶ points ─▶ pmetric.Metrics ─▶ Settings.Next
 //	  │  Rollback, or after Commit: the workspace returns to the pool
 //
-// The point, not the sample, is the unit of work, because a classic histogram
-// or a summary arrives as one sample per bucket or quantile, with its sum and
-// its count as two more. Nothing is translated before Commit knows how many
-// points each metric has.
+// The unit of work is the point, not the sample: a classic histogram or a summary
+// consists of one sample per bucket or quantile, its sum and its count. Points are
+// translated in Commit, when their number is known for each metric.
 //
-// A sample that cannot be translated is left out and counted. Append returns
-// an error only where Prometheus itself refuses the whole scrape.
+// A sample that cannot be translated is dropped and counted. Append returns an error only
+// where Prometheus would fail the scrape as well.
 package pdatasink
 
 import (
@@ -33,13 +32,12 @@ import (
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 )
 
-// Settings is what a Sink needs. All fields but ExternalLabels and
-// TrimMetricSuffixes are required.
+// Settings configures a Sink. ExternalLabels and TrimMetricSuffixes are optional.
 type Settings struct {
 	Next consumer.Metrics
-	// ExternalLabels are added to each series that does not have them.
+	// ExternalLabels are added to series that do not have them.
 	ExternalLabels labels.Labels
-	// TrimMetricSuffixes takes the type and the unit off metric names.
+	// TrimMetricSuffixes removes the suffixes for type and unit from metric names.
 	TrimMetricSuffixes bool
 	Receiver           receiver.Settings
 	// ScopeName is the scope of metrics without otel_scope_* labels. The scope's
@@ -48,9 +46,8 @@ type Settings struct {
 	ObsReport *receiverhelper.ObsReport
 }
 
-// Sink is the storage of a scrape.Manager that runs with AppendMetadata and
-// PassMetadataInContext. Its appenders are used by one goroutine each; the
-// Sink itself by all of them.
+// Sink is the storage of a scrape.Manager with PassMetadataInContext. It is safe for
+// concurrent use; each of its appenders must be used by one goroutine only.
 type Sink struct {
 	Settings
 	reporter   *reporter
@@ -68,8 +65,8 @@ func New(set Settings) (*Sink, error) {
 	return &Sink{Settings: set, reporter: reporter, workspaces: sync.Pool{New: func() any { return newWorkspace() }}}, nil
 }
 
-// AppenderV2 begins the transaction of one scrape. ctx is the one that the
-// scrape manager made for the target, and reaches Settings.Next.
+// AppenderV2 starts the transaction of one scrape. ctx must be the scrape manager's context
+// for the target. It is passed on to Settings.Next.
 func (s *Sink) AppenderV2(ctx context.Context) storage.AppenderV2 {
 	return &transaction{sink: s, ctx: ctx, workspace: s.workspaces.Get().(*workspace), lastResource: none}
 }

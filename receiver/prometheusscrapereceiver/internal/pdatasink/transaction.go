@@ -24,29 +24,29 @@ var (
 	errNoIdentity = errors.New("neither series nor target has both job and instance")
 )
 
-// transaction collects the samples of one scrape. Like every storage.AppenderV2
-// it belongs to one goroutine and ends with Commit or Rollback.
+// transaction collects the samples of one scrape. Like every storage.AppenderV2 it must be
+// used by one goroutine and ends with Commit or Rollback.
 type transaction struct {
 	sink *Sink
-	ctx  context.Context //nolint:containedctx // the interface gives it only once
+	ctx  context.Context //nolint:containedctx // of the scrape; Append and Commit do not get it
 	*workspace
 
 	target   *scrape.Target
 	metadata scrape.MetricMetadataStore
 
-	// Neighbours in an exposition share resource and family, so that the maps
-	// are asked only when one of these changes.
+	// Consecutive samples of an exposition mostly share resource and family. The maps are
+	// accessed only when one of them changes.
 	lastResource int32
 	lastName     sampleName
 	lastFamily   familyRef
 
-	losses         []loss // few: one a reason
-	gaugeHistogram string // the first one's name
+	losses         []loss // one for each reason
+	gaugeHistogram string // name of the first gauge histogram
 }
 
 var _ storage.AppenderV2 = (*transaction)(nil)
 
-// sample is one Append while it finds its place.
+// sample is one sample while Append processes it.
 type sample struct {
 	labels        labels.Labels
 	name          string
@@ -54,19 +54,19 @@ type sample struct {
 	scoped        bool // has otel_scope_* labels
 	kind          kind
 	ref           storage.SeriesRef
-	start, at     int64 // milliseconds; start is 0 when unknown
+	start, at     int64 // milliseconds; start is 0 if unknown
 	value         float64
 	h             *histogram.Histogram
 	fh            *histogram.FloatHistogram
 }
 
-// kind is how a series is exposed. It is kept in the low bits of its reference,
-// because staleness markers are plain floats and don't tell.
+// kind is how a series is exposed. It is stored in the low bits of the series' reference,
+// because staleness markers of all kinds are plain floats.
 type kind uint8
 
 const (
 	kindUnknown     kind = iota
-	kindFloat            // also each part of a classic histogram or a summary
+	kindFloat            // including the parts of classic histograms and summaries
 	kindExponential      // native histogram
 	kindCustom           // native histogram with custom buckets: NHCB
 	kindMask        = 3
@@ -74,11 +74,11 @@ const (
 
 func (k kind) native() bool { return k == kindExponential || k == kindCustom }
 
-// Append takes one sample with its exemplars.
+// Append adds one sample with its exemplars.
 //
-// ref has to be 0 or what an Append of the same series returned. Samples that
-// were dropped or became attributes have one as well: else Prometheus would take
-// the series for a new one at each scrape, and count it as such.
+// ref must be 0 or the result of an Append of the same series. Append returns a reference
+// for samples that are dropped or become attributes, too: otherwise Prometheus would count
+// the series as new in each scrape.
 func (t *transaction) Append(ref storage.SeriesRef, ls labels.Labels, st, at int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AppendV2Options) (storage.SeriesRef, error) {
 	if err := t.begin(); err != nil {
 		return 0, err
@@ -123,8 +123,8 @@ func (t *transaction) Append(ref storage.SeriesRef, ls labels.Labels, st, at int
 	return ref, nil
 }
 
-// reference returns the reference of the series, computed once in its life: the
-// caller brings it back.
+// reference returns the reference of the series. It is computed for the first sample only;
+// later ones come with it.
 func (s *sample) reference() storage.SeriesRef {
 	if s.ref == 0 {
 		s.ref = storage.SeriesRef(s.labels.Hash()&^kindMask | uint64(s.kind))
@@ -132,7 +132,7 @@ func (s *sample) reference() storage.SeriesRef {
 	return s.ref
 }
 
-// begin checks what all samples need.
+// begin checks the context, and sets the target and its metadata from it.
 func (t *transaction) begin() error {
 	if err := t.ctx.Err(); err != nil {
 		return fmt.Errorf("scrape cancelled: %w", err)
@@ -152,8 +152,8 @@ func (t *transaction) begin() error {
 	return nil
 }
 
-// identify reads from the labels, in one pass, what decides where the sample
-// goes.
+// identify adds external labels, and reads the labels that select resource, scope and
+// family.
 func (t *transaction) identify(s *sample, ls labels.Labels) error {
 	if !t.sink.ExternalLabels.IsEmpty() {
 		t.builder.Reset(ls)
@@ -182,7 +182,7 @@ func (t *transaction) identify(s *sample, ls labels.Labels) error {
 		}
 		previous = l.Name
 	})
-	// Prometheus fails the scrape for these, and so do we.
+	// These errors fail the scrape, as in Prometheus.
 	if duplicate != "" {
 		return fmt.Errorf("label %q occurs twice in %s", duplicate, ls)
 	}
@@ -199,9 +199,9 @@ func nativeKind(schema int32) kind {
 	return kindExponential
 }
 
-// staleKind tells whose end a staleness marker is. A reference knows it, unless
-// the series was a float when it was first seen; then only native histograms
-// carry the very name of a histogram family.
+// staleKind returns the kind of series that a staleness marker ends. A reference contains
+// the kind, unless the series began as a float. In that case it is a native histogram if
+// its name is that of a histogram family.
 func (t *transaction) staleKind(s *sample) kind {
 	if k := kind(s.ref & kindMask); k.native() {
 		return k
@@ -213,7 +213,7 @@ func (t *transaction) staleKind(s *sample) kind {
 	return kindFloat
 }
 
-// reportDown logs why a target is down. The sample itself is data as any other.
+// reportDown logs why a target is down. The sample is passed on like any other.
 func (t *transaction) reportDown(s *sample) {
 	fields := []zap.Field{zap.Stringer("target", s.labels), zap.Int64("scrape_timestamp", s.at)}
 	if s.value != 0 {
@@ -226,9 +226,9 @@ func (t *transaction) reportDown(s *sample) {
 	t.sink.Receiver.Logger.Warn("target is down", fields...)
 }
 
-// addExemplars keeps the exemplars of a sample with its point. A target exposes
-// the same ones until there are new ones, and they are handed on at each scrape,
-// as upstream does: whoever stores them knows what it has stored.
+// addExemplars adds the exemplars of a sample to its point. A target exposes the same
+// exemplars until there are new ones. They are passed on with each scrape, as upstream does;
+// removing duplicates is left to the backend.
 func (t *transaction) addExemplars(s *sample, point int32, exemplars []exemplar.Exemplar) {
 	p := t.points.at(point)
 	if t.families.at(p.family).mtype == pmetric.MetricTypeSummary {
@@ -240,8 +240,8 @@ func (t *transaction) addExemplars(s *sample, point int32, exemplars []exemplar.
 	}
 }
 
-// Commit gives the scrape to the next consumer. A scrape without points, which
-// can have none but attributes, is not an error.
+// Commit passes the scrape to the next consumer, unless it has no points, which is not an
+// error: samples may have become attributes.
 func (t *transaction) Commit() error {
 	defer t.release()
 	md := t.build()
@@ -256,12 +256,13 @@ func (t *transaction) Commit() error {
 	return err
 }
 
-// Rollback forgets the scrape.
+// Rollback discards the scrape.
 func (t *transaction) Rollback() error {
 	t.release()
 	return nil
 }
 
+// release returns the workspace to the pool. It may be called more than once.
 func (t *transaction) release() {
 	w := t.workspace
 	if w == nil {
