@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
 }
 
-// block is a component's configuration with a Job in it.
+// block is a component's configuration with a Job.
 type block struct {
 	Targets Job `mapstructure:"targets"`
 }
@@ -57,7 +57,7 @@ func TestErrorsNameTheKey(t *testing.T) {
 	f(`targets: {static_configs: [{targets: [a]}], relabel_configs: [null]}`, "relabel_configs: rule 0 is empty")
 	f(`targets: {static_configs: [{targets: [a]}], relabel_configs: [{action: hashmod, target_label: x}]}`, "relabel_configs: rule 0: ", "non-zero modulus")
 	f(`targets: {static_configs: [{targets: [a]}], relabel_configs: [{regex: "("}]}`, "relabel_configs: ")
-	f(`targets: {static_config: [], other: 1}`, "static_config: is not", "other: is not") // both
+	f(`targets: {static_config: [], other: 1}`, "static_config: is not", "other: is not") // both errors
 }
 
 func TestJobIsReadAndWritten(t *testing.T) {
@@ -90,11 +90,11 @@ targets:
 	require.Contains(t, string(text), "secret")
 	require.Contains(t, string(text), "localhost:8500")
 
-	var again block
-	require.NoError(t, confmap.NewFromStringMap(m).Unmarshal(&again))
-	require.Equal(t, job.RelabelConfigs(), again.Targets.RelabelConfigs())
-	i := slices.IndexFunc(again.Targets.Configs(), func(c discovery.Config) bool { return c.Name() == "static" })
-	require.Len(t, again.Targets.Configs()[i], 2)
+	var decoded block
+	require.NoError(t, confmap.NewFromStringMap(m).Unmarshal(&decoded))
+	require.Equal(t, job.RelabelConfigs(), decoded.Targets.RelabelConfigs())
+	i := slices.IndexFunc(decoded.Targets.Configs(), func(c discovery.Config) bool { return c.Name() == "static" })
+	require.Len(t, decoded.Targets.Configs()[i], 2)
 }
 
 func TestEmptyJob(t *testing.T) {
@@ -104,7 +104,7 @@ func TestEmptyJob(t *testing.T) {
 	require.Empty(t, job.RelabelConfigs())
 }
 
-// addresses of a job's groups, and one label of them.
+// addresses returns the addresses of a job's groups with one label of each.
 func addresses(groups []*targetgroup.Group) []string {
 	var out []string
 	for _, g := range groups {
@@ -120,7 +120,7 @@ func TestGroupsOfAllJobs(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "targets.json")
 	write := func(text string) {
 		t.Helper()
-		// As Prometheus asks: a new file in the old one's place.
+		// As Prometheus recommends, the file is replaced by renaming.
 		require.NoError(t, os.WriteFile(file+".new", []byte(text), 0o600))
 		require.NoError(t, os.Rename(file+".new", file))
 	}
@@ -177,13 +177,13 @@ func TestGroupsOfAllJobs(t *testing.T) {
 }
 
 func TestDiscoveryThatCannotBeMade(t *testing.T) {
-	good, err := parse(t, `targets: {static_configs: [{targets: [a]}]}`)
+	valid, err := parse(t, `targets: {static_configs: [{targets: [a]}]}`)
 	require.NoError(t, err)
 	bad, err := parse(t, `targets: {kubernetes_sd_configs: [{role: pod, kubeconfig_file: /does/not/exist}]}`)
 	require.NoError(t, err)
 	m := NewManager(Settings{
 		Logger: zaptest.NewLogger(t),
-		Jobs:   map[string]discovery.Configs{"good": good.Configs(), "pods": bad.Configs()},
+		Jobs:   map[string]discovery.Configs{"valid": valid.Configs(), "pods": bad.Configs()},
 		Update: func(map[string][]*targetgroup.Group) {},
 	})
 	err = m.Start()

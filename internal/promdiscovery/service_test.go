@@ -7,7 +7,7 @@ import (
 )
 
 func TestService(t *testing.T) {
-	// Each label is more important than those after it.
+	// Each label takes precedence over those after it.
 	order := []struct{ label, value, want string }{
 		{pod + "annotation_resource_opentelemetry_io_service_name", "otel", "otel"},
 		{pod + "annotation_pyroscope_io_service_name", "pyroscope", "pyroscope"},

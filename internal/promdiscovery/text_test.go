@@ -30,7 +30,7 @@ relabel_configs: [{source_labels: [a], regex: 01, target_label: d, replacement: 
 	require.Equal(t, "01", rule.Regex.String())
 	require.Equal(t, "1_000", rule.Replacement)
 
-	// Without its text, a number with a point is refused.
+	// Without the original text, a number with a decimal point is refused.
 	var job Job
 	err = job.Unmarshal(confmap.NewFromStringMap(map[string]any{"static_configs": []any{map[string]any{"labels": map[string]any{"a": 1.1}}}}))
 	require.ErrorContains(t, err, "static_configs::0::labels::a: was read as 1.1, which may not be what is written; quote it")

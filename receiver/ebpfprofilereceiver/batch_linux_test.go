@@ -19,8 +19,8 @@ import (
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/attribution"
 )
 
-// dump writes profiles with all that they refer to, a sample a line, in a stable
-// order. Every index has to be in its table.
+// dump renders profiles with everything they refer to in a stable order, one sample per
+// line. It fails the test if an index is out of range.
 func dump(t testing.TB, profiles pprofile.Profiles) string {
 	t.Helper()
 	dict := profiles.Dictionary()
@@ -92,7 +92,7 @@ func dump(t testing.TB, profiles pprofile.Profiles) string {
 
 var begin = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// batchOf makes a batch of all that a collector has sampled, for 10 s.
+// batchOf returns a batch with the collector's current period, which lasts 10 s.
 func batchOf(c *sampleCollector, n *names, unknown UnknownFrames) *batch {
 	p := c.rotate()
 	p.start, p.end = begin, begin.Add(10*time.Second)
@@ -117,7 +117,7 @@ func TestBatch(t *testing.T) {
 	})})
 	var golang libpf.Frames
 	golang.Append(&libpf.Frame{Type: libpf.GoFrame, FunctionName: libpf.Intern("main.main"), Mapping: inGo, AddressOrLineno: 0x10})
-	golang.Append(&libpf.Frame{Type: libpf.GoFrame, Mapping: inGo, AddressOrLineno: 0x20}) // its own names are not there
+	golang.Append(&libpf.Frame{Type: libpf.GoFrame, Mapping: inGo, AddressOrLineno: 0x20}) // without a name
 	golang.Append(&libpf.Frame{Type: libpf.PythonFrame})
 	golang.Append(&libpf.Frame{Type: libpf.PythonFrame, SourceFile: libpf.Intern("/b.py")})
 
@@ -132,7 +132,7 @@ func TestBatch(t *testing.T) {
 	require.NoError(t, c.ReportTraceEvent(&libpf.Trace{
 		Frames: golang[:1], CustomLabels: map[libpf.String]libpf.String{libpf.Intern("user"): libpf.Intern("1"), libpf.Intern("path"): libpf.NullString},
 	}, off))
-	off.TraceID[15] = 0 // a span without a trace is no link
+	off.TraceID[15] = 0 // a span without a trace makes no link
 	report(t, c, golang[:1], off)
 	report(t, c, nil, metaOf(9, "/none"))
 
@@ -186,7 +186,7 @@ process.pid=9 process.executable.path=/none process.executable.name=none service
 	assert.Equal(t, 3, none.unnamed)
 }
 
-// TestSharedDictionary: what processes share is in the tables once.
+// Elements that processes share are in the tables once.
 func TestSharedDictionary(t *testing.T) {
 	c := collectorOnly()
 	for pid := range 50 {
@@ -204,24 +204,23 @@ func TestSharedDictionary(t *testing.T) {
 	assert.Equal(t, 1, b.unnamed)
 }
 
-// TestValidUTF8: names and paths are what programs make them, and a message with
-// one that is not UTF-8 would be refused as a whole.
+// Names and paths may be arbitrary bytes. A message with invalid UTF-8 would be refused.
 func TestValidUTF8(t *testing.T) {
-	const odd = "a\xff\xfeb"
+	const invalid = "a\xff\xfeb"
 	c := collectorOnly()
 	var stack libpf.Frames
 	stack.Append(&libpf.Frame{
-		Type: libpf.PythonFrame, FunctionName: libpf.Intern(odd), SourceFile: libpf.Intern(odd),
+		Type: libpf.PythonFrame, FunctionName: libpf.Intern(invalid), SourceFile: libpf.Intern(invalid),
 		Mapping: libpf.NewFrameMapping(libpf.FrameMappingData{File: libpf.NewFrameMappingFile(libpf.FrameMappingFileData{
-			FileName: libpf.Intern(odd), GoBuildID: odd,
+			FileName: libpf.Intern(invalid), GoBuildID: invalid,
 		})}),
 	})
 	stack.Append(&libpf.Frame{Type: libpf.PythonFrame, Mapping: stack[0].Value().Mapping})
-	meta := metaOf(7, "/"+odd)
-	meta.EnvVars = map[libpf.String]libpf.String{libpf.Intern("OTEL_SERVICE_NAME"): libpf.Intern(odd)}
+	meta := metaOf(7, "/"+invalid)
+	meta.EnvVars = map[libpf.String]libpf.String{libpf.Intern("OTEL_SERVICE_NAME"): libpf.Intern(invalid)}
 	report(t, c, stack, meta)
 	meta = metaOf(8, "")
-	meta.Comm = libpf.NewCommFromString(odd)
+	meta.Comm = libpf.NewCommFromString(invalid)
 	report(t, c, stack, meta)
 	b := batchOf(c, newNames(), UnknownModule)
 	for _, s := range b.out.Dictionary().StringTable().AsRaw() {

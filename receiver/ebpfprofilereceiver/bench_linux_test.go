@@ -19,7 +19,7 @@ const (
 	benchProcesses = 50
 )
 
-// deepStacks are as of programs in one language: their roots are the same.
+// deepStacks returns stacks like those of programs in one language: they share their roots.
 func deepStacks() []libpf.Frames {
 	out := make([]libpf.Frames, benchStacks)
 	for i := range out {
@@ -32,8 +32,7 @@ func deepStacks() []libpf.Frames {
 	return out
 }
 
-// BenchmarkReportTraceEvent counts samples of stacks that are known. One sample
-// is one operation.
+// BenchmarkReportTraceEvent reports one sample of a known stack per operation.
 func BenchmarkReportTraceEvent(b *testing.B) {
 	c := collectorOnly()
 	traces := make([]*libpf.Trace, benchStacks)

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// flushed is what a collector has handed on.
+// flushed records the periods that a collector has flushed.
 type flushed struct {
 	mu      sync.Mutex
 	periods []*period
@@ -28,9 +28,9 @@ func (f *flushed) flush(_ context.Context, p *period) {
 	f.periods = append(f.periods, p)
 }
 
-func (f *flushed) stopped() { f.stops++ }
+func (f *flushed) onStop() { f.stops++ }
 
-// sizes are the numbers of stacks of the periods.
+// sizes returns the number of stacks of each period.
 func (f *flushed) sizes() []int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -44,7 +44,7 @@ func (f *flushed) sizes() []int {
 func TestInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f flushed
-		c := newSampleCollector(10*time.Second, f.flush, f.stopped)
+		c := newSampleCollector(10*time.Second, f.flush, f.onStop)
 		ctx, cancel := context.WithCancel(t.Context())
 		require.NoError(t, c.Start(ctx))
 		start := time.Now()
@@ -71,15 +71,15 @@ func TestInterval(t *testing.T) {
 			assert.Equal(t, start.Add(time.Duration(i)*10*time.Second), p.start)
 			assert.Equal(t, start.Add(min(time.Duration(i+1)*10*time.Second, 35*time.Second)), p.end)
 		}
-		report(t, c, frames("late"), metaOf(7, "/x")) // the profiler may; it is nobody's
+		report(t, c, frames("late"), metaOf(7, "/x")) // the profiler may report after Stop; the sample is ignored
 	})
 }
 
-// TestFullPeriodEndsEarly: and the interval starts anew with it.
+// A full period ends early, and the next one lasts a whole interval.
 func TestFullPeriodEndsEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f flushed
-		c := newSampleCollector(10*time.Second, f.flush, f.stopped)
+		c := newSampleCollector(10*time.Second, f.flush, f.onStop)
 		require.NoError(t, c.Start(t.Context()))
 		time.Sleep(4 * time.Second)
 		for n := range maxStacks {
@@ -97,7 +97,7 @@ func TestFullPeriodEndsEarly(t *testing.T) {
 	})
 }
 
-// TestStopSendsAndWaits: what is being sent is not cut off by Stop, but by abort.
+// Stop waits for the period that is being sent; abort cancels it.
 func TestStopSendsAndWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var arrived, aborted atomic.Int32
@@ -113,7 +113,7 @@ func TestStopSendsAndWaits(t *testing.T) {
 			c := newSampleCollector(10*time.Second, slow, func() {})
 			ctx, cancel := context.WithCancel(t.Context())
 			require.NoError(t, c.Start(ctx))
-			time.Sleep(11 * time.Second) // the first is being sent
+			time.Sleep(11 * time.Second) // the first period is being sent
 			cancel()
 			return c
 		}
@@ -131,17 +131,17 @@ func TestStopSendsAndWaits(t *testing.T) {
 	})
 }
 
-// TestStopWithoutStart is what the profiler does when it finds no eBPF.
+// The profiler calls Stop without Start if the kernel has no eBPF.
 func TestStopWithoutStart(t *testing.T) {
 	var f flushed
-	c := newSampleCollector(time.Second, f.flush, f.stopped)
+	c := newSampleCollector(time.Second, f.flush, f.onStop)
 	c.abort()
 	c.Stop()
 	assert.Empty(t, f.periods)
 	assert.Equal(t, 1, f.stops)
 }
 
-// TestConcurrency: no sample is lost or counted twice between periods.
+// No sample is lost or counted twice between periods.
 func TestConcurrency(t *testing.T) {
 	const workers, each = 4, 2000
 	var total atomic.Int64

@@ -63,7 +63,7 @@ targets:
 	assert.Len(t, cfg.Targets.Configs(), 1)
 }
 
-// TestErrorsNameTheKey: an error has the key, the value and what would be right.
+// An error has the key, the value and what would be right.
 func TestErrorsNameTheKey(t *testing.T) {
 	f := func(text string, want ...string) {
 		t.Helper()
@@ -92,7 +92,7 @@ func TestErrorsNameTheKey(t *testing.T) {
 	f("targets: {jobs: []}", "targets", "jobs: is not a key of service discovery")
 	f("targets: {relabel_configs: [{action: sometimes}]}", "targets", "relabel_configs", "sometimes")
 	f("rate: 1", "rate")
-	// All at once.
+	// All errors are reported at once.
 	f("{sample_rate: 0, interval: 1ms, off_cpu: 2, symbols: {cache_size: 1, unknown_frames: x}}",
 		"sample_rate: 0", "interval: 1ms", "off_cpu: 2", "cache_size: ", "unknown_frames: ")
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/attribution"
 )
 
-// host is a procfs with one process, 7.
+// host is a procfs with one process, whose PID is 7.
 type host struct {
 	t    *testing.T
 	proc string
@@ -56,18 +56,18 @@ func TestKnownProcesses(t *testing.T) {
 	}
 	h.run("cart\x00start", "0")
 	f(cart, nil, attribution.Attributes{"service.name": "cart", "command": "cart start"})
-	// Other targets.
+	// Targets change.
 	prod := inContainer("prod")
 	f(cart, prod, attribution.Attributes{"service.name": "cart", "command": "cart start", "env": "prod"})
 	f(cart, inContainer("test"), attribution.Attributes{"service.name": "cart", "command": "cart start", "env": "test"})
-	// Another program by the same executable, or another title.
+	// The process executes the same file again, or changes its title.
 	h.run("cart: worker\x00\x00\x00", "0")
 	f(cart, prod, attribution.Attributes{"service.name": "cart", "command": "cart: worker", "env": "prod"})
-	// An agent is loaded into it later.
+	// An agent is loaded later.
 	named := cart
 	named.ServiceName = "shop"
 	f(named, prod, attribution.Attributes{"service.name": "shop", "command": "cart: worker", "env": "prod"})
-	// Another user, which a rule drops, also when it has ended.
+	// A rule drops the process after it has changed its user, even when it has ended.
 	h.run("", "13")
 	f(cart, prod, nil)
 	h.end()
@@ -78,7 +78,7 @@ func TestKnownProcesses(t *testing.T) {
 	f(cart, prod, attribution.Attributes{"service.name": "cart", "command": "cart", "env": "prod"})
 }
 
-// TestForget: a process that is not sampled is remembered for a while.
+// A process without samples is remembered for some periods.
 func TestForget(t *testing.T) {
 	cfg, err := parseConfig(t, `targets: {relabel_configs: [{source_labels: [__meta_process_command_line], target_label: command}]}`)
 	require.NoError(t, err)
@@ -103,7 +103,7 @@ func TestForget(t *testing.T) {
 	assert.Empty(t, command())
 }
 
-// TestShortLived: very many processes are forgotten again.
+// Short-lived processes are forgotten.
 func TestShortLived(t *testing.T) {
 	known := newKnownProcesses(t.TempDir(), nil)
 	most := 0

@@ -16,14 +16,14 @@ import (
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/attribution"
 )
 
-// The types of samples that the profiler has.
+// The profiler's types of samples.
 var (
 	onCPU  = &samples.TypeMetadata{PeriodType: "cpu", PeriodUnit: "nanoseconds", SampleType: "samples", SampleUnit: "count"}
 	offCPU = &samples.TypeMetadata{SampleType: "off_cpu", SampleUnit: "nanoseconds", ReportValues: true}
 )
 
-// frames are of the functions, the leaf first: of the kernel if the name starts
-// with "k:", native without a name if it is a number, else of Python.
+// frames returns a frame for each function, leaf first: a kernel frame if the name begins
+// with "k:", a native frame without a name if it is a number, or else a Python frame.
 func frames(functions ...string) libpf.Frames {
 	var out libpf.Frames
 	for _, f := range functions {
@@ -38,7 +38,7 @@ func frames(functions ...string) libpf.Frames {
 	return out
 }
 
-// mappingOf is a mapping of a file.
+// mappingOf returns a mapping of a file.
 func mappingOf(fileName string, id uint64) libpf.FrameMapping {
 	return libpf.NewFrameMapping(libpf.FrameMappingData{
 		Start: 0x1000, End: 0x9000, FileOffset: 0x400,
@@ -48,7 +48,7 @@ func mappingOf(fileName string, id uint64) libpf.FrameMapping {
 	})
 }
 
-// by is what the profiler knows of a sample of a process. exe may be empty.
+// metaOf returns the metadata of a sample of a process. exe may be empty.
 func metaOf(pid int, exe string) *samples.TraceEventMeta {
 	return &samples.TraceEventMeta{
 		PID: libpf.PID(pid), ExecutablePath: libpf.Intern(exe), ProfileType: onCPU, Comm: libpf.NewCommFromString("comm"),
@@ -60,7 +60,7 @@ func report(t testing.TB, c *sampleCollector, stack libpf.Frames, meta *samples.
 	require.NoError(t, c.ReportTraceEvent(&libpf.Trace{Frames: stack}, meta))
 }
 
-// counted are the values of the stacks of a process, by their leaves.
+// counted returns the values of a process' stacks by their leaves.
 func counted(s *sampled) map[string][]int64 {
 	out := map[string][]int64{}
 	for st := range s.all() {
@@ -82,12 +82,12 @@ func TestStacks(t *testing.T) {
 	c := collectorOnly()
 	report(t, c, frames("a", "main"), metaOf(7, "/x"))
 	report(t, c, frames("a", "main"), metaOf(7, "/x"))
-	report(t, c, frames("b", "main"), metaOf(7, "/x")) // the same line
+	report(t, c, frames("b", "main"), metaOf(7, "/x")) // on the same line
 	report(t, c, frames("a", "main"), metaOf(8, "/x"))
 	other := metaOf(7, "/x")
 	other.ContainerID = libpf.Intern("cc")
 	report(t, c, frames("a", "main"), other)
-	report(t, c, frames("a", "main"), metaOf(7, "/y")) // the number is used again
+	report(t, c, frames("a", "main"), metaOf(7, "/y")) // the PID is reused
 
 	off := metaOf(7, "/x")
 	off.ProfileType = offCPU
@@ -105,7 +105,7 @@ func TestStacks(t *testing.T) {
 	assert.Zero(t, c.rotate().stacks, "a period begins empty")
 }
 
-// TestSpansAndLabels: stacks differ by them too.
+// Stacks also differ by span and labels.
 func TestSpansAndLabels(t *testing.T) {
 	c := collectorOnly()
 	f := func(span byte, labels map[string]string) {
@@ -139,7 +139,7 @@ func TestSpansAndLabels(t *testing.T) {
 	}
 }
 
-// TestEqualHashes: what only has the same key is not taken for the same stack.
+// Different stacks with the same key are kept apart.
 func TestEqualHashes(t *testing.T) {
 	p := newPeriod()
 	for range 2 {
@@ -152,7 +152,7 @@ func TestEqualHashes(t *testing.T) {
 		assert.Equal(t, map[string][]int64{"a": {2}, "b": {2}, "c": {2}}, counted(s))
 		assert.Equal(t, 3, s.len())
 	}
-	// Neither when they are merged.
+	// Also when they are merged.
 	p.add(stackKey{typ: onCPU}, frames("b"), 1, metaOf(7, ""))
 	p.add(stackKey{typ: onCPU}, frames("d"), 1, metaOf(7, ""))
 	p.add(stackKey{typ: onCPU}, frames("e"), 1, metaOf(7, ""))
@@ -198,22 +198,22 @@ func TestAssignUnseen(t *testing.T) {
 	}
 	kernel, user := frames("k:idle", "k:start"), frames("k:read", "main")
 	f(nil)
-	// The threads of the kernel are one process, whether kthreadd is among them or not.
+	// Kernel threads are one process, with or without kthreadd.
 	f([]sample{{9, "", kernel}, {10, "", kernel}, {11, "", frames("k:other")}}, process{2, "kernel", map[string][]int64{"k:idle": {2}, "k:other": {1}}})
 	f([]sample{{2, "", kernel}, {10, "", kernel}}, process{2, "kernel", map[string][]int64{"k:idle": {2}}})
 	f([]sample{{2, "", kernel}}, process{2, "kernel", map[string][]int64{"k:idle": {1}}})
-	// A process in the kernel is not the kernel.
+	// A process that runs in the kernel is not a kernel thread.
 	f([]sample{{9, "/x", kernel}}, process{9, "x", map[string][]int64{"k:idle": {1}}})
-	// One that has ended before it could be looked at, or was only seen so.
+	// Processes that ended before the profiler inspected them.
 	f([]sample{{9, "", user}, {9, "", kernel}}, process{9, "comm", map[string][]int64{"k:read": {1}, "k:idle": {1}}})
 	f([]sample{{9, "", nil}}, process{9, "comm", map[string][]int64{"": {1}}})
-	// One that was looked at later.
+	// A process that was inspected later.
 	f([]sample{{9, "", user}, {9, "", kernel}, {9, "/x", user}, {9, "/x", frames("main")}},
 		process{9, "x", map[string][]int64{"k:read": {2}, "k:idle": {1}, "main": {1}}})
 	f([]sample{{9, "", user}, {10, "/x", user}}, process{9, "comm", map[string][]int64{"k:read": {1}}}, process{10, "x", map[string][]int64{"k:read": {1}}})
 }
 
-// TestUnreadableExecutable: a process in a container is none of the kernel's threads.
+// A process in a container is not a kernel thread.
 func TestUnreadableExecutable(t *testing.T) {
 	c := collectorOnly()
 	meta := metaOf(9, "")
@@ -258,7 +258,7 @@ func TestProcessOf(t *testing.T) {
 		attribution.Process{PID: 7, Executable: "/usr/bin/cart", ContainerID: "cc", ServiceName: "\uFFFD"})
 }
 
-// TestFullPeriod: a period has an end to its stacks, not to their values.
+// A full period accepts further samples of its stacks, but no further stacks.
 func TestFullPeriod(t *testing.T) {
 	c := collectorOnly()
 	meta := metaOf(7, "/x")

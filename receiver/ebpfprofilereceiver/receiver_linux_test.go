@@ -32,14 +32,14 @@ import (
 	"github.com/invar-otel/invar/receiver/ebpfprofilereceiver/internal/privilege"
 )
 
-// statusHost passes on what is reported to it.
+// statusHost is a channel of the reported status events.
 type statusHost chan *componentstatus.Event
 
 func (statusHost) GetExtensions() map[component.ID]component.Component { return nil }
 
 func (h statusHost) Report(e *componentstatus.Event) { h <- e }
 
-// newTestReceiver makes a receiver, which is shut down when the test ends.
+// newTestReceiver returns a receiver, which is shut down at the end of the test.
 func newTestReceiver(t *testing.T, config string, next xconsumer.Profiles) (*profileReceiver, *observer.ObservedLogs, *componenttest.Telemetry) {
 	t.Helper()
 	cfg, err := parseConfig(t, config)
@@ -61,8 +61,7 @@ func newTestReceiver(t *testing.T, config string, next xconsumer.Profiles) (*pro
 	return r, logs, tel
 }
 
-// TestCannotProfile starts the profiler where it lacks what it needs: the status
-// says what, and how to grant it.
+// Without the required privileges, the status says what is missing and how to grant it.
 func TestCannotProfile(t *testing.T) {
 	var fatal []privilege.Problem
 	for _, l := range (privilege.Host{Proc: procfs, Sys: sysfs}).Problems() {
@@ -71,14 +70,14 @@ func TestCannotProfile(t *testing.T) {
 		}
 	}
 	if len(fatal) == 0 {
-		t.Skip("nothing is missing here to profile the host")
+		t.Skip("this host has no fatal problem")
 	}
 	r, logs, _ := newTestReceiver(t, "{}", consumertest.NewNop())
 	host := make(statusHost, 10)
 	require.NoError(t, r.Start(t.Context(), host), "the collector runs without it")
 	r.startup.Wait()
 	if r.profiler != nil {
-		t.Skip("the profiler runs without what it should need")
+		t.Skip("the profiler runs despite the problems")
 	}
 	event := <-host
 	assert.Equal(t, componentstatus.StatusPermanentError, event.Status())
@@ -92,14 +91,13 @@ func TestCannotProfile(t *testing.T) {
 	}
 	assert.Equal(t, 1, logs.FilterMessage("Profiles of the host are missing").Len())
 	require.NoError(t, r.Shutdown(t.Context()))
-	assert.Empty(t, host, "it is said once")
+	assert.Empty(t, host, "the status is reported once")
 	assert.Zero(t, r.files.Held())
 }
 
-// TestOffCPUCannotStart: CPU profiles go on without off-CPU profiles, and what is said
-// is about what failed.
+// If off-CPU profiles cannot start, CPU profiles do, and the log names the actual problem.
 func TestOffCPUCannotStart(t *testing.T) {
-	f := func(config string, fail map[float64]string, want, not string, started []float64) {
+	f := func(config string, fail map[float64]string, want, unwanted string, started []float64) {
 		t.Helper()
 		r, logs, _ := newTestReceiver(t, config, consumertest.NewNop())
 		var tried []float64
@@ -119,8 +117,8 @@ func TestOffCPUCannotStart(t *testing.T) {
 			text += l.Message + ": " + fmt.Sprint(l.ContextMap()["error"]) + "\n"
 		}
 		require.Contains(t, text, want)
-		if not != "" {
-			require.NotContains(t, text, not)
+		if unwanted != "" {
+			require.NotContains(t, text, unwanted)
 		}
 		if fail[0] != "" {
 			require.Equal(t, componentstatus.StatusPermanentError, (<-host).Status())
@@ -143,7 +141,7 @@ func TestShutdownWithoutStart(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 }
 
-// TestDiscoveryCannotStart is an error of the configuration.
+// Start fails if a service discovery cannot be created.
 func TestDiscoveryCannotStart(t *testing.T) {
 	r, _, _ := newTestReceiver(t, "{targets: {kubernetes_sd_configs: [{role: pod, kubeconfig_file: /nowhere}]}}", consumertest.NewNop())
 	err := r.Start(t.Context(), componenttest.NewNopHost())
@@ -161,11 +159,11 @@ func TestAnotherRuns(t *testing.T) {
 	err := r.Start(t.Context(), componenttest.NewNopHost())
 	require.ErrorContains(t, err, "receivers::ebpf_profile/first: receivers::ebpf_profile/second profiles the host already")
 	require.NoError(t, r.Shutdown(t.Context()))
-	require.Error(t, activeReceiver.start(first), "the other one still runs")
+	require.Error(t, activeReceiver.start(first), "second still runs")
 	activeReceiver.stop()
 }
 
-// pipeline is what stands behind the receiver.
+// pipeline is the next consumer.
 type pipeline struct {
 	mu  sync.Mutex
 	err error
@@ -218,9 +216,9 @@ func TestSend(t *testing.T) {
 		p.start, p.end = begin, begin.Add(10*time.Second)
 		r.send(t.Context(), p)
 	}
-	const far = 1 << 30 // numbers of processes that are not there
+	const far = 1 << 30 // PIDs from here on do not exist
 	report(t, c, frames("1", "main"), metaOf(far+7, "/kept"))
-	report(t, c, frames("k:read", "main"), metaOf(far+7, "")) // the same one
+	report(t, c, frames("k:read", "main"), metaOf(far+7, "")) // the same process
 	report(t, c, frames("k:idle"), metaOf(far+8, ""))
 	report(t, c, frames("main"), metaOf(far+9, "/dropped"))
 	report(t, c, frames("other"), metaOf(far+9, "/dropped"))
@@ -248,14 +246,14 @@ process.pid=2 number=2 service.name=kernel
 	assert.Positive(t, got["symbol_cache_size"])
 	assert.EqualValues(t, 3, got["otelcol_receiver_accepted_profile_samples"])
 
-	// Nothing is sent of nothing, and of what is dropped.
+	// Nothing is sent without samples, or if all of them are dropped.
 	send()
 	report(t, c, frames("main"), metaOf(far+9, "/dropped"))
 	send()
 	assert.Len(t, next.got, 1)
 	assert.Zero(t, logs.Len())
 
-	// What is lost is told.
+	// Lost samples are logged.
 	next.err = errors.New("the queue is full")
 	report(t, c, frames("main"), metaOf(far+7, "/kept"))
 	c.period.lost = 12
@@ -270,7 +268,7 @@ process.pid=2 number=2 service.name=kernel
 	assert.EqualValues(t, 1, got["otelcol_receiver_refused_profile_samples"])
 }
 
-// profiler is one that works as the real one does, but samples nothing.
+// profiler behaves like the real one, but takes no samples.
 type profiler struct {
 	component.StartFunc
 	samples *sampleCollector
@@ -282,7 +280,7 @@ func (p *profiler) Shutdown(context.Context) error {
 	return nil
 }
 
-// withProfiler makes a receiver with a profiler that runs.
+// withProfiler returns a receiver whose profiler is running.
 func withProfiler(t *testing.T, next xconsumer.Profiles) (*profileReceiver, statusHost) {
 	t.Helper()
 	r, _, _ := newTestReceiver(t, "interval: 10s", next)
@@ -305,7 +303,7 @@ func TestShutdownSends(t *testing.T) {
 	assert.Empty(t, host)
 }
 
-// TestProfilerGivesUp: it stops its collector itself, which is told once.
+// A profiler that stops by itself is reported once.
 func TestProfilerGivesUp(t *testing.T) {
 	r, host := withProfiler(t, consumertest.NewNop())
 	require.NoError(t, r.profiler.Shutdown(t.Context()))
@@ -316,7 +314,7 @@ func TestProfilerGivesUp(t *testing.T) {
 	assert.Empty(t, host)
 }
 
-// stuck is a pipeline that takes nothing until its context ends.
+// stuck is a pipeline that blocks until its context ends.
 type stuck struct{ pipeline }
 
 func (*stuck) ConsumeProfiles(ctx context.Context, _ pprofile.Profiles) error {
@@ -324,7 +322,7 @@ func (*stuck) ConsumeProfiles(ctx context.Context, _ pprofile.Profiles) error {
 	return ctx.Err()
 }
 
-// TestShutdownDoesNotWaitForever: its context ends what is being sent.
+// The context of Shutdown ends the period that is being sent.
 func TestShutdownDoesNotWaitForever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := withProfiler(t, &stuck{})
@@ -334,15 +332,15 @@ func TestShutdownDoesNotWaitForever(t *testing.T) {
 		start := time.Now()
 		err := r.Shutdown(ctx)
 		assert.Equal(t, 5*time.Second, time.Since(start))
-		if err != nil { // whether it is done at the same time is not said
+		if err != nil { // nil if it was done at the same time
 			require.ErrorContains(t, err, "wait for the profiler to stop: context deadline exceeded")
 		}
-		require.NoError(t, r.Shutdown(t.Context()), "in the end it is done")
+		require.NoError(t, r.Shutdown(t.Context()), "it is done in the end")
 	})
 }
 
-// TestShutdownWhileStarting: a profiler that takes its time to start does not
-// hold Shutdown up, and the place is not free before it has stopped.
+// Shutdown does not wait for a slow start of the profiler, but no other receiver can start
+// before the profiler has stopped.
 func TestShutdownWhileStarting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _, _ := newTestReceiver(t, "{}", consumertest.NewNop())

@@ -38,7 +38,7 @@ func main() {
 func wellKnown() { os.Stdin.Read(make([]byte, 1)) }
 `
 
-// running is a program of which a function's address is known.
+// running is a program in which the address of a function is known.
 type running struct {
 	path    string
 	pid     libpf.PID
@@ -47,7 +47,7 @@ type running struct {
 	addr    uint64 // of main.wellKnown
 }
 
-// run builds and starts program, which runs until the test ends.
+// run builds and starts program, which runs until the end of the test.
 func run(t *testing.T) running {
 	t.Helper()
 	dir := t.TempDir()
@@ -97,13 +97,13 @@ func newSymbolizer() (*symbolizer, *observer.ObservedLogs) {
 	return &symbolizer{cache: elfsymbols.NewCache(8<<20, elfsymbols.DemangleSimplified), files: files, logger: zap.New(core)}, logs
 }
 
-// TestSymbolizer names a function of another process, found through /proc or held
+// A function of another process is named, from a file found through /proc or held open
 // since it was reported.
 func TestSymbolizer(t *testing.T) {
 	r := run(t)
 	at := address{file: r.id, addr: r.addr + 1}
 	frame := libpf.Frame{Type: libpf.NativeFrame, Mapping: r.mapping, AddressOrLineno: libpf.AddressOrLineno(at.addr)}
-	const gone = 1 << 30 // no process has this number
+	const gone = 1 << 30 // no process has this PID
 
 	t.Run("found", func(t *testing.T) {
 		s, logs := newSymbolizer()
@@ -119,7 +119,7 @@ func TestSymbolizer(t *testing.T) {
 		}
 		assert.Equal(t, "main.wellKnown", n.of[at])
 	})
-	t.Run("held", func(t *testing.T) {
+	t.Run("held open", func(t *testing.T) {
 		s, _ := newSymbolizer()
 		defer s.files.Close()
 		s.files.ReportExecutable(&reporter.ExecutableMetadata{
@@ -131,7 +131,7 @@ func TestSymbolizer(t *testing.T) {
 		s.resolve(n)
 		assert.Equal(t, "main.wellKnown", n.of[at])
 		assert.Zero(t, s.files.Held())
-		// And from the cache, when there is no process any more.
+		// From the cache, after the process has ended.
 		n = newNames()
 		n.want(frame, gone)
 		s.resolve(n)
@@ -152,7 +152,7 @@ func TestSymbolizer(t *testing.T) {
 	})
 }
 
-// opened is a process that has ended, of which a file could be opened.
+// opened is a process that has ended after one of its files was opened.
 type opened struct {
 	process.Process
 	path string

@@ -22,7 +22,7 @@ func TestConfigStruct(t *testing.T) {
 	require.NoError(t, componenttest.CheckConfigStruct(createDefaultConfig()))
 }
 
-// parseConfig reads a configuration as the collector does.
+// parseConfig decodes a configuration as the collector does.
 func parseConfig(t testing.TB, text string) (*Config, error) {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
@@ -55,7 +55,7 @@ config:
 	require.Equal(t, "hunter2", string(loaded.ScrapeConfigs[0].HTTPClientConfig.BasicAuth.Password))
 	require.Len(t, loaded.ScrapeConfigs[0].ServiceDiscoveryConfigs, 2)
 
-	// What is printed has no secret in it.
+	// The marshalled configuration has no secrets.
 	out := confmap.New()
 	require.NoError(t, out.Marshal(cfg))
 	require.NotContains(t, toYAML(t, out), "hunter2")
@@ -64,7 +64,7 @@ config:
 	require.NotContains(t, toYAML(t, out), "translation_strategy", "is a server's")
 }
 
-// Templates render empty configurations, which Prometheus takes.
+// Empty configurations are valid, as in Prometheus: templates may generate them.
 func TestEmptyConfigs(t *testing.T) {
 	f := func(text string) {
 		t.Helper()

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLanesWriteTheSame scrapes the same expositions in both lanes, and compares
-// all that an endpoint gets: series, metadata, values, times, exemplars.
+// TestLanesWriteTheSame scrapes the same expositions in both lanes and compares everything
+// that an endpoint receives: series, metadata, values, times and exemplars.
 func TestLanesWriteTheSame(t *testing.T) {
 	nastyText, nastyOpenMetrics, nastyProto := laneFile(t, "nasty.txt"), laneFile(t, "nasty.om"), laneFile(t, "nasty.prototext")
 	customText, conflicts, federation := laneFile(t, "histograms.txt"), laneFile(t, "conflicts.txt"), laneFile(t, "federation.txt")
@@ -60,7 +60,7 @@ z_created 8
 		"external labels": {global: ", external_labels: {zone: z1, path: external, job: external}", cases: map[string]laneCase{
 			"text": {bodies: []string{nastyText, "only 1\n"}},
 		}},
-		// What concerns the translation of OTLP does not concern them.
+		// Settings for the translation of OTLP do not apply to them.
 		"translation": {
 			exporter: map[string]any{"translation": map[string]any{
 				"strategy": "NoTranslation", "namespace": "ns", "convert_histograms_to_nhcb": true, "promote_scope_metadata": false,
@@ -74,7 +74,7 @@ z_created 8
 			for name := range g.cases {
 				want, got := native[name], pdata[name]
 				for series := range want {
-					if isReport(series) { // the texts of their help differ
+					if isReport(series) { // their help texts differ
 						want[series], got[series] = withoutMetadata(want[series]), withoutMetadata(got[series])
 					}
 				}
@@ -85,8 +85,8 @@ z_created 8
 	}
 }
 
-// TestLanesDiffer holds the list in the README, "What the pdata lane cannot
-// carry": what is in it, and how each lane writes it.
+// TestLanesDiffer tests the list "What the pdata lane cannot carry" in the README, with the
+// output of each lane.
 func TestLanesDiffer(t *testing.T) {
 	t.Parallel()
 	g := laneGroup{cases: map[string]laneCase{}}

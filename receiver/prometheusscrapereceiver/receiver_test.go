@@ -43,7 +43,7 @@ func toYAML(t testing.TB, conf *confmap.Conf) string {
 	return string(out)
 }
 
-// sink is an exporter that takes native samples and keeps them.
+// sink is an exporter that keeps native samples.
 type sink struct {
 	component.Component
 	mu     sync.Mutex
@@ -100,7 +100,7 @@ func (a *sinkAppender) Commit() error {
 
 func (a *sinkAppender) Rollback() error { return nil }
 
-// nativeHost knows one exporter and keeps statuses.
+// nativeHost is a host with one exporter that records status events.
 type nativeHost struct {
 	component.Host
 	exporter component.Component
@@ -200,7 +200,7 @@ config:
 	require.EqualValues(t, total, sum.DataPoints[0].Value)
 }
 
-// What no exporter takes counts as refused.
+// Samples that no exporter accepts count as refused.
 func TestRefusedIsCounted(t *testing.T) {
 	addr := target(t, func() string { return "x 1\n" })
 	tel := componenttest.NewTelemetry()
@@ -254,8 +254,7 @@ func TestShutdownWithoutStart(t *testing.T) {
 	require.NoError(t, r.Shutdown(context.Background()))
 }
 
-// Jobs of scrape_config_files and targets of file_sd_configs follow their
-// files.
+// Changes of scrape_config_files and of files of file_sd_configs are applied.
 func TestFilesAreFollowed(t *testing.T) {
 	dir := t.TempDir()
 	addr := target(t, func() string { return "x 1\n" })
@@ -289,7 +288,7 @@ config: {scrape_config_files: ['%s/*.yml']}
 	r.reload.check()
 	require.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError}, host.statuses())
 	arrives("one", "1")
-	r.reload.check() // unchanged: not told again
+	r.reload.check() // unchanged: not reported again
 	write("jobs.yml", job("two"))
 	r.reload.check()
 	require.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, host.statuses())
@@ -298,7 +297,7 @@ config: {scrape_config_files: ['%s/*.yml']}
 	arrives("two", "2")
 }
 
-// All service discoveries of Prometheus are there.
+// All service discoveries of Prometheus are registered.
 func TestDiscoveriesAreRegistered(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	have, err := discovery.RegisterSDMetrics(reg, discovery.NewRefreshMetrics(reg))

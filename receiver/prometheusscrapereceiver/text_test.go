@@ -17,7 +17,7 @@ import (
 	"github.com/invar-otel/invar/internal/config/yamltext"
 )
 
-// resolve reads configurations as the command does and returns the receiver's.
+// resolve reads configurations as the command does and returns that of the receiver.
 func resolve(t testing.TB, uris ...string) (*Config, error) {
 	t.Helper()
 	conf, err := configtest.Resolve(t, uris...)
@@ -45,13 +45,13 @@ func write(t testing.TB, name, text string) (path string) {
 	return path
 }
 
-// under puts a Prometheus configuration where it belongs in a collector's.
+// under returns a collector configuration with a Prometheus configuration.
 func under(prometheus string) string {
 	lines := strings.ReplaceAll(prometheus, "\n", "\n      ")
 	return "receivers:\n  prometheus_scrape:\n    config:\n      " + lines + "\n"
 }
 
-// everywhere is a Prometheus configuration with a scalar in every kind of place.
+// everywhere returns a Prometheus configuration with a scalar in every kind of place.
 func everywhere(scalar string) string {
 	return strings.ReplaceAll(`
 global:
@@ -73,7 +73,7 @@ scrape_configs:
 `, "SCALAR", scalar)
 }
 
-// prints is a configuration with all that Prometheus has read, secrets too.
+// prints renders a configuration as Prometheus has loaded it, including secrets.
 func prints(t testing.TB, cfg *promconfig.Config) string {
 	t.Helper()
 	out, err := yamlv2.Marshal(cfg)
@@ -89,7 +89,7 @@ func prints(t testing.TB, cfg *promconfig.Config) string {
 	return string(out)
 }
 
-// scalars are written in ways that parsing does not keep.
+// scalars are written in ways that YAML parsing does not preserve.
 var scalars = []string{
 	"012345678901", "0123", "1.10", "0x1F", "0XFF", "1_000", "2024-01-02", "2001-12-14t21:59:43.10-05:00", "2001-12-14 21:59:43",
 	"1e3", "1E+3", "0o17", "0b11", "-0b11", "yes", "no", "on", "OFF", "y", "N", "True", "FALSE", "~", "null", "NULL", ".5", "+1", "-0", "1.", "1:30",
@@ -97,19 +97,18 @@ var scalars = []string{
 	"=", "<<", "1,5", "0.30000000000000004", "1__0", "_1", "0x", "007", "!!str 012", `"012"`, "'1.10'", `"yes"`, `"~"`, "''", "a", "true", "15", "1.5", "ü", `"\u00fc\n"`, "8080", "&a 1.10",
 }
 
-// A Prometheus configuration means in the collector what it means to
-// Prometheus.
+// A Prometheus configuration has the same meaning in the collector as in Prometheus.
 func TestTextIsKept(t *testing.T) {
 	f := func(scalar string) {
 		t.Helper()
 		text := everywhere(scalar)
-		if strings.HasPrefix(scalar, "&") { // an anchor, of which the others are aliases
+		if strings.HasPrefix(scalar, "&") { // an anchor; the others are aliases of it
 			text = strings.Replace(everywhere("*a"), "*a", scalar, 1)
 		}
 		want, wantErr := promconfig.Load(text, slog.New(slog.DiscardHandler))
 		for _, uris := range [][]string{
 			{"file:" + write(t, "whole.yaml", under(text))},
-			// Parts of a configuration, each of which is included from another place.
+			// Parts of a configuration that are included from other sources.
 			{"yaml:receivers::prometheus_scrape::config: ${file:" + write(t, "part.yaml", text) + "}"},
 			{"yaml:receivers: ${file:" + write(t, "receivers.yaml", strings.TrimPrefix(under(text), "receivers:\n")) + "}"},
 			{"yaml:" + under(text), "yaml:receivers::prometheus_scrape::lane: pdata"},
@@ -129,7 +128,7 @@ func TestTextIsKept(t *testing.T) {
 }
 
 func TestTextOfOtherFields(t *testing.T) {
-	// Numbers, booleans and durations may be written as in Prometheus too.
+	// Numbers, booleans and durations may be written as in Prometheus.
 	cfg, err := resolve(t, "yaml:"+under(`
 scrape_configs:
 - job_name: a
@@ -194,7 +193,7 @@ receivers:
 	require.Contains(t, prints(t, cfg.Prometheus.loaded), `job_name: "0123"`)
 }
 
-// Without the texts, what may not be what is written is refused.
+// Without the original text, ambiguous values are refused.
 func TestTextThatIsNotKnown(t *testing.T) {
 	f := func(scalar string) {
 		t.Helper()
@@ -235,7 +234,7 @@ func TestGroups(t *testing.T) {
 	t.Setenv("host", "x")
 	f("{source_labels: [a], regex: '(?P<host>.*)', target_label: b, replacement: '${host}'}")
 
-	// Where the place is not known the answer is the same.
+	// The result is the same if the position is unknown.
 	t.Setenv("REPLACEMENT", "${1}")
 	_, err := resolve(t, "yaml:receivers::prometheus_scrape::config: {scrape_configs: [{job_name: a, relabel_configs: [{source_labels: [a], target_label: b, replacement: '${env:REPLACEMENT}'}]}]}")
 	require.ErrorContains(t, err, "write $${1}")

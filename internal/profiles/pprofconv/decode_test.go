@@ -25,7 +25,7 @@ func decode(tb testing.TB, data []byte) (*profile.Profile, Dropped) {
 	return p, dropped
 }
 
-// written is a profile as pprof's library writes it, with IDs in the order of the
+// written returns a profile as encoded by pprof's library, with IDs in the order of the
 // tables.
 func written(tb testing.TB, p *profile.Profile) []byte {
 	tb.Helper()
@@ -43,7 +43,7 @@ func written(tb testing.TB, p *profile.Profile) []byte {
 	return buf.Bytes()
 }
 
-// TestDecodeLikeTheLibrary reads what pprof's own library reads, to the same.
+// Valid messages are decoded as by pprof's own library.
 func TestDecodeLikeTheLibrary(t *testing.T) {
 	messages := map[string][]byte{}
 	for name, data := range runtimeProfiles(t) {
@@ -63,8 +63,7 @@ func TestDecodeLikeTheLibrary(t *testing.T) {
 	}
 }
 
-// broken is a profile of functions a to d, each with a location and a sample of its
-// own.
+// broken returns a profile of functions a to d, each with its own location and sample.
 func broken() *googlev1.Profile {
 	p := &googlev1.Profile{
 		StringTable: []string{"", "samples", "count", "a", "b", "c", "d", "key", "value"},
@@ -79,8 +78,7 @@ func broken() *googlev1.Profile {
 	return p
 }
 
-// TestRepairs: one part that is wrong costs the samples that need it, as with
-// Pyroscope, and no other.
+// As in Pyroscope, a malformed part affects only the samples that refer to it.
 func TestRepairs(t *testing.T) {
 	f := func(name string, change func(p *googlev1.Profile), want string, wantDropped Dropped) {
 		t.Helper()
@@ -144,7 +142,7 @@ func TestRepairs(t *testing.T) {
 	f("no samples", func(p *googlev1.Profile) { p.Sample = nil }, "", nil)
 }
 
-// summary is the leaves and first values of a profile's samples.
+// summary returns the leaves and first values of a profile's samples.
 func summary(p *profile.Profile) string {
 	var all []string
 	for _, s := range p.Sample {
@@ -153,8 +151,8 @@ func summary(p *profile.Profile) string {
 	return strings.Join(all, " ")
 }
 
-// kept are the samples of a message that should be there after repairs, found in the
-// simplest way, or an error if it is no message.
+// kept returns the expected samples of a message after repairs, with a naive
+// implementation, or an error for a malformed message.
 func kept(data []byte) (samples []string, dropped Dropped, err error) {
 	p := new(googlev1.Profile)
 	if err := p.UnmarshalVT(data); err != nil {
@@ -209,8 +207,8 @@ func kept(data []byte) (samples []string, dropped Dropped, err error) {
 	return samples, dropped, nil
 }
 
-// FuzzDecode compares a message with what is left of it in the simplest way, and
-// with what pprof's library reads if it is valid.
+// FuzzDecode compares the result with that of the naive implementation, and with that of
+// pprof's library for valid messages.
 func FuzzDecode(f *testing.F) {
 	for seed := range uint64(10) {
 		f.Add(encode(f, randomProfile(rand.New(rand.NewPCG(seed, 5)))))
@@ -231,12 +229,12 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<14 {
-			return // the simplest way is a slow one
+			return // the naive implementation is slow
 		}
 		got, dropped, err := (&Decoder{Budget: NewBudget(1<<24, nil)}).Decode(data)
 		want, wantDropped, wantErr := kept(data)
 		if err != nil || wantErr != nil {
-			// Either takes some that are no messages of pprof, and pprof's library others.
+			// Decode accepts some malformed messages, and pprof's library others.
 			isMessage := proto.Unmarshal(data, new(googlev1.Profile)) == nil
 			if library, libraryErr := profile.ParseUncompressed(data); isMessage && wantErr == nil && libraryErr == nil && library.CheckValid() == nil {
 				require.NoError(t, err)
@@ -244,7 +242,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		if len(got.SampleType) == 0 {
-			return // which Batch refuses
+			return // Batch refuses it
 		}
 		require.NoError(t, got.CheckValid())
 		require.True(t, maps.Equal(wantDropped, dropped), "%v, not %v", dropped, wantDropped)
@@ -267,13 +265,13 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// repeated is n times the same field of a message.
+// repeated returns the same field of a message n times.
 func repeated(n int, field protowire.Number, value []byte) []byte {
 	one := protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), value)
 	return bytes.Repeat(one, n)
 }
 
-// hostile are messages that become much more than they are.
+// hostile returns messages that need much more memory than their size.
 func hostile(n int) map[string][]byte {
 	text := append(repeated(1, fieldStringTable, nil), repeated(1, fieldStringTable, []byte("x"))...)
 	one := slices.Concat(text, repeated(1, fieldSampleType, nil))
@@ -333,7 +331,7 @@ func manyKeys(n int) []byte {
 	return out
 }
 
-// taken is how many bytes f takes, what it frees included.
+// taken returns how many bytes f allocates, including freed ones.
 func taken(f func()) int64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -342,8 +340,8 @@ func taken(f func()) int64 {
 	return int64(after.TotalAlloc - before.TotalAlloc)
 }
 
-// TestBudget measures that reading and converting a message take about what is
-// counted, and little more than a limit before it is refused.
+// Decoding and converting a message allocate about as much as is accounted for, and little
+// more than the limit if the message is refused.
 func TestBudget(t *testing.T) {
 	convert := func(data []byte, budget *Budget) error {
 		p, _, err := (&Decoder{Budget: budget}).Decode(data)

@@ -9,8 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 )
 
-// FuzzFromPprof: a pprof message that its own library takes survives the way
-// there and back, whatever else is in it.
+// FuzzFromPprof checks that messages accepted by pprof's library survive a round trip.
 func FuzzFromPprof(f *testing.F) {
 	for seed := range uint64(10) {
 		f.Add(encode(f, randomProfile(rand.New(rand.NewPCG(seed, 2)))))
@@ -52,7 +51,7 @@ func totalOf(p *profile.Profile, typ, unit string) int64 {
 	for i, st := range p.SampleType {
 		if st.Type == typ && st.Unit == unit {
 			for _, s := range p.Sample {
-				if v := s.Value[i]; v > 0 { // negative ones are left out
+				if v := s.Value[i]; v > 0 { // negative values are dropped
 					total = sum(total, v)
 				}
 			}
@@ -61,8 +60,7 @@ func totalOf(p *profile.Profile, typ, unit string) int64 {
 	return total
 }
 
-// FuzzMessage: whatever an OTLP sender says, the message is refused or is a
-// valid pprof message.
+// FuzzMessage checks that any OTLP message is either refused or becomes a valid pprof message.
 func FuzzMessage(f *testing.F) {
 	for seed := range uint64(10) {
 		data, err := (&pprofile.ProtoMarshaler{}).MarshalProfiles(converted(f, randomProfile(rand.New(rand.NewPCG(seed, 3)))))
@@ -96,7 +94,7 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
-// converted is a message in pprofile.
+// converted returns a message as pprofile.
 func converted(tb testing.TB, p *profile.Profile) pprofile.Profiles {
 	tb.Helper()
 	profiles, err := FromPprof(p)
@@ -104,7 +102,7 @@ func converted(tb testing.TB, p *profile.Profile) pprofile.Profiles {
 	return profiles
 }
 
-// encode writes a message as this package does.
+// encode encodes a message with this package.
 func encode(tb testing.TB, p *profile.Profile) []byte {
 	tb.Helper()
 	profiles := converted(tb, p)

@@ -16,8 +16,8 @@ import (
 	"github.com/invar-otel/invar/internal/profiles/profiledict"
 )
 
-// sampled is what an eBPF profiler reports: counts of samples, one profile per
-// process, one dictionary.
+// sampled returns profiles as an eBPF profiler reports them: counts of samples, one profile
+// per process, one dictionary.
 func sampled(t *testing.T, dst pprofile.Profiles, b *profiledict.Builder, stacks map[string]int, attributes ...int32) pprofile.Profile {
 	t.Helper()
 	p := dst.ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty().Profiles().AppendEmpty()
@@ -236,8 +236,8 @@ func TestFromPprofRefuses(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestValues: a sample with a negative value takes nothing away from those with the
-// same stack, and no sum becomes negative.
+// A sample with a negative value does not reduce those with the same stack, and sums
+// saturate.
 func TestValues(t *testing.T) {
 	f := func(values [][]int64, want, wantCPU int64, wantNegative int) {
 		t.Helper()
@@ -275,9 +275,9 @@ func TestValues(t *testing.T) {
 	f([][]int64{{1 << 60}}, 1<<60, math.MaxInt64, 0)
 }
 
-// TestRoomOfAMessage: profiles of many sample types and stacks each have a value for
-// each stack of the others.
-func TestRoomOfAMessage(t *testing.T) {
+// Every sample type has a value for each stack, also those of other sample types, so the
+// number of values is limited.
+func TestMessageLimit(t *testing.T) {
 	profiles := pprofile.NewProfiles()
 	b := profiledict.New(profiles)
 	m := NewMessage(b.Dict, Kind{}, Options{})
@@ -300,8 +300,8 @@ func TestRoomOfAMessage(t *testing.T) {
 	require.LessOrEqual(t, int64(len(m.Append(nil))), 4*m.Weight())
 }
 
-// TestWeightOfAMessage: a message has a copy of its stack for each row.
-func TestWeightOfAMessage(t *testing.T) {
+// A message has a copy of the stack for each row.
+func TestMessageWeight(t *testing.T) {
 	profiles := pprofile.NewProfiles()
 	b := profiledict.New(profiles)
 	p := profiles.ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty().Profiles().AppendEmpty()

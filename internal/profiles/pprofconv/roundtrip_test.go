@@ -20,8 +20,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 )
 
-// TestRoundTripRuntime takes every profile that Go's runtime has of this
-// process there and back.
+// Every profile of Go's runtime survives a round trip.
 func TestRoundTripRuntime(t *testing.T) {
 	for name, data := range runtimeProfiles(t) {
 		t.Run(name, func(t *testing.T) {
@@ -32,7 +31,7 @@ func TestRoundTripRuntime(t *testing.T) {
 	}
 }
 
-// TestRoundTripRandom does the same with profiles that use every field.
+// Profiles that use every field survive a round trip.
 func TestRoundTripRandom(t *testing.T) {
 	for seed := range uint64(300) {
 		p := randomProfile(rand.New(rand.NewPCG(seed, 1)))
@@ -44,7 +43,7 @@ func TestRoundTripRandom(t *testing.T) {
 	}
 }
 
-// TestBatch takes several profiles there in one message, and each back alone.
+// Several profiles are converted in one Batch, and each is converted back on its own.
 func TestBatch(t *testing.T) {
 	b := NewBatch(nil)
 	var want []*profile.Profile
@@ -75,7 +74,7 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestRoundTripMarshalled sends the pprofile over the wire on its way.
+// Profiles survive a round trip with marshalled pprofile in between.
 func TestRoundTripMarshalled(t *testing.T) {
 	p := randomProfile(rand.New(rand.NewPCG(7, 7)))
 	converted, err := FromPprof(p)
@@ -101,7 +100,7 @@ func roundTrip(t *testing.T, p *profile.Profile) *profile.Profile {
 	return back(t, converted)
 }
 
-// back makes one message of all profiles.
+// back converts all profiles to one pprof message.
 func back(t *testing.T, from pprofile.Profiles) *profile.Profile {
 	t.Helper()
 	dict := from.Dictionary()
@@ -149,8 +148,8 @@ func assertSame(t *testing.T, want, got *profile.Profile) {
 	}
 }
 
-// canonical writes out every sample with all that it refers to, and adds the
-// values of those that are the same. Samples without any value are left out.
+// canonical renders every sample with everything it refers to, and adds the values of equal
+// samples. Samples without a value are omitted.
 func canonical(p *profile.Profile) map[string][]int64 {
 	rows := map[string][]int64{}
 	for _, s := range p.Sample {
@@ -193,8 +192,8 @@ func canonical(p *profile.Profile) map[string][]int64 {
 
 var sink [][]byte
 
-// runtimeProfiles are profiles of this process while it computes, allocates
-// and waits for locks.
+// runtimeProfiles returns profiles of this process while it computes, allocates and waits
+// for locks.
 func runtimeProfiles(tb testing.TB) map[string][]byte {
 	tb.Helper()
 	runtime.SetMutexProfileFraction(1)
@@ -229,7 +228,7 @@ func runtimeProfiles(tb testing.TB) map[string][]byte {
 	return profiles
 }
 
-// randomProfile is a valid profile that uses every field.
+// randomProfile returns a valid profile that uses every field.
 func randomProfile(r *rand.Rand) *profile.Profile {
 	word := func() string { return []string{"", "main", "libc.so.6", "größer", "a/b c", "\x01"}[r.IntN(6)] }
 	p := &profile.Profile{

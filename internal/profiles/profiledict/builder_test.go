@@ -10,8 +10,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestTables: index 0 of every table has no content, and what is added twice is
-// there once.
+// Index 0 of every table is empty, and equal elements are added once.
 func TestTables(t *testing.T) {
 	profiles := pprofile.NewProfiles()
 	b := New(profiles)
@@ -29,7 +28,7 @@ func TestTables(t *testing.T) {
 	assert.Equal(t, x, b.String("x"))
 	locations := []int32{1, 2}
 	stack := b.Stack(locations)
-	locations[0] = 9 // the caller's own again
+	locations[0] = 9 // the caller may reuse it
 	assert.Equal(t, stack, b.Stack([]int32{1, 2}))
 	assert.NotEqual(t, stack, b.Stack([]int32{1, 3}))
 	assert.Equal(t, []int32{1, 2}, dict.StackTable().At(int(stack)).LocationIndices().AsRaw())

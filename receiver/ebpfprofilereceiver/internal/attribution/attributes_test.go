@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rules reads relabel_configs.
+// rules parses relabel_configs.
 func rules(t testing.TB, text string) []*relabel.Config {
 	t.Helper()
 	var job promdiscovery.Job
@@ -26,7 +26,7 @@ func rules(t testing.TB, text string) []*relabel.Config {
 	return job.RelabelConfigs()
 }
 
-// targets are one for each of labels.
+// targets returns a target for each of labels.
 func targets(labels ...model.LabelSet) *Targets {
 	return NewTargets([]*targetgroup.Group{{Targets: labels}})
 }
@@ -37,7 +37,7 @@ var process = Process{
 	PID: 42, Executable: "/usr/bin/cart", CommandLine: "/usr/bin/cart --port 80", UID: "1000", ContainerID: container,
 }
 
-// pod is what discovery tells of the container of process; more goes before it.
+// pod returns the discovered labels of the container of process. more takes precedence.
 func pod(more model.LabelSet) model.LabelSet {
 	labels := model.LabelSet{
 		"__meta_kubernetes_namespace":             "shop",
@@ -74,7 +74,8 @@ func TestKubernetes(t *testing.T) {
 	}
 	f(nil, Attributes{"service.name": "cart-0"})
 	f(controller("ReplicaSet", "cart-5d9c", "5d9c"), Attributes{"k8s.replicaset.name": "cart-5d9c", "k8s.deployment.name": "cart", "service.name": "cart"})
-	// A ReplicaSet without a Deployment, and one of another owner with a name that only looks so.
+	// A ReplicaSet without a Deployment, and one whose name only looks like that of a
+	// Deployment's.
 	f(controller("ReplicaSet", "cart-5d9c", ""), Attributes{"k8s.replicaset.name": "cart-5d9c", "service.name": "cart-5d9c"})
 	f(controller("ReplicaSet", "cart-5d9c", "77aa"), Attributes{"k8s.replicaset.name": "cart-5d9c", "service.name": "cart-5d9c"})
 	f(controller("StatefulSet", "db", ""), Attributes{"k8s.statefulset.name": "db", "service.name": "db"})
@@ -92,7 +93,7 @@ func TestDocker(t *testing.T) {
 	assert.Equal(t, Attributes{"container.name": "web", "service.name": "web"}, got)
 }
 
-// TestServiceName takes one source of the name away after the other.
+// TestServiceName removes one source of the name after the other.
 func TestServiceName(t *testing.T) {
 	p := process
 	p.ServiceName = "from-environment"
@@ -173,7 +174,7 @@ func TestRelabelling(t *testing.T) {
 		Attributes{"env": "prod", "cloud.region": "x", "service.name": "cart-0"})
 }
 
-// TestWithoutTarget: rules see the process also when nothing is discovered.
+// Rules apply to processes without a target, too.
 func TestWithoutTarget(t *testing.T) {
 	keep := rules(t, `[{action: keep, source_labels: [__meta_process_executable_name], regex: cart}]`)
 	for _, targets := range []*Targets{nil, NewTargets(nil), targets(model.LabelSet{"__container_id__": "other", "env": "prod"})} {
@@ -204,7 +205,7 @@ func TestPut(t *testing.T) {
 		pair{"process.pid", int64(42)}, pair{"process.executable.path", "/usr/bin/cart"}, pair{"process.executable.name", "cart"},
 		pair{"container.id", container}, pair{"env", "prod"}, pair{"k8s.pod.name", "cart-0"}, pair{"service.name", "cart"})
 	f(Attributes{"service.name": "kernel"}, Process{PID: 2, Thread: "kernel"}, pair{"process.pid", int64(2)}, pair{"service.name", "kernel"})
-	// A rule may say otherwise.
+	// A rule may override it.
 	f(Attributes{"container.id": "x"}, process, pair{"process.pid", int64(42)}, pair{"process.executable.path", "/usr/bin/cart"},
 		pair{"process.executable.name", "cart"}, pair{"container.id", "x"})
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// procfs is one with a process 42 that has these files.
+// procfs returns a procfs in which process 42 has these files.
 func procfs(t testing.TB, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -33,7 +33,7 @@ func TestReadProc(t *testing.T) {
 	f(nil, "", "")
 	f(map[string]string{"cmdline": "/cart\x00--port\x0080\x00", "status": status}, "/cart --port 80", "33")
 	f(map[string]string{"cmdline": "postgres: writer\x00\x00\x00\x00", "status": status}, "postgres: writer", "33")
-	f(map[string]string{"cmdline": "", "status": status}, "", "33") // a thread of the kernel, a zombie
+	f(map[string]string{"cmdline": "", "status": status}, "", "33") // a kernel thread or a zombie
 	f(map[string]string{"cmdline": "cart\x00a\xffb\x00"}, "cart ab", "")
 	f(map[string]string{"cmdline": strings.Repeat("é", 5000)}, strings.Repeat("é", commandLineLimit/2), "")
 	f(map[string]string{"cmdline": "x" + strings.Repeat("é", 5000)}, "x"+strings.Repeat("é", commandLineLimit/2-1), "")
@@ -85,7 +85,7 @@ func TestName(t *testing.T) {
 	assert.Empty(t, Process{}.Name())
 }
 
-// FuzzProcess reads what a process says of itself.
+// FuzzProcess reads data that a process controls.
 func FuzzProcess(f *testing.F) {
 	f.Add("/cart\x00--port\x0080\x00", "Name:\tcart\nUid:\t1000\t33\t1000\t1000\n", "service.name=a%20b,c=d")
 	f.Add("", "Uid:", "service.name=%")

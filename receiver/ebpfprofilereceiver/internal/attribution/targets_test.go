@@ -44,7 +44,7 @@ func TestTargets(t *testing.T) {
 	f(Process{PID: 8}, model.LabelSet{"__process_pid__": "8"})
 }
 
-// TestPorts: whichever port of a container comes first, the same one stands for it.
+// The target of a container does not depend on the order of its ports.
 func TestPorts(t *testing.T) {
 	a := model.LabelSet{"__container_id__": "aa", "__meta_kubernetes_pod_container_port_number": "80"}
 	b := model.LabelSet{"__container_id__": "aa", "__meta_kubernetes_pod_container_port_number": "81"}

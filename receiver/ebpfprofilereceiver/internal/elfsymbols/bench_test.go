@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bigBinaries are programs with many functions, as far as they are installed.
+// bigBinaries returns those programs with many functions that are installed.
 func bigBinaries(b *testing.B) map[string]string {
 	b.Helper()
 	files := make(map[string]string)
@@ -32,7 +32,7 @@ func bigBinaries(b *testing.B) map[string]string {
 	return files
 }
 
-// MB/s are of the whole file, of which only a part are symbols.
+// BenchmarkRead reports MB/s of the whole file; symbols are only a part of it.
 func BenchmarkRead(b *testing.B) {
 	for name, file := range bigBinaries(b) {
 		b.Run(name, func(b *testing.B) {
@@ -79,7 +79,7 @@ func BenchmarkLookup(b *testing.B) {
 	}
 }
 
-// A batch of 64 addresses of a file that is in the cache.
+// BenchmarkCacheNames looks up 64 addresses of a cached file.
 func BenchmarkCacheNames(b *testing.B) {
 	file, err := exec.LookPath("go")
 	require.NoError(b, err)

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// memory is a file in memory, which counts how it is opened and closed.
+// memory is a file in memory that counts how often it is opened and closed.
 type memory struct {
 	content      []byte
 	fail         error
@@ -39,8 +39,7 @@ func (f *memoryFile) Close() error {
 	return nil
 }
 
-// functions is a file with count functions of 8 bytes, each 16 bytes behind the
-// other.
+// functions returns a file with count functions of 8 bytes at distances of 16 bytes.
 func functions(name string, count int) *memory {
 	var e testELF
 	for i := range count {
@@ -71,7 +70,7 @@ func TestCacheNames(t *testing.T) {
 	require.Empty(t, names)
 }
 
-// checkBytes adds up what the entries say.
+// checkBytes compares the sum of the entries' sizes with the statistics.
 func checkBytes(t *testing.T, c *Cache) {
 	t.Helper()
 	c.mu.Lock()
@@ -94,8 +93,8 @@ func checkBytes(t *testing.T, c *Cache) {
 	require.Len(t, c.files, c.used.Len())
 }
 
-// The bound holds with more files than fit, and the one that was asked for the
-// longest ago leaves first.
+// The limit holds with more files than fit, and the least recently used file is evicted
+// first.
 func TestCacheBound(t *testing.T) {
 	const limit = 64 << 10
 	c := NewCache(limit, DemangleSimplified)
@@ -112,7 +111,7 @@ func TestCacheBound(t *testing.T) {
 		files[i] = functions(fmt.Sprint("f", i), 100)
 		ask(i)
 		if i%3 == 0 {
-			ask(0) // stays
+			ask(0) // stays cached
 		}
 	}
 	require.EqualValues(t, 1, files[0].opens.Load())
@@ -125,7 +124,7 @@ func TestCacheBound(t *testing.T) {
 	ask(len(files) - kept - 1)
 	require.EqualValues(t, 2, files[len(files)-kept-1].opens.Load(), "it had left")
 
-	// A cache too small for anything still answers.
+	// A cache that is too small for any file still returns names.
 	c = NewCache(0, DemangleSimplified)
 	names, err := c.Names("key", addrs, files[0].open)
 	require.NoError(t, err)
@@ -133,7 +132,7 @@ func TestCacheBound(t *testing.T) {
 	require.Zero(t, c.Stats().Bytes)
 }
 
-// The names of one file do not take the whole cache.
+// The names of one file do not fill the whole cache.
 func TestCacheShownNames(t *testing.T) {
 	c := NewCache(64<<10, DemangleSimplified)
 	m := functions("some_name_of_a_function", 250)
@@ -149,7 +148,7 @@ func TestCacheShownNames(t *testing.T) {
 	require.EqualValues(t, 1, m.opens.Load())
 }
 
-// A file without symbols, or broken, is opened once.
+// A malformed file, or one without symbols, is opened once.
 func TestCacheKeepsFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewCache(1<<20, DemangleSimplified)
@@ -175,14 +174,14 @@ func TestCacheKeepsFailures(t *testing.T) {
 	})
 }
 
-// A file that cannot be opened is tried again, less and less often.
+// A file that cannot be opened is tried again at increasing intervals.
 func TestCacheRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewCache(1<<20, DemangleSimplified)
 		m := functions("f", 10)
 		m.fail = errors.New("no such process")
 		errs := 0
-		for range 24 * 60 * 60 { // a day, asked every second
+		for range 24 * 60 * 60 { // every second of a day
 			names, err := c.Names("key", []uint64{testBase}, m.open)
 			if err != nil {
 				require.ErrorIs(t, err, m.fail)
@@ -203,10 +202,10 @@ func TestCacheRetries(t *testing.T) {
 	})
 }
 
-// A partial table is completed when other addresses are asked for, and the file
-// is not read for those which are known to have no name.
+// A partial table is extended when other addresses are requested. The file is not read
+// again for addresses that are known to have no name.
 func TestCachePartial(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // in which reading takes no time
+	synctest.Test(t, func(t *testing.T) { // the clock does not advance while reading
 		c := NewCache(12<<10, DemangleSimplified)
 		m := functions("f", 250)
 		f := func(opens int32, want string, at uint64) {
@@ -225,7 +224,7 @@ func TestCachePartial(t *testing.T) {
 		f(3, "", 16*16+8)
 		f(3, "f_001", 16)
 
-		// What cannot be read again answers as before.
+		// If reading again fails, the names are the same as before.
 		m.fail = errors.New("no such process")
 		names, err := c.Names("key", []uint64{testBase, testBase + 32}, m.open)
 		require.ErrorIs(t, err, m.fail)
@@ -233,7 +232,7 @@ func TestCachePartial(t *testing.T) {
 		f(4, "", 48)
 		f(4, "f_000", 0)
 
-		// A file that takes a second is read every ten.
+		// A file that takes a second to read is read every ten seconds.
 		m.fail = nil
 		time.Sleep(lastRetry)
 		slow := func() (Object, error) {
@@ -251,7 +250,7 @@ func TestCachePartial(t *testing.T) {
 	})
 }
 
-// Many ask for many files at once: right names, each file read once.
+// Concurrent lookups in many files return the right names and read each file once.
 func TestCacheConcurrent(t *testing.T) {
 	c := NewCache(4<<20, DemangleSimplified)
 	small := NewCache(20<<10, DemangleSimplified)

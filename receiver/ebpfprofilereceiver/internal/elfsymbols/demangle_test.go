@@ -38,7 +38,7 @@ func TestDemangle(t *testing.T) {
 	f("_RNvXCskK7mfDs1mzF_1mINtB2_3DogReENtB2_5Speak5speakB2_", "<m::Dog as m::Speak>::speak", "<m::Dog<&str> as m::Speak>::speak")
 	f("_RINvNtC3std3mem8align_ofjE", "std::mem::align_of", "std::mem::align_of::<usize>")
 
-	// As they are.
+	// Unchanged.
 	for _, name := range []string{"main", "_start", "memcpy", "_Z", "_ZZZZ", "_R", "foo.cold", "_ZN4shop", "runtime.mallocgc", "___Zx", "_GLOBAL_",
 		"_Z" + strings.Repeat("9", 100), "_Z3foov" + strings.Repeat("v", maxMangled)} {
 		f(name, name, name)
@@ -66,12 +66,12 @@ func TestWithoutGenerics(t *testing.T) {
 	f("a<b", "a<b")
 }
 
-// Names that are made to take time or memory: nothing but a short result.
+// Names that are designed to take much time or memory yield short results.
 func TestDemangleHostileNames(t *testing.T) {
 	fill := func(before, repeated, after string) string {
 		return before + strings.Repeat(repeated, (maxMangled-len(before)-len(after))/len(repeated)) + after
 	}
-	double := func() string { // every argument is a pair of the one before
+	double := func() string { // every argument is a pair of the previous one
 		var b strings.Builder
 		b.WriteString("_Z1f1aIcc")
 		b.WriteString("E")

@@ -6,12 +6,11 @@ import (
 	"encoding/binary"
 )
 
-// testELF is an ELF file made by hand: code of 0x1000 bytes at 0x400000, and
-// symbols in it.
+// testELF describes a minimal ELF file: 0x1000 bytes of code at 0x400000, with symbols.
 type testELF struct {
-	machine      elf.Machine // EM_X86_64 if it is 0
+	machine      elf.Machine // EM_X86_64 if 0
 	symbols      []testSymbol
-	symtabOffset uint64 // 0: where the symbols are
+	symtabOffset uint64 // of the section; where the symbols are if 0
 }
 
 // testSymbol is a symbol at an offset into the code.
@@ -40,7 +39,7 @@ func (e testELF) bytes() []byte {
 	symtab.Write(make([]byte, symbolSize))
 	put := func(to *bytes.Buffer, v any) {
 		if err := binary.Write(to, binary.LittleEndian, v); err != nil {
-			panic(err) //nolint:forbidigo // a mistake in the test
+			panic(err) //nolint:forbidigo // a bug in the test
 		}
 	}
 	for _, s := range e.symbols {

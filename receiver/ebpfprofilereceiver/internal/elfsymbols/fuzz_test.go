@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// smallPrograms are ELF files of some kilobytes: made by hand, and by the linker
-// without a C library.
+// smallPrograms returns ELF files of a few kilobytes: from testELF, and linked without a C
+// library.
 func smallPrograms(f *testing.F) [][]byte {
 	f.Helper()
 	files := [][]byte{
@@ -37,13 +37,12 @@ func smallPrograms(f *testing.F) [][]byte {
 	return files
 }
 
-// noFile is closed without an effect.
+// noFile is a File whose Close does nothing.
 type noFile struct{ io.ReaderAt }
 
 func (noFile) Close() error { return nil }
 
-// Whatever the file says: no panic, ranges that do not overlap, and no more memory
-// than the bounds.
+// No file leads to a panic, overlapping ranges or more memory than allowed.
 func FuzzRead(f *testing.F) {
 	for _, content := range smallPrograms(f) {
 		f.Add(content, uint16(0), uint64(0x1000))
@@ -86,7 +85,7 @@ func FuzzUnxz(f *testing.F) {
 		f.Add(xzed(f, []byte(strings.Repeat("some text ", 500)), args...))
 	}
 	f.Fuzz(func(t *testing.T, packed []byte) {
-		// As the checksums are public, the fuzzer is not held up by them.
+		// The checksums are corrected so that the fuzzer gets past them.
 		plain, err := unxz(packed, 1<<20)
 		if err == nil {
 			require.LessOrEqual(t, len(plain), 1<<20)

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// endless is a file without an end, as a sparse one nearly is: headers, then the
-// same symbols over and over, and from namesAt on names.
+// endless is a file without an end, like a huge sparse file: headers, the same symbols
+// repeated, and from namesAt on names.
 type endless struct {
 	head    []byte
 	piece   []byte
@@ -39,7 +39,7 @@ func (e *endless) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// namePiece are names of 63 characters, each of another one.
+// namePiece holds names of 63 characters, each of a different character.
 var namePiece = func() (piece []byte) {
 	for c := byte('a'); c <= 'z'; c++ {
 		piece = append(append(piece, bytes.Repeat([]byte{c}, 63)...), 0)
@@ -52,7 +52,7 @@ const (
 	stringsSize  = 64 << 20
 )
 
-// endlessHead is for so many bytes of symbols.
+// endlessHead returns headers that declare this many bytes of symbols.
 func endlessHead(t *testing.T, size uint64) []byte {
 	t.Helper()
 	var head bytes.Buffer
@@ -68,8 +68,8 @@ func endlessHead(t *testing.T, size uint64) []byte {
 	return head.Bytes()
 }
 
-// A file that says that it has 2^60 bytes of symbols, or has many more than there
-// is room for, takes what the bounds say.
+// A file that declares 2^60 bytes of symbols, or that has more symbols than fit, does not
+// exceed the limits.
 func TestEndlessSymbols(t *testing.T) {
 	const mib = 1 << 20
 	f := func(size uint64, symbol func(i uint64) elf.Sym64, check func(*Table, error)) {
@@ -102,15 +102,15 @@ func TestEndlessSymbols(t *testing.T) {
 		require.True(t, table.Partial())
 		require.LessOrEqual(t, table.Size(), 4*mib+1024)
 	}
-	// Each within the one before, names all over the table.
+	// Nested functions, with names spread over the table.
 	f(1<<24, func(i uint64) elf.Sym64 {
 		return elf.Sym64{Name: uint32(1 + i*7919%65536*64), Info: function0, Shndx: 1, Value: testBase + i, Size: 1<<40 - 2*i}
 	}, partial)
-	// All of them at the wanted addresses, without a size.
+	// All functions at the wanted addresses, without a size.
 	f(1<<24, func(i uint64) elf.Sym64 {
 		return elf.Sym64{Name: uint32(1 + i), Info: local0, Shndx: 1, Value: testBase + i%1000<<20}
 	}, partial)
-	// None at a wanted address.
+	// No function at a wanted address.
 	f(1<<24, func(i uint64) elf.Sym64 {
 		return elf.Sym64{Name: 1, Info: local0, Shndx: 1, Value: testBase + 1 + i<<8, Size: 1}
 	}, func(table *Table, err error) {

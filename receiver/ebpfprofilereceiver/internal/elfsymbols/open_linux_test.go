@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is opened is within the root, and a regular file.
+// Only regular files within the root are opened.
 func TestOpenIn(t *testing.T) {
 	outside, root := t.TempDir(), t.TempDir()
 	write := func(p, text string) {

@@ -68,7 +68,7 @@ mod kennel {
 fn main() { for s in kennel::all(&Dog { name: "Rex" }, 3) { println!("{}", s); } }
 `
 
-// tool returns a program of the build tools, and skips the test if it is absent.
+// tool returns the path of a build tool, and skips the test if it is not installed.
 func tool(tb testing.TB, name string) string {
 	tb.Helper()
 	p, err := exec.LookPath(name)
@@ -78,7 +78,7 @@ func tool(tb testing.TB, name string) string {
 	return p
 }
 
-// run runs a program in dir and returns what it prints.
+// run runs a program in dir and returns its output.
 func run(tb testing.TB, dir, name string, args ...string) string {
 	tb.Helper()
 	cmd := exec.Command(tool(tb, name), args...)
@@ -90,8 +90,8 @@ func run(tb testing.TB, dir, name string, args ...string) string {
 	return out.String()
 }
 
-// build writes the sources to a new directory, compiles them with the arguments
-// and returns the path of the result.
+// build writes the sources to a new directory, compiles them and returns the path of the
+// program.
 func build(tb testing.TB, compiler string, args []string, sources map[string]string) string {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -103,19 +103,19 @@ func build(tb testing.TB, compiler string, args []string, sources map[string]str
 	return filepath.Join(dir, "out")
 }
 
-// nmSymbol is a function as nm lists it.
+// nmSymbol is a function listed by nm.
 type nmSymbol struct {
 	addr, size uint64
 	name       string
 }
 
-// nm lists the functions of a file without versions of their names.
+// nm lists the functions of a file with nm, without versions in their names.
 func nm(tb testing.TB, file string, args ...string) []nmSymbol {
 	tb.Helper()
 	f, err := elf.Open(file)
 	require.NoError(tb, err)
 	defer f.Close()
-	isCode := func(addr uint64) bool { // nm shows weak data like weak functions
+	isCode := func(addr uint64) bool { // nm does not distinguish weak data from weak functions
 		return slices.ContainsFunc(f.Sections, func(s *elf.Section) bool {
 			return s.Flags&elf.SHF_EXECINSTR != 0 && addr >= s.Addr && addr < s.Addr+s.Size
 		})
@@ -157,9 +157,9 @@ func readFile(tb testing.TB, file string, opts ReadOptions) *Table {
 	return table
 }
 
-// requireNames checks every function that nm lists: its first and last byte have
-// the name of a function that begins there, or of one that begins nearer. What no
-// function covers has no name.
+// requireNames checks every function that nm lists: its first and last byte have the name
+// of a function that begins at its start or closer. Addresses that no function covers have
+// no name.
 func requireNames(t *testing.T, table *Table, functions []nmSymbol) {
 	t.Helper()
 	at := make(map[uint64][]string)
@@ -190,12 +190,12 @@ func requireNames(t *testing.T, table *Table, functions []nmSymbol) {
 	requirePadding(t, table, functions)
 }
 
-// requirePadding checks the bytes behind functions that none covers.
+// requirePadding checks that bytes after functions have no name if no function covers them.
 func requirePadding(t *testing.T, table *Table, functions []nmSymbol) {
 	t.Helper()
 	gaps := 0
 	var end uint64
-	open := true // a function without a size reaches to the next one
+	open := true // a function without a size extends to the next one
 	for i, s := range functions {
 		if !open && end < s.addr {
 			for _, addr := range []uint64{end, s.addr - 1} {

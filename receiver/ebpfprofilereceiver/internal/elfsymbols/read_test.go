@@ -48,7 +48,7 @@ func TestPrograms(t *testing.T) {
 	f("Rust", "rustc", []string{"-O", "--edition=2021"}, map[string]string{"main.rs": rustSource}, "main")
 }
 
-// A stripped file has the functions of .dynsym left; the rest is in other places.
+// A stripped file has only the functions in .dynsym; the others are in other places.
 func TestStripped(t *testing.T) {
 	file := build(t, "gcc", []string{"-O1", "-shared", "-fPIC", "-Wl,--build-id=sha1"}, map[string]string{"a.c": cSource})
 	dir := filepath.Dir(file)
@@ -64,8 +64,8 @@ func TestStripped(t *testing.T) {
 	run(t, dir, "strip", "-o", "stripped", "out")
 	stripped := filepath.Join(dir, "stripped")
 
-	// same: whatever the source, the same names as before the file was stripped.
-	same := func(t *testing.T, table *Table, sources Source) {
+	// requireSame checks that names are those from before the file was stripped.
+	requireSame := func(t *testing.T, table *Table, sources Source) {
 		t.Helper()
 		require.Equal(t, sources, table.Sources(), "%s", table.Sources())
 		requireNames(t, table, all)
@@ -75,7 +75,7 @@ func TestStripped(t *testing.T) {
 			require.Equal(t, want, name)
 		}
 	}
-	same(t, unstripped, SourceSymtab|SourceDynsym)
+	requireSame(t, unstripped, SourceSymtab|SourceDynsym)
 	open := func(p string) (File, error) {
 		f, err := os.Open(filepath.Join(root, p))
 		if err != nil {
@@ -99,10 +99,10 @@ func TestStripped(t *testing.T) {
 	t.Run("build ID", func(t *testing.T) {
 		id := buildIDOf(t, file)
 		run(t, "", "cp", filepath.Join(dir, "out.debug"), in("/usr/lib/debug/.build-id/"+id[:2]+"/"+id[2:]+".debug"))
-		same(t, readFile(t, stripped, opts), SourceBuildIDFile|SourceDynsym)
+		requireSame(t, readFile(t, stripped, opts), SourceBuildIDFile|SourceDynsym)
 		require.Equal(t, SourceDynsym, readFile(t, stripped, ReadOptions{}).Sources(), "nothing to open it with")
 
-		// A debug file of another program at this place is not used.
+		// A debug file of another program at the same path is not used.
 		other := build(t, "gcc", []string{"-shared", "-fPIC", "-Wl,--build-id=sha1"}, map[string]string{"b.c": "int other(void) { return 1; }"})
 		run(t, "", "cp", other, in("/usr/lib/debug/.build-id/"+id[:2]+"/"+id[2:]+".debug"))
 		require.Equal(t, SourceDynsym, readFile(t, stripped, opts).Sources())
@@ -118,10 +118,10 @@ func TestStripped(t *testing.T) {
 			for file, debug := range map[string]string{"linked": "out.debug", "noid": "noid.debug"} {
 				require.Equal(t, SourceDynsym, readFile(t, filepath.Join(dir, file), opts).Sources())
 				run(t, "", "cp", filepath.Join(dir, debug), in(place+debug))
-				same(t, readFile(t, filepath.Join(dir, file), opts), SourceDebugLink|SourceDynsym)
+				requireSame(t, readFile(t, filepath.Join(dir, file), opts), SourceDebugLink|SourceDynsym)
 				require.Equal(t, SourceDynsym, readFile(t, filepath.Join(dir, file), ReadOptions{Open: open}).Sources(), "the path is not known")
 
-				// With a byte changed, the checksum tells the file without an ID.
+				// If a byte is changed, the checksum refuses the file without a build ID.
 				content, err := os.ReadFile(filepath.Join(dir, debug))
 				require.NoError(t, err)
 				content[len(content)-1] ^= 1
@@ -136,7 +136,7 @@ func TestStripped(t *testing.T) {
 		}
 	})
 	t.Run("gnu_debugdata", func(t *testing.T) {
-		// As Fedora's find-debuginfo does: the functions that .dynsym has not.
+		// As with Fedora's find-debuginfo: the functions that are not in .dynsym.
 		var keep strings.Builder
 		for _, s := range all {
 			if !strings.Contains(" "+dynamicNames(dynamic)+" ", " "+s.name+" ") {
@@ -148,9 +148,9 @@ func TestStripped(t *testing.T) {
 		for _, args := range [][]string{{}, {"-9e", "--check=crc32"}, {"--check=none"}, {"--check=sha256"}, {"--block-size=1024"}} {
 			run(t, dir, "xz", append(append([]string{"-k", "-f"}, args...), "mini")...)
 			run(t, dir, "objcopy", "--add-section=.gnu_debugdata=mini.xz", "stripped", "withmini")
-			same(t, readFile(t, filepath.Join(dir, "withmini"), opts), SourceDebugData|SourceDynsym)
+			requireSame(t, readFile(t, filepath.Join(dir, "withmini"), opts), SourceDebugData|SourceDynsym)
 		}
-		// What is broken is done without.
+		// A malformed part is skipped.
 		packed, err := os.ReadFile(filepath.Join(dir, "mini.xz"))
 		require.NoError(t, err)
 		for _, broken := range [][]byte{packed[:len(packed)/2], packed[:20], []byte("no xz"), bytes.Repeat([]byte{0xff}, 100)} {
@@ -169,7 +169,7 @@ func dynamicNames(functions []nmSymbol) string {
 	return strings.Join(names, " ")
 }
 
-// buildIDOf asks readelf.
+// buildIDOf returns the build ID according to readelf.
 func buildIDOf(t *testing.T, file string) string {
 	t.Helper()
 	_, id, found := strings.Cut(run(t, "", "readelf", "-n", file), "Build ID: ")
@@ -200,8 +200,8 @@ func TestGoTool(t *testing.T) {
 	}
 }
 
-// The kernel maps the vDSO into every process; its address is in the auxiliary
-// vector, and there is no file.
+// The vDSO is mapped into every process by the kernel and has no file. Its address is in the
+// auxiliary vector.
 func TestVDSO(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("no vDSO")
@@ -277,7 +277,7 @@ func TestReadErrors(t *testing.T) {
 	require.NotErrorIs(t, err, ErrFormat)
 }
 
-// failing reads the header, and no more.
+// failing is a reader that fails after the header.
 type failing struct{ r io.ReaderAt }
 
 func (f failing) ReadAt(p []byte, off int64) (int, error) {
@@ -287,7 +287,7 @@ func (f failing) ReadAt(p []byte, off int64) (int, error) {
 	return f.r.ReadAt(p, off)
 }
 
-// An error of reading is told as such wherever it happens: the file may be good.
+// A read error is never taken for an error of the content.
 func TestReadFails(t *testing.T) {
 	file := build(t, "gcc", []string{"-O1", "-shared", "-fPIC", "-Wl,--build-id=sha1"}, map[string]string{"a.c": cSource})
 	dir := filepath.Dir(file)
@@ -298,16 +298,16 @@ func TestReadFails(t *testing.T) {
 	for _, name := range []string{"out", "stripped"} {
 		content, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
-		for good := 0; ; good++ {
-			left := good
-			table, err := Read(&failsLater{bytes.NewReader(content), &left}, ReadOptions{Path: "/out", Open: func(p string) (File, error) {
+		for reads := 0; ; reads++ {
+			remaining := reads
+			table, err := Read(&failsLater{bytes.NewReader(content), &remaining}, ReadOptions{Path: "/out", Open: func(p string) (File, error) {
 				if strings.Contains(p, ".build-id") {
 					return nil, os.ErrNotExist
 				}
-				return noFile{&failsLater{bytes.NewReader(debug), &left}}, nil
+				return noFile{&failsLater{bytes.NewReader(debug), &remaining}}, nil
 			}})
 			if err == nil {
-				require.Greater(t, good, 5)
+				require.Greater(t, reads, 5)
 				requireNames(t, table, nm(t, file))
 				break
 			}
@@ -318,7 +318,7 @@ func TestReadFails(t *testing.T) {
 	}
 }
 
-// failsLater reads left times, and not after that.
+// failsLater is a reader that fails after left reads.
 type failsLater struct {
 	io.ReaderAt
 	left *int

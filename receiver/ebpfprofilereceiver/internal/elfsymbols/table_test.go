@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// readSymbols makes the table of a file with these symbols.
+// readSymbols returns the table of a file with these symbols.
 func readSymbols(tb testing.TB, opts ReadOptions, symbols ...testSymbol) *Table {
 	tb.Helper()
 	table, err := Read(bytes.NewReader(testELF{symbols: symbols}.bytes()), opts)
@@ -32,35 +32,36 @@ func TestLookup(t *testing.T) {
 		t.Helper()
 		wantAt(t, readSymbols(t, ReadOptions{}, symbols...), want)
 	}
-	// Sized functions end; the space between has no name.
+	// The space between functions with a size has no name.
 	f(map[uint64]string{0: "", 0x10: "a", 0x1f: "a", 0x20: "", 0x2f: "", 0x30: "b", 0x3f: "b", 0x40: "", testCode: ""},
 		testSymbol{"b", 0x30, 0x10, function0}, testSymbol{"a", 0x10, 0x10, function0})
-	// The nearest one has the address, and behind it the one around it.
+	// A nested function takes precedence; after it the outer one continues.
 	f(map[uint64]string{0x10: "outer", 0x20: "inner", 0x24: "innermost", 0x28: "inner", 0x30: "outer", 0x4f: "outer", 0x50: ""},
 		testSymbol{"outer", 0x10, 0x40, function0}, testSymbol{"inner", 0x20, 0x10, function0}, testSymbol{"innermost", 0x24, 4, function0})
 	f(map[uint64]string{0x10: "a", 0x1f: "a", 0x20: "b", 0x3f: "b", 0x40: ""}, // overlapping
 		testSymbol{"a", 0x10, 0x20, function0}, testSymbol{"b", 0x20, 0x20, function0})
-	// Without a size: up to the next one, or to the end of the section.
+	// A function without a size extends to the next one or the end of the section.
 	f(map[uint64]string{0x10: "open", 0x2f: "open", 0x30: "a", 0x40: "", 0x50: "last", testCode - 1: "last", testCode: ""},
 		testSymbol{"open", 0x10, 0, function0}, testSymbol{"a", 0x30, 0x10, function0}, testSymbol{"last", 0x50, 0, local0})
-	// Within a function: an entry has the rest of it, a label nothing.
+	// In another function, an entry without a size extends to its end, and a label is
+	// ignored.
 	f(map[uint64]string{0x10: "f", 0x18: "f", 0x20: "entry", 0x2f: "entry", 0x30: ""},
 		testSymbol{"f", 0x10, 0x20, function0}, testSymbol{"label", 0x18, 0, label0}, testSymbol{"entry", 0x20, 0, function0})
-	// At the start of a function with a size, one without adds nothing behind it.
+	// A function without a size at the start of one with a size does not extend it.
 	f(map[uint64]string{0x10: "f", 0x1f: "f", 0x20: ""},
 		testSymbol{"f", 0x10, 0x10, local0}, testSymbol{"a", 0x10, 0, function0}, testSymbol{"b", 0x10, 0, label0})
-	// A label alone names code written by hand.
+	// A label names hand-written code that no function covers.
 	f(map[uint64]string{0x10: "label", 0x2f: "label", 0x30: "f"},
 		testSymbol{"label", 0x10, 0, label0}, testSymbol{"f", 0x30, 0x10, function0})
 	// Sizes beyond the section and beyond the address space.
 	f(map[uint64]string{0x10: "f", testCode - 1: "f", testCode: ""}, testSymbol{"f", 0x10, 1 << 40, function0})
 	f(map[uint64]string{0xf: "", 0x10: "f", testCode - 1: "f"}, testSymbol{"f", 0x10, 1<<64 - 1, function0})
-	// Data, files, sections and symbols outside of code are none.
+	// Data, files, sections and symbols outside of code are ignored.
 	f(map[uint64]string{0x10: "", 0x20: "f"},
 		testSymbol{"data", 0x10, 4, byte(elf.STT_OBJECT)}, testSymbol{"file", 0x10, 4, byte(elf.STT_FILE)},
 		testSymbol{"section", 0x10, 0, byte(elf.STT_SECTION)}, testSymbol{"outside", testCode, 4, function0}, testSymbol{"f", 0x20, 4, function0},
 		testSymbol{"", 0x10, 4, function0}, testSymbol{"before", 1<<64 - 0x10, 4, function0})
-	// IFUNCs are functions. Versions are no part of the name.
+	// IFUNCs are functions. Versions are not part of the name.
 	f(map[uint64]string{0x10: "chosen", 0x20: "memcpy", 0x30: "@odd"},
 		testSymbol{"chosen", 0x10, 4, byte(elf.STB_GLOBAL)<<4 | byte(elf.STT_GNU_IFUNC)},
 		testSymbol{"memcpy@@GLIBC_2.14", 0x20, 4, function0}, testSymbol{"@odd", 0x30, 4, function0})
@@ -69,7 +70,7 @@ func TestLookup(t *testing.T) {
 func TestAliases(t *testing.T) {
 	f := func(want string, symbols ...testSymbol) {
 		t.Helper()
-		for range symbols { // whatever the order
+		for range symbols { // in any order
 			symbols = append(symbols[1:], symbols[0])
 			wantAt(t, readSymbols(t, ReadOptions{}, symbols...), map[uint64]string{0: want, 3: want, 4: ""})
 		}
@@ -82,7 +83,7 @@ func TestAliases(t *testing.T) {
 	f("a", testSymbol{"a", 0, 4, function0}, testSymbol{"a", 0, 4, function0}, testSymbol{"a", 0, 4, local0})
 }
 
-// The marks of arm64 are no functions, and end none.
+// Mapping symbols of arm64 are not functions and do not end one.
 func TestMappingSymbols(t *testing.T) {
 	e := testELF{machine: elf.EM_AARCH64, symbols: []testSymbol{
 		{"open", 0x10, 0, function0}, {"$x", 0x10, 0, label0}, {"$d", 0x18, 0, label0}, {"$x.7", 0x1c, 0, label0}, {"$y", 0x20, 0, label0},
@@ -102,8 +103,8 @@ func TestMappingSymbols(t *testing.T) {
 	wantAt(t, table, map[uint64]string{0x18: "$d"})
 }
 
-// A table that would be too large has the wanted addresses, with the names that
-// the whole table has for them.
+// A table that would be too large covers the wanted addresses with the same names as the
+// whole table.
 func TestPartialTable(t *testing.T) {
 	var symbols []testSymbol
 	for i := range uint64(200) {
@@ -127,7 +128,7 @@ func TestPartialTable(t *testing.T) {
 			require.Equal(t, want, got, "at %#x", addr)
 			require.Equal(t, wantOK, ok)
 		}
-		// What it has besides is right as well.
+		// Other addresses have the right name or none.
 		for addr := uint64(testBase); addr < testBase+testCode; addr++ {
 			if got, ok := table.Lookup(addr); ok {
 				want, _ := whole.Lookup(addr)
@@ -140,7 +141,7 @@ func TestPartialTable(t *testing.T) {
 	require.Zero(t, none.Len())
 }
 
-// Code over more than 4 GiB takes more memory for its addresses.
+// Code that spans more than 4 GiB needs more memory for its addresses.
 func TestWideTable(t *testing.T) {
 	names := []byte("a\x00b\x00")
 	table := newTable([]codeRange{{start: 0x1000, size: 0x10}, {start: 1 << 40, size: 0x10, name: 2}}, names)
@@ -170,7 +171,7 @@ func TestWideTable(t *testing.T) {
 	require.False(t, ok)
 }
 
-// Every name is kept once, and none that is not used.
+// Every used name is stored once, and unused names are not stored.
 func TestNamesAreKeptOnce(t *testing.T) {
 	var symbols []testSymbol
 	for i := range uint64(250) {
@@ -183,8 +184,7 @@ func TestNamesAreKeptOnce(t *testing.T) {
 	wantAt(t, table, map[uint64]string{0: "init", 8: "f000", 249 * 16: "init", 249*16 + 8: "f249"})
 }
 
-// Names are read through a window when their table is large, also in an order that
-// defeats it.
+// Names in a large table are read through a window, in any order of symbols.
 func TestStringTableWindows(t *testing.T) {
 	const count = 100000
 	var strtab bytes.Buffer
@@ -203,7 +203,7 @@ func TestStringTableWindows(t *testing.T) {
 	}
 	strtab.WriteString("endless")
 	require.Greater(t, strtab.Len(), wholeTable)
-	for _, step := range []int{1, 7919, count - 1} { // in order, all over it, backwards
+	for _, step := range []int{1, 7919, count - 1} { // ascending, scattered, descending
 		r := &counting{r: bytes.NewReader(strtab.Bytes())}
 		s := stringTable{r: r, size: uint64(strtab.Len())}
 		for k, i := 0, 0; k < count; k, i = k+1, (i+step)%count {
@@ -222,7 +222,7 @@ func TestStringTableWindows(t *testing.T) {
 	}
 }
 
-// counting counts what is read.
+// counting counts the bytes that are read.
 type counting struct {
 	r     *bytes.Reader
 	bytes int

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// xzed packs content with the xz program.
+// xzed compresses content with the xz program.
 func xzed(tb testing.TB, content []byte, args ...string) []byte {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -37,9 +37,9 @@ func TestUnxz(t *testing.T) {
 		_, err = unxz(packed, len(content)-1)
 		require.ErrorIs(t, err, ErrFormat)
 		require.ErrorContains(t, err, "too large unpacked")
-		for cut := 0; cut < len(packed); cut += 1 + len(packed)/15 {
-			if _, err := unxz(packed[:cut], len(content)); err == nil {
-				require.Greater(t, cut, len(packed)-200, "the index may be cut, the blocks may not")
+		for size := 0; size < len(packed); size += 1 + len(packed)/15 {
+			if _, err := unxz(packed[:size], len(content)); err == nil {
+				require.Greater(t, size, len(packed)-200, "only the index may be truncated")
 			}
 		}
 	}
@@ -55,7 +55,7 @@ func TestUnxz(t *testing.T) {
 	require.ErrorIs(t, err, ErrFormat)
 }
 
-// A file that asks for a dictionary of 4 GiB gets none.
+// A dictionary of 4 GiB is not allocated.
 func TestUnxzHugeDictionary(t *testing.T) {
 	packed := xzed(t, []byte("a few bytes"))
 	header := packed[xzHeaderSize : xzHeaderSize+(int(packed[xzHeaderSize])+1)*4]

@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// content is a file that counts how many are open.
+// content is a file that counts open files.
 type content struct {
 	*bytes.Reader
 	open *int
@@ -38,7 +38,7 @@ func (c content) Close() error {
 	return nil
 }
 
-// fake is a process that has ended: only what it has told before is there.
+// fake is a process that has ended: only what is set here is available.
 type fake struct {
 	process.Process
 	open   *int   // files
@@ -68,7 +68,7 @@ func (p *fake) report(f *Files, id libpf.FileID, m process.RawMapping) {
 	})
 }
 
-// text opens an executable and reads it.
+// text opens an executable and returns its content.
 func text(t *testing.T, f *Files, id libpf.FileID, fileName string, pids ...libpf.PID) (string, error) {
 	t.Helper()
 	o, err := f.Open(id, fileName, pids)
@@ -85,9 +85,9 @@ func TestHeld(t *testing.T) {
 	open := 0
 	p := &fake{open: &open}
 	f := New("/proc")
-	path := []byte("/bin/first") // the profiler writes over it
+	path := []byte("/bin/first") // the profiler overwrites it
 	p.report(f, id(1), process.RawMapping{Path: string(path)})
-	p.report(f, id(1), process.RawMapping{Path: "/bin/again"})
+	p.report(f, id(1), process.RawMapping{Path: "/bin/repeated"})
 	p.report(f, id(2), process.RawMapping{Path: "/bin/second"})
 	assert.Equal(t, 2, f.Held())
 	assert.Equal(t, 2, open)
@@ -102,7 +102,7 @@ func TestHeld(t *testing.T) {
 	_, err = f.Open(id(1), "first", nil)
 	require.ErrorIs(t, err, ErrGone, "it is held for one who opens it")
 
-	// Reported again, it is held for as long as any.
+	// A file that is reported again is held for the usual time.
 	p.report(f, id(1), process.RawMapping{Path: "/bin/first"})
 	f.Release()
 	assert.Equal(t, 2, f.Held())
@@ -131,12 +131,12 @@ func TestHeldAreBounded(t *testing.T) {
 	f := New("/proc")
 	for n := range 10 * maxHeld {
 		p.report(f, id(n), process.RawMapping{Path: "/bin/" + strconv.Itoa(n)})
-		if n%7 == 0 { // some leave in between
+		if n%7 == 0 { // take some files
 			got, err := text(t, f, id(n), strconv.Itoa(n))
 			require.NoError(t, err)
 			assert.Equal(t, "/bin/"+strconv.Itoa(n), got)
 		}
-		if n%3 == 0 { // and some come back
+		if n%3 == 0 { // report some again
 			p.report(f, id(n-n%7), process.RawMapping{Path: "/bin/" + strconv.Itoa(n-n%7)})
 		}
 		require.LessOrEqual(t, f.Held(), maxHeld)
@@ -165,7 +165,7 @@ func TestVDSO(t *testing.T) {
 	f := New("/proc")
 	p := &fake{memory: []byte("01234567vdso")}
 	p.report(f, id(1), process.RawMapping{Path: process.VdsoPathName, Vaddr: 8, Length: 4})
-	for range 2 { // it is kept
+	for range 2 { // the vDSO is kept
 		got, err := text(t, f, id(1), process.VdsoPathName)
 		require.NoError(t, err)
 		assert.Equal(t, "vdso", got)
@@ -179,28 +179,28 @@ func TestVDSO(t *testing.T) {
 	}
 }
 
-// copyOf makes a program that sleeps out of this one, with more added to it.
+// copyOf copies the test program, with more appended; the copy runs TestSleeper.
 func copyOf(t *testing.T, path, more string) libpf.FileID {
 	t.Helper()
 	data, err := os.ReadFile("/proc/self/exe")
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-	require.NoError(t, os.WriteFile(path, append(data, more...), 0o700)) //nolint:gosec // it is run
+	require.NoError(t, os.WriteFile(path, append(data, more...), 0o700)) //nolint:gosec // an executable
 	id, err := libpf.FileIDFromExecutableFile(path)
 	require.NoError(t, err)
 	return id
 }
 
-// TestSleeper is the program that copyOf makes.
+// TestSleeper is the main function of copies.
 func TestSleeper(t *testing.T) {
 	if os.Getenv("SLEEPER") == "" {
 		t.Skip("runs in a process of its own")
 	}
 	_, _ = os.Stdout.WriteString("up\n")
-	_, _ = io.ReadAll(os.Stdin) // until the other end is closed
+	_, _ = io.ReadAll(os.Stdin) // until stdin is closed
 }
 
-// run starts the program and waits until it is up; end stops it.
+// run starts the program and waits until it is running; end stops it.
 func run(t *testing.T, path string) (pid libpf.PID, end func()) {
 	t.Helper()
 	cmd := exec.Command(path, "-test.run=^TestSleeper$") //nolint:gosec // this very test
@@ -220,7 +220,7 @@ func run(t *testing.T, path string) (pid libpf.PID, end func()) {
 	return libpf.PID(cmd.Process.Pid), end
 }
 
-// canOpenMappings skips the test where /proc/<pid>/map_files cannot be opened.
+// canOpenMappings skips the test if files in /proc/<pid>/map_files cannot be opened.
 func canOpenMappings(t *testing.T) {
 	t.Helper()
 	maps, err := os.ReadFile("/proc/self/maps")
@@ -238,7 +238,7 @@ func canOpenMappings(t *testing.T) {
 	}
 }
 
-// idOf reads a whole file.
+// idOf returns the ID of a file.
 func idOf(t *testing.T, o elfsymbols.Object) libpf.FileID {
 	t.Helper()
 	all, err := io.ReadAll(io.NewSectionReader(o, 0, 1<<30))
@@ -255,8 +255,8 @@ func fds(t *testing.T) int {
 	return len(open)
 }
 
-// TestFind: a file is found through a process that runs, also when another one
-// has its place by now, and not when it is gone.
+// A file is found through a running process, even if another file is at its path by now, but
+// not after the process has ended.
 func TestFind(t *testing.T) {
 	canOpenMappings(t)
 	f := New("/proc")
@@ -266,7 +266,7 @@ func TestFind(t *testing.T) {
 	before := fds(t)
 	pid, end := run(t, path)
 	other := copyOf(t, path+".new", "second")
-	require.NoError(t, os.Rename(path+".new", path)) // as an update does
+	require.NoError(t, os.Rename(path+".new", path)) // like an update
 
 	o, err := f.Open(want, "sleeper", []libpf.PID{1 << 30, pid})
 	require.NoError(t, err)
@@ -290,8 +290,7 @@ func TestFind(t *testing.T) {
 	assert.Equal(t, before, fds(t))
 }
 
-// TestRealProcess reports an executable as the profiler does, and lets its
-// process end.
+// An executable is reported as by the profiler and read after its process has ended.
 func TestRealProcess(t *testing.T) {
 	canOpenMappings(t)
 	f := New("/proc")
@@ -325,8 +324,7 @@ func TestRealProcess(t *testing.T) {
 	assert.Zero(t, f.Held())
 }
 
-// TestSameName: a process with very many mappings of one name is not asked for
-// all of them.
+// Only some of a process' mappings with the same name are opened.
 func TestSameName(t *testing.T) {
 	proc := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(proc, "7", "map_files"), 0o755))

@@ -43,7 +43,7 @@ func TestReadMapping(t *testing.T) {
 	f("", "", "")
 }
 
-// TestOwnMappings: what is read of this process' maps is there in its map_files.
+// Every mapping in this process' maps exists in its map_files.
 func TestOwnMappings(t *testing.T) {
 	maps, err := os.Open("/proc/self/maps")
 	require.NoError(t, err)

@@ -39,10 +39,10 @@ func TestStaleNative(t *testing.T) {
 	f(series("g", 1), "Gauge g")
 	f(series("unknown", 1), "Gauge unknown")
 
-	// Without a reference, the metadata decides.
+	// Without a reference, the kind follows from the metadata.
 	_, got := newBench(t, md).scrape(t, series("h", staleNaN))
 	require.Equal(t, []string{"ExponentialHistogram h"}, names(got))
-	// A marker may also come as the sum.
+	// The sum may be a staleness marker.
 	_, got = newBench(t, md).scrape(t, appended{labels: series("h", 0).labels, fh: &histogram.FloatHistogram{Sum: staleNaN}})
 	require.True(t, metrics(got)[0].ExponentialHistogram().DataPoints().At(0).Flags().NoRecordedValue())
 }
@@ -61,14 +61,14 @@ func TestExplicitBuckets(t *testing.T) {
 	f([]appended{
 		series("h_bucket", 3, "le", "1"), series("h_bucket", 5, "le", "2"), series("h_bucket", 4, "le", "1.0"), series("h_count", 9),
 	}, []float64{1, 2}, []uint64{3, 2, 4})
-	// Counts that fall, as when the target is scraped amid an update.
+	// Decreasing cumulative counts, as when a scrape coincides with an update.
 	f([]appended{
 		series("h_bucket", 3, "le", "1"), series("h_bucket", 2, "le", "2"), series("h_bucket", 4, "le", "+Inf"), series("h_count", 1),
 	}, []float64{1, 2}, []uint64{3, 0, 0})
 	f([]appended{
 		series("h_bucket", 1, "le", "1"), series("h_bucket", math.NaN(), "le", "2"), series("h_bucket", 3, "le", "3"), series("h_count", 4),
 	}, []float64{1, 2, 3}, []uint64{1, 0, 2, 1})
-	// A bucket that ends while the histogram goes on with another one.
+	// A bucket becomes stale while the histogram continues with another one.
 	f([]appended{
 		series("h_bucket", 1, "le", "1"), series("h_bucket", 3, "le", "4"), series("h_count", 4), series("h_bucket", staleNaN, "le", "2"),
 	}, []float64{1, 4}, []uint64{1, 2, 1})
@@ -84,8 +84,8 @@ func TestExplicitBuckets(t *testing.T) {
 	f(custom(nil, nil), []float64{1, 2, 3, 4, 5}, []uint64{0, 0, 0, 0, 0, 0})
 }
 
-// TestMalformedNative has histograms that would read beyond their buckets or
-// ask for gigabytes. None may take the scrape with it.
+// TestMalformedNative has histograms that refer to missing buckets or would need gigabytes.
+// They do not fail the scrape.
 func TestMalformedNative(t *testing.T) {
 	b := newBench(t, nil)
 	f := func(h *histogram.Histogram) {
@@ -107,7 +107,7 @@ func TestMalformedNative(t *testing.T) {
 	f(&histogram.Histogram{
 		Schema: histogram.CustomBucketsSchema, CustomValues: []float64{1}, PositiveSpans: spans{{Offset: -1, Length: 1}}, PositiveBuckets: []int64{1},
 	})
-	// More buckets promised than there are. ToFloat can't copy that one.
+	// Spans with more buckets than there are. ToFloat cannot copy this one.
 	_, got := b.scrape(t, appended{labels: series("h", 0).labels, h: &histogram.Histogram{PositiveSpans: spans{{Length: math.MaxUint32}}, PositiveBuckets: []int64{1}}})
 	require.Empty(t, names(got))
 	require.Equal(t, 1, b.logs.FilterMessage("samples left out of the scrape: invalid_histogram").Len(), "said once a minute")

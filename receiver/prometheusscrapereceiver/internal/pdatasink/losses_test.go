@@ -23,8 +23,8 @@ import (
 	"github.com/invar-otel/invar/receiver/prometheusscrapereceiver/internal/metadatatest"
 )
 
-// What has no place in pdata is counted by reason and said once a minute, and
-// costs nothing else.
+// Samples without a place in pdata are counted by reason and logged once a minute. Other
+// samples are not affected.
 func TestLosses(t *testing.T) {
 	md := store{"h": model.MetricTypeHistogram, "s": model.MetricTypeSummary, "om": model.MetricTypeCounter}
 	f := func(reason string, n int64, all ...appended) {
@@ -66,7 +66,7 @@ func TestLosses(t *testing.T) {
 	f(dropExemplar, 1, withExemplar)
 }
 
-// A series at several times is several points; the first sample of a time counts.
+// A series at several times becomes several points. The first sample of each time counts.
 func TestSeveralTimes(t *testing.T) {
 	b := newBench(t, store{"h": model.MetricTypeHistogram})
 	at := func(a appended, ms int64) appended { a.at = ms; return a }
@@ -87,7 +87,7 @@ func TestSeveralTimes(t *testing.T) {
 	require.True(t, h.At(1).HasSum())
 }
 
-// As in Prometheus, what a series says of itself wins.
+// As in Prometheus, a series' own labels take precedence.
 func TestExternalLabels(t *testing.T) {
 	b := newBench(t, nil, func(s *Settings) {
 		s.ExternalLabels = labels.FromStrings("cluster", "external", "zone", "z1", "job", "external", "instance", "external")
@@ -99,8 +99,8 @@ func TestExternalLabels(t *testing.T) {
 	require.Equal(t, "j", name.Str())
 }
 
-// A series that lacks job or instance, because it was relabelled or comes from a
-// federation, belongs to the target, and says so.
+// A series without job or instance, because of relabelling or federation, belongs to the
+// target's resource and has empty attributes.
 func TestSeriesWithoutIdentity(t *testing.T) {
 	b := newBench(t, store{"h": model.MetricTypeHistogram})
 	_, got := b.scrape(t, series("a", 1, "job", "j", "k", "v"), series("h_count", 1, "instance", "i"))
@@ -110,7 +110,7 @@ func TestSeriesWithoutIdentity(t *testing.T) {
 	require.Equal(t, "host:80", instance.Str())
 }
 
-// What it takes to write the exposition again is in the metadata.
+// The metadata contains what is needed to restore the exposition.
 func TestMetadata(t *testing.T) {
 	f := func(md scrape.MetricMetadata, trim bool, all []appended, want map[string]any) {
 		t.Helper()

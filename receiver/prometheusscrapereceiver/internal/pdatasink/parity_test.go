@@ -41,7 +41,7 @@ const upstreamScope = "github.com/open-telemetry/opentelemetry-collector-contrib
 // parityCase is scraped twice: by the receiver of opentelemetry-collector-contrib
 // and by a scrape manager that appends to a Sink.
 type parityCase struct {
-	steps  []string // one scrape each: a file in testdata, or an HTTP status
+	steps  []string // one for each scrape: a file in testdata or an HTTP status
 	job    map[string]any
 	global map[string]any
 	target map[string]any // labels
@@ -49,9 +49,8 @@ type parityCase struct {
 	except []string // metrics that differ on purpose
 }
 
-// TestParity compares what upstream's receiver and this package make of the
-// same scrapes. What differs on purpose is excepted here, and tested in
-// sink_test.go.
+// TestParity compares the results of upstream's receiver and this package for the same
+// scrapes. Deliberate differences are excluded here and tested in sink_test.go.
 func TestParity(t *testing.T) {
 	type m = map[string]any
 	for name, c := range map[string]parityCase{
@@ -68,7 +67,7 @@ func TestParity(t *testing.T) {
 		"duplicate label":    {steps: []string{"duplicate_label.txt"}},
 		"external labels": {
 			steps: []string{"text.txt", "stale2.txt"}, global: m{"external_labels": m{"zone": "z1", "path": "external"}},
-			except: []string{"latency_seconds"}, // path told two histograms apart
+			except: []string{"latency_seconds"}, // the label path distinguishes two histograms
 		},
 		"extra metrics": {steps: []string{"target_info.txt"}, job: m{"extra_scrape_metrics": true, "sample_limit": 100}},
 		"sample limit":  {steps: []string{"text.txt"}, job: m{"sample_limit": 3}},
@@ -164,8 +163,8 @@ func scrapeWithSink(t *testing.T, c *parityCase) []pmetric.Metrics {
 	return waitForScrapes(t, next, len(c.steps))
 }
 
-// config starts a server of its own for the case and returns upstream's
-// configuration of a receiver that scrapes it.
+// config starts a server for the case and returns the configuration of upstream's receiver
+// that scrapes it.
 func (c *parityCase) config(t *testing.T) *prometheusreceiver.Config {
 	job := map[string]any{
 		"job_name": "parity", "scrape_interval": "600ms", "scrape_timeout": "600ms",
@@ -184,8 +183,8 @@ func (c *parityCase) config(t *testing.T) *prometheusreceiver.Config {
 	return cfg
 }
 
-// serve answers the nth request with the nth step, and the ones after the last
-// with the last. It returns the address.
+// serve starts a server that answers with the steps in turn, and then with the last one. It
+// returns the address.
 func (c *parityCase) serve(t *testing.T) string {
 	var requests atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -241,9 +240,8 @@ func newObsReport(t testing.TB, set receiver.Settings) *receiverhelper.ObsReport
 	return obs
 }
 
-// canonical renders md with everything sorted whose order means nothing, and
-// without what differs from one scrape to the other: the port, the duration,
-// and times after this test was written.
+// canonical renders md without an arbitrary order and without what differs between scrapes:
+// the port, the duration, and times after this test was written.
 func canonical(md pmetric.Metrics, except []string) string {
 	c := pmetric.NewMetrics()
 	md.CopyTo(c)
@@ -296,7 +294,7 @@ func render(m pmetric.Metric) string {
 	return string(text)
 }
 
-// dataPoint is what the point types have in common.
+// dataPoint has the methods that all point types share.
 type dataPoint interface {
 	Attributes() pcommon.Map
 	Timestamp() pcommon.Timestamp
@@ -308,7 +306,7 @@ type dataPoint interface {
 func canonicalPoint[P dataPoint](p P) {
 	sortMap(p.Attributes())
 	p.SetTimestamp(withoutNow(p.Timestamp()))
-	// Upstream loses the nanoseconds of start times in a float.
+	// Upstream converts start times to float and loses nanoseconds.
 	p.SetStartTimestamp((p.StartTimestamp() + 500_000) / 1_000_000 * 1_000_000)
 }
 
@@ -320,7 +318,7 @@ func canonicalExemplars(exemplars pmetric.ExemplarSlice) {
 }
 
 func canonicalPoints(m pmetric.Metric) {
-	// Upstream has no way back.
+	// Upstream does not restore expositions.
 	m.Metadata().RemoveIf(func(key string, _ pcommon.Value) bool { return strings.HasPrefix(key, "invar.") })
 	sortMap(m.Metadata())
 	var numbers pmetric.NumberDataPointSlice

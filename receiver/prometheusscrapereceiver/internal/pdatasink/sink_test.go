@@ -37,12 +37,12 @@ func (store) ListMetadata() []scrape.MetricMetadata { return nil }
 func (store) SizeMetadata() int                     { return 0 }
 func (store) LengthMetadata() int                   { return 0 }
 
-// bench is a Sink with a target to append for and a consumer to look into.
+// bench is a Sink with a target and a consumer that keeps what it gets.
 type bench struct {
 	*Sink
 	next consumertest.MetricsSink
 	logs *observer.ObservedLogs
-	ctx  context.Context //nolint:containedctx // which tests replace
+	ctx  context.Context //nolint:containedctx // replaced by tests
 }
 
 func newBench(t testing.TB, md store, change ...func(*Settings)) *bench {
@@ -67,7 +67,7 @@ func targetContext(ctx context.Context, md store, discovered model.LabelSet) con
 	return scrape.ContextWithMetricMetadataStore(scrape.ContextWithTarget(ctx, target), md)
 }
 
-// appended is one Append of a test.
+// appended holds the arguments of one Append.
 type appended struct {
 	ref       storage.SeriesRef
 	labels    labels.Labels
@@ -78,7 +78,7 @@ type appended struct {
 	exemplars []exemplar.Exemplar
 }
 
-// series is a float: name, value, and pairs of label names and values.
+// series returns a float sample with pairs of label names and values.
 func series(name string, v float64, ls ...string) appended {
 	return appended{v: v, labels: labels.FromStrings(append(ls, "__name__", name)...)}
 }
@@ -131,28 +131,27 @@ func TestFamilies(t *testing.T) {
 		_, got := newBench(t, md).scrape(t, all...)
 		require.Equal(t, want, names(got))
 	}
-	// A sample with a suffix stays beside a metric whose type has no such part.
+	// A sample with a suffix is a metric of its own if the declared type has no such part.
 	f(store{"a": model.MetricTypeGauge}, []appended{series("a", 1), series("a_count", 2), series("a_bucket", 3)},
 		"Gauge a", "Gauge a_count", "Gauge a_bucket")
 	f(store{"a": model.MetricTypeCounter}, []appended{series("a", 1), series("a_total", 2)}, "Sum a", "Sum a_total")
 	f(store{"a": model.MetricTypeInfo}, []appended{series("a_info", 1), series("a_count", 2)}, "Sum a", "Gauge a_count")
 	f(store{"a": model.MetricTypeStateset}, []appended{series("a", 1, "a", "x")}, "Sum a")
-	// The rest of a gauge histogram isn't laid over its buckets.
+	// The other parts of a gauge histogram are separate from its buckets.
 	f(store{"a": model.MetricTypeGaugeHistogram}, []appended{series("a_bucket", 1, "le", "1"), series("a_count", 2), series("a_sum", 3)},
 		"Gauge a", "Gauge a_count", "Gauge a_sum")
-	// Names that end like a part.
+	// Names that end like those of a part.
 	f(store{"a_count": model.MetricTypeSummary}, []appended{
 		series("a_count", 1, "quantile", "0.5"), series("a_count_sum", 2), series("a_count_count", 3),
 	}, "Summary a_count")
 	f(store{"a_count": model.MetricTypeSummary, "a_sum": model.MetricTypeSummary}, []appended{series("a_count", 1), series("a_sum", 2)},
 		"Summary a_count")
 	f(nil, []appended{series("_total", 1), series("_bucket", 2)}, "Gauge _total", "Gauge _bucket")
-	// Prometheus' own, whatever the target says about them.
+	// Report series of Prometheus, whatever the target declares about them.
 	f(store{"up": model.MetricTypeCounter}, []appended{series("up", 1)}, "Gauge up")
 }
 
-// TestTypeAfterSample has a TYPE line that follows the first sample, so that
-// the family begins as another metric.
+// If a TYPE line follows the first sample, the family begins as another metric.
 func TestTypeAfterSample(t *testing.T) {
 	md := store{}
 	b := newBench(t, md)
@@ -166,7 +165,7 @@ func TestTypeAfterSample(t *testing.T) {
 	md["a"] = model.MetricTypeHistogram
 	add(series("a_bucket", 2, "le", "1"))
 	add(series("a_count", 2))
-	// One name, two native forms.
+	// One name in two native forms.
 	add(appended{labels: series("a", 0).labels, h: &histogram.Histogram{Count: 1}})
 	add(appended{labels: series("a", 0, "k", "v").labels, h: &histogram.Histogram{Count: 1, Schema: histogram.CustomBucketsSchema}})
 	require.NoError(t, app.Commit())
@@ -200,12 +199,12 @@ func TestStartTimestamps(t *testing.T) {
 	f([]appended{created(series("s_count", 1))}, summary, st*1e6)
 	f([]appended{created(appended{labels: series("h", 0).labels, h: &histogram.Histogram{}})}, exponential, st*1e6)
 	f([]appended{created(appended{labels: series("h", 0).labels, fh: &histogram.FloatHistogram{Schema: histogram.CustomBucketsSchema}})}, hist, st*1e6)
-	// The times of _created samples are floats.
+	// Values of _created samples are floats.
 	f([]appended{series("om_total", 1), series("om_created", 1.5e9+0.25)}, sum, 1_500_000_000_250_000_000)
 	f([]appended{series("om_created", 1.5e9, "k", "unused"), series("om_total", 1)}, sum, 0)
 	f([]appended{series("h_created", 1.5e9), series("h_count", 1)}, hist, 1.5e18)
 	f([]appended{series("s_created", 1.5e9), series("s_count", 1)}, summary, 1.5e18)
-	// The end of a _created series is told by a start, where the point ends too.
+	// A staleness marker of a _created series sets the start of a stale point.
 	f([]appended{series("om_total", staleNaN), series("om_created", staleNaN)}, sum, now*1e6)
 	f([]appended{series("om_total", 1), series("om_created", staleNaN)}, sum, 0)
 }
@@ -213,7 +212,7 @@ func TestStartTimestamps(t *testing.T) {
 func TestExemplars(t *testing.T) {
 	f := func(name, v, wantTrace, wantSpan string, wantAttributes map[string]any) {
 		t.Helper()
-		// External labels must not keep an exemplar from its point.
+		// External labels must not separate an exemplar from its point.
 		b := newBench(t, nil, func(s *Settings) { s.ExternalLabels = labels.FromStrings("zone", "z") })
 		a := series("a", 1, "job", "j", "instance", "i")
 		a.exemplars = []exemplar.Exemplar{{Labels: labels.FromStrings(name, v), Value: 2, Ts: 3}}
@@ -275,18 +274,18 @@ func TestReferences(t *testing.T) {
 	require.Equal(t, refs[0], refs[5])
 	require.NotEqual(t, refs[0], refs[1])
 
-	again := first
-	for i := range again {
-		again[i].ref = refs[i]
+	repeated := first
+	for i := range repeated {
+		repeated[i].ref = refs[i]
 	}
-	second, _ := b.scrape(t, again...)
+	second, _ := b.scrape(t, repeated...)
 	require.Equal(t, refs, second)
-	// The end of a target_info is no attribute.
+	// A staleness marker of target_info does not set attributes.
 	_, got := b.scrape(t, series("a", 1), appended{ref: refs[2], labels: series("target_info", 1, "k", "v").labels, v: staleNaN})
 	_, described := got.ResourceMetrics().At(0).Resource().Attributes().Get("k")
 	require.False(t, described)
-	// A series keeps its reference when it becomes another kind: Prometheus
-	// would take a new one for a new series and end the old one.
+	// A series keeps its reference when its kind changes: with a new reference, Prometheus
+	// would mark the old series stale.
 	refs, _ = b.scrape(t, appended{labels: series("h", 0).labels, ref: refs[6], h: &histogram.Histogram{Schema: histogram.CustomBucketsSchema}})
 	require.Equal(t, second[6], refs[0])
 }
@@ -313,14 +312,14 @@ func TestAppendErrors(t *testing.T) {
 }
 
 func TestCommit(t *testing.T) {
-	// Nothing to send is neither sent nor an error.
+	// A scrape without points is not sent, which is not an error.
 	b := newBench(t, store{"h": model.MetricTypeHistogram})
 	_, got := b.scrape(t)
 	require.Zero(t, got.ResourceMetrics().Len())
 	_, got = b.scrape(t, series("target_info", 1), series("h_sum", 1))
 	require.Zero(t, got.ResourceMetrics().Len())
 
-	// Nothing is left over for the next scrape.
+	// The next scrape starts empty.
 	app := b.AppenderV2(b.ctx)
 	_, err := app.Append(0, series("lost", 1, "otel_scope_name", "lost").labels, 0, now, 1, nil, nil, storage.AOptions{})
 	require.NoError(t, err)
@@ -337,7 +336,7 @@ func TestCommit(t *testing.T) {
 	_, err = app.Append(0, series("a", 1).labels, 0, now, 1, nil, nil, storage.AOptions{})
 	require.NoError(t, err)
 	require.ErrorIs(t, app.Commit(), refused)
-	require.NoError(t, app.Rollback()) // harmless, though it shouldn't be called
+	require.NoError(t, app.Rollback()) // has no effect after Commit
 }
 
 func TestTargetDownIsLogged(t *testing.T) {

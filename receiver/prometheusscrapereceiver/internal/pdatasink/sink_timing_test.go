@@ -10,9 +10,8 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumertest"
 )
 
-// BenchmarkCommit takes one scrape of 2,000 series, from Append to Commit, with
-// the references that the scrape loop has after the first one: 100 counters and
-// 60 gauges of 10 series each, and 40 histograms of 10 series each.
+// BenchmarkCommit appends and commits one scrape of 2,000 series with known references: 100
+// counters, 60 gauges and 40 histograms of 10 series each.
 func BenchmarkCommit(b *testing.B) {
 	md := store{}
 	var all []appended

@@ -34,7 +34,7 @@ import (
 	"github.com/invar-otel/invar/receiver/prometheusscrapereceiver/internal/metadata"
 )
 
-// endpoint takes remote write 2.0 and keeps each sample as text.
+// endpoint receives remote write 2.0 and keeps each sample as text.
 type endpoint struct {
 	mu      sync.Mutex
 	samples map[string][]written // by series
@@ -44,7 +44,7 @@ type endpoint struct {
 type written struct {
 	at   int64
 	text string
-	ex   []string // with "AT" for the time of the sample
+	ex   []string // "AT" stands for the time of the sample
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -60,21 +60,21 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	samples, histograms := e.take(&req)
+	samples, histograms := e.add(&req)
 	w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", fmt.Sprint(samples))
 	w.Header().Set("X-Prometheus-Remote-Write-Histograms-Written", fmt.Sprint(histograms))
 	w.Header().Set("X-Prometheus-Remote-Write-Exemplars-Written", "0")
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (e *endpoint) take(req *writev2.Request) (samples, histograms int) {
+func (e *endpoint) add(req *writev2.Request) (samples, histograms int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	b := labels.NewScratchBuilder(0)
 	for _, ts := range req.Timeseries {
 		ls, err := ts.ToLabels(&b, req.Symbols)
 		if err != nil {
-			continue // Prometheus would have refused it
+			continue // Prometheus would refuse it
 		}
 		name := ls.String()
 		if md, err := ts.ToMetadata(req.Symbols); err == nil {
@@ -135,8 +135,8 @@ func (e *endpoint) scrapes(of string) []int64 {
 	return slices.Compact(times)
 }
 
-// text writes all down that came of the first n scrapes of a case, by series.
-// Times of scrapes become their numbers.
+// text renders the samples of the first n scrapes of a case by series. Times of scrapes are
+// replaced by their numbers.
 func (e *endpoint) text(of string, n int) map[string]string {
 	times := e.scrapes(of)
 	e.mu.Lock()
@@ -157,7 +157,7 @@ func (e *endpoint) text(of string, n int) map[string]string {
 			}
 			text := s.text
 			if strings.Contains(name, `__name__="scrape_duration_seconds"`) {
-				text = "some time"
+				text = "another time"
 			}
 			fmt.Fprintf(&b, "\n  %s %s", at, text)
 			for _, x := range s.ex {
@@ -171,7 +171,7 @@ func (e *endpoint) text(of string, n int) map[string]string {
 	return all
 }
 
-// laneGroup is cases that are scraped side by side.
+// laneGroup holds cases that are scraped at the same time.
 type laneGroup struct {
 	global   string
 	receiver string
@@ -179,11 +179,11 @@ type laneGroup struct {
 	cases    map[string]laneCase
 }
 
-// caseLabel is by what the series of a case are told from others.
+// caseLabel identifies the case of a series.
 func caseLabel(name string) string { return fmt.Sprintf("case=%q", name) }
 
-// run scrapes the servers of all cases until enough has come out of an exporter,
-// and returns that by case and series.
+// run scrapes the servers of all cases until enough samples have been exported, and returns
+// them by case and series.
 func (g *laneGroup) run(t *testing.T, native bool) map[string]map[string]string {
 	t.Helper()
 	out := &endpoint{samples: map[string][]written{}, meta: map[string]string{}}
@@ -244,14 +244,14 @@ func (g *laneGroup) both(t *testing.T) (native, pdata map[string]map[string]stri
 	return native, pdata
 }
 
-// laneCase is expositions, scraped one after the other, and how.
+// laneCase holds expositions that are scraped in turn, with the settings.
 type laneCase struct {
 	bodies []string
 	format string // of the bodies: text unless om or proto
 	job    string // more keys of the job, after a comma
 }
 
-// serve answers each request with the next body, and from then on with the last.
+// serve answers with the bodies in turn, and then with the last one.
 func (c *laneCase) serve(t *testing.T) (addr string) {
 	var mu sync.Mutex
 	n := 0
@@ -279,7 +279,7 @@ func (c *laneCase) serve(t *testing.T) (addr string) {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// laneFile reads an exposition of testdata.
+// laneFile returns an exposition from testdata.
 func laneFile(t *testing.T, name string) string {
 	t.Helper()
 	body, err := os.ReadFile(filepath.Join("testdata", "lanes", name))
@@ -287,7 +287,7 @@ func laneFile(t *testing.T, name string) string {
 	return string(body)
 }
 
-// encode turns families written as text into the protobuf format.
+// encode converts families in text to the protobuf format.
 func encode(t *testing.T, body string) string {
 	var b strings.Builder
 	for text := range strings.SplitSeq(body, "---\n") {
@@ -299,8 +299,7 @@ func encode(t *testing.T, body string) string {
 	return b.String()
 }
 
-// processor is what lies between: scrapes come encoded and decoded again, two in
-// one batch.
+// processor stands for processors: it encodes and decodes scrapes, and batches two of them.
 type processor struct {
 	consumer.Metrics
 	next    consumer.Metrics
