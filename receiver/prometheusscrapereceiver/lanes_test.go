@@ -1,6 +1,7 @@
 package prometheusscrapereceiver
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -91,32 +92,43 @@ func TestLanesDiffer(t *testing.T) {
 	t.Parallel()
 	g := laneGroup{cases: map[string]laneCase{}}
 	wants := map[string]string{}
-	f := func(name string, c laneCase, want string) {
+	laneDifferences(t, func(name string, c laneCase, want string) {
 		g.cases[name], wants[name] = c, want
-	}
-	check := func(name string, native, pdata map[string]string) {
+	})
+	native, pdata := g.both(t)
+	for name := range g.cases {
 		t.Run(name, func(t *testing.T) {
-			var lines []string
-			for series := range native {
-				if _, ok := pdata[series]; !ok {
-					pdata[series] = "\n  nothing"
-				}
-			}
-			for series, got := range pdata {
-				if native[series] == got || isReport(series) {
-					continue
-				}
-				was, ok := native[series]
-				if !ok {
-					was = "\n  nothing"
-				}
-				series = strings.NewReplacer(`instance="host:80", `, "", `, instance="host:80"`, "", `job="j", `, "", `, job="j"`, "").Replace(series)
-				lines = append(lines, series+"\nnative "+was+"\npdata "+got)
-			}
-			slices.Sort(lines)
-			require.Equal(t, strings.TrimSpace(wants[name]), strings.Join(lines, "\n"))
+			require.Equal(t, strings.TrimSpace(wants[name]), diffLanes(native[name], pdata[name]))
 		})
 	}
+}
+
+// diffLanes renders the series that differ between the lanes, sorted.
+func diffLanes(native, pdata map[string]string) string {
+	const nothing = "\n  nothing"
+	text := func(lane map[string]string, series string) string {
+		if got, ok := lane[series]; ok {
+			return got
+		}
+		return nothing
+	}
+	all := maps.Clone(native)
+	maps.Copy(all, pdata)
+	var lines []string
+	for series := range all {
+		inNative, inPdata := text(native, series), text(pdata, series)
+		if inNative == inPdata || isReport(series) {
+			continue
+		}
+		series = strings.NewReplacer(`instance="host:80", `, "", `, instance="host:80"`, "", `job="j", `, "", `, job="j"`, "").Replace(series)
+		lines = append(lines, series+"\nnative "+inNative+"\npdata "+inPdata)
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// laneDifferences calls f for every case of TestLanesDiffer.
+func laneDifferences(t *testing.T, f func(name string, c laneCase, want string)) {
 	f("histograms that are not whole", laneCase{bodies: []string{`# TYPE countless histogram
 countless_bucket{le="1"} 2
 countless_sum 3
@@ -282,11 +294,6 @@ pdata unknown "" ""
   in scrape 0 2
   in scrape 2 2
 `)
-
-	native, pdata := g.both(t)
-	for name := range g.cases {
-		check(name, native[name], pdata[name])
-	}
 }
 
 func isReport(series string) bool {
