@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/invar-otel/invar/tests/process"
 )
 
 // podList is what the tests read of a v1.PodList.
@@ -104,7 +106,7 @@ func TestKubernetesRestart(t *testing.T) {
 	k.CreateNamespace("shop")
 	uid := k.CreatePod("shop", cart)
 
-	ctx, cancel := context.WithTimeout(context.Background(), 4*stopTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*process.StopTimeout)
 	defer cancel()
 	watch, err := k.send(ctx, k.Token, http.MethodGet, "/api/v1/pods?watch=1", nil)
 	require.NoError(t, err)

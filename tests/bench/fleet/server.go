@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/invar-otel/invar/tests/bench/peerprocess"
+	"github.com/invar-otel/invar/tests/loopbackport"
 )
 
 // server is a fleet server that is measured.
@@ -23,7 +24,7 @@ type server struct {
 }
 
 func startServer(ctx context.Context, o options, dir string) (*server, error) {
-	addr, err := peerprocess.FreeAddr()
+	addr, err := loopbackport.FreeAddr()
 	if err != nil {
 		return nil, err
 	}

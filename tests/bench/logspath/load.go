@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 
-	"github.com/invar-otel/invar/tests/bench/peerprocess"
+	"github.com/invar-otel/invar/tests/loopbackport"
 )
 
 // load is what a collector is given to do.
@@ -117,7 +117,7 @@ func newOTLPLoad(duration time.Duration) (*otlpLoad, error) {
 	return l, err
 }
 
-func (*otlpLoad) input() (string, error) { return peerprocess.FreeAddr() }
+func (*otlpLoad) input() (string, error) { return loopbackport.FreeAddr() }
 
 func (l *otlpLoad) feed(ctx context.Context, addr string) (records, size int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.duration)

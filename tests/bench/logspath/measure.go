@@ -20,6 +20,7 @@ import (
 
 	"github.com/invar-otel/invar/tests/bench/peerprocess"
 	"github.com/invar-otel/invar/tests/lokisink"
+	"github.com/invar-otel/invar/tests/loopbackport"
 )
 
 // endpoint counts what arrives, by Loki's push API or as OTLP.
@@ -78,7 +79,7 @@ func measure(ctx context.Context, o options, p peer, l load, dir string) (row []
 	if err != nil {
 		return nil, err
 	}
-	profiles, err := peerprocess.FreeAddr()
+	profiles, err := loopbackport.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func measure(ctx context.Context, o options, p peer, l load, dir string) (row []
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
-		<-child.Done
+		<-child.Done()
 		cancel(child.Ended())
 	}()
 	if err := waitFor(ctx, func() bool { return reachable(profiles) }); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/invar-otel/invar/tests/bench/peerprocess"
+	"github.com/invar-otel/invar/tests/loopbackport"
 	"github.com/invar-otel/invar/tests/rwsink"
 )
 
@@ -80,7 +81,7 @@ func (b *bench) try(ctx context.Context, p peer, keep rwsink.Keep, f func(contex
 	defer cancel(nil)
 	beside.Go(func() {
 		select {
-		case <-t.child.Done:
+		case <-t.child.Done():
 			cancel(t.child.Ended())
 		case <-ctx.Done():
 		}
@@ -105,11 +106,11 @@ func (t *trial) start() error {
 		writeURL: "http://" + t.sink.addr + "/api/v1/write",
 	}
 	var err error
-	if s.ownAddr, err = peerprocess.FreeAddr(); err != nil {
+	if s.ownAddr, err = loopbackport.FreeAddr(); err != nil {
 		return err
 	}
 	if t.profile != "" {
-		if s.pprofAddr, err = peerprocess.FreeAddr(); err != nil {
+		if s.pprofAddr, err = loopbackport.FreeAddr(); err != nil {
 			return err
 		}
 		t.pprof = s.pprofAddr
@@ -133,7 +134,7 @@ func (t *trial) sample() error {
 		return err
 	}
 	t.memory.add(rss)
-	return t.files.Look(t.dir)
+	return t.files.Update(t.dir)
 }
 
 // takeMemory returns the memory since it was last called.

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Wait returns an error, the cause, if ctx ends before.
+// Wait waits for d. It returns the cause if ctx ends first.
 func Wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/invar-otel/invar/tests/bench/peerprocess"
+	"github.com/invar-otel/invar/tests/loopbackport"
 	"github.com/invar-otel/invar/tests/memlock"
 	"github.com/invar-otel/invar/tests/pyroscopesink"
 )
@@ -76,11 +77,11 @@ type collector struct {
 // collector starts one with the profiler, or without if interval is 0, and waits
 // until it works.
 func (b *bench) collector(ctx context.Context, interval time.Duration) (*collector, error) {
-	profiles, err := peerprocess.FreeAddr()
+	profiles, err := loopbackport.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
-	otlp, err := peerprocess.FreeAddr()
+	otlp, err := loopbackport.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +126,7 @@ const pause = 100 * time.Millisecond
 func waitFor(ctx context.Context, child *peerprocess.Child, done func() bool) error {
 	for !done() {
 		select {
-		case <-child.Done:
+		case <-child.Done():
 			return child.Ended()
 		default:
 		}

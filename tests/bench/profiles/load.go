@@ -51,7 +51,7 @@ func (p programs) ended() error {
 	var errs []error
 	for _, child := range p {
 		select {
-		case <-child.Done:
+		case <-child.Done():
 			errs = append(errs, child.Ended())
 		default:
 		}

@@ -29,7 +29,7 @@ func (m *memory) watch(c *collector) {
 	defer tick.Stop()
 	for {
 		select {
-		case <-c.Done:
+		case <-c.Done():
 			return
 		case <-tick.C:
 		}

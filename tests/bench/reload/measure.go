@@ -99,7 +99,7 @@ func measure(ctx context.Context, o options, binary, dir string) (*result, error
 		}
 		select {
 		case <-time.After(o.pause + rand.N(scrapeInterval)): // or it would meet the same targets each time
-		case <-child.Done:
+		case <-child.Done():
 			return nil, child.Ended()
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -170,7 +170,7 @@ func await(ctx context.Context, child *peerprocess.Child, is func() bool) error 
 			return fmt.Errorf("not all pipelines work after %s: %s", startTimeout, child.Output())
 		}
 		select {
-		case <-child.Done:
+		case <-child.Done():
 			return child.Ended()
 		case <-ctx.Done():
 			return ctx.Err()

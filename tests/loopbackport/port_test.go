@@ -1,4 +1,4 @@
-package harness
+package loopbackport
 
 import (
 	"net"
@@ -27,7 +27,11 @@ func TestFreeAddrWhileForking(t *testing.T) {
 	defer wg.Wait()
 	defer close(done)
 	for range 2000 {
-		l, err := net.Listen("tcp", FreeAddr(t))
+		addr, err := FreeAddr()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
