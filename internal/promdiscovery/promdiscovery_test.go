@@ -48,7 +48,7 @@ func TestErrorsNameTheKey(t *testing.T) {
 		require.NotContains(t, err.Error(), "line 1")
 	}
 	f(`targets: {static_config: [{targets: [a]}]}`, "static_config: is not a key of service discovery")
-	f(`targets: {k8s_sd_configs: [{role: pod}]}`, `k8s_sd_configs: "k8s" is not a known service discovery; use one of aws`, "kubernetes")
+	f(`targets: {k8s_sd_configs: [{role: pod}]}`, `k8s_sd_configs: "k8s" is not a known service discovery; use one of `, "kubernetes")
 	f(`targets: {kubernetes_sd_configs: [{role: podd}]}`, `kubernetes_sd_configs: unknown Kubernetes SD role "podd"`)
 	f(`targets: {kubernetes_sd_configs: [{rolle: pod}]}`, "kubernetes_sd_configs: ", "rolle")
 	f(`targets: {file_sd_configs: [{files: []}]}`, "file_sd_configs: ")

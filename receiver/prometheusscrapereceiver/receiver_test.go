@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/prometheus/discovery"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
@@ -295,18 +293,4 @@ config: {scrape_config_files: ['%s/*.yml']}
 	arrives("two", "1")
 	write("targets.json", fmt.Sprintf(`[{"targets": ["%s"], "labels": {"v": "2"}}]`, addr))
 	arrives("two", "2")
-}
-
-// All service discoveries of Prometheus are registered.
-func TestDiscoveriesAreRegistered(t *testing.T) {
-	reg := prometheus.NewRegistry()
-	have, err := discovery.RegisterSDMetrics(reg, discovery.NewRefreshMetrics(reg))
-	require.NoError(t, err)
-	for _, want := range []string{
-		"aws", "azure", "consul", "digitalocean", "dns", "docker", "dockerswarm", "ec2", "eureka", "file", "gce", "hetzner",
-		"http", "ionos", "kubernetes", "kuma", "lightsail", "linode", "marathon", "nerve", "nomad", "openstack", "ovhcloud",
-		"puppetdb", "scaleway", "serverset", "stackit", "triton", "uyuni", "vultr",
-	} {
-		require.Contains(t, have, want)
-	}
 }

@@ -1,62 +1,65 @@
-// Command coldbuild builds the distribution with an empty build cache and
-// prints the time it took and the memory of its largest process. Modules must
-// have been downloaded.
+// Command coldbuild measures what CI's steps take in a fresh clone with empty
+// caches: wall time, CPU time, and the memory of the largest process. It measures
+// the last commit. Modules must have been downloaded.
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
+	"os/signal"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/invar-otel/invar/tests/bench/report"
 )
 
 func main() {
-	dir := flag.String("dir", "distributions/invar", "folder of the main package")
+	root := flag.String("root", ".", "folder of the repository")
+	timeout := flag.Duration("timeout", 2*time.Hour, "limit of all steps together")
+	targets := flag.String("steps", strings.Join(defaultSteps, ","), "make targets, run in this order with one build cache")
 	flag.Parse()
-	if err := run(*dir); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, *timeout)
+	defer cancel()
+	if err := run(ctx, os.Stdout, *root, strings.Split(*targets, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "coldbuild:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir string) (err error) {
-	scratch, err := os.MkdirTemp("", "coldbuild")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	env := append(os.Environ(), "GOCACHE="+filepath.Join(scratch, "cache"))
+// defaultSteps are what make check does. What a user waits for first comes first:
+// make run is the first step and the start of the program.
+var defaultSteps = []string{"build", "fleet", "generate-check", "lint", "unit", "servers", "e2e"}
 
-	build := func() (time.Duration, *syscall.Rusage, error) {
-		cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", filepath.Join(scratch, "invar"), ".")
-		cmd.Dir, cmd.Env, cmd.Stderr = dir, env, os.Stderr
-		begin := time.Now()
-		if err := cmd.Run(); err != nil {
-			return 0, nil, err
+// run measures the steps and prints a table, one row as soon as its step ends. Steps
+// that fail are in the table too; run goes on and returns their errors.
+func run(ctx context.Context, out io.Writer, root string, targets []string) (err error) {
+	c, err := newClone(ctx, root)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.remove()) }()
+
+	fmt.Fprintf(out, "%s\n\n| step | wall | CPU | largest process |\n|---|---:|---:|---:|\n", report.Machine())
+	var errs []error
+	var total usage
+	for _, target := range targets {
+		u, err := c.runMake(ctx, target)
+		if err != nil {
+			errs = append(errs, err)
 		}
-		var usage syscall.Rusage
-		err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &usage)
-		return time.Since(begin), &usage, err
+		total.add(u)
+		u.print(out, "`make "+target+"`")
+		if ctx.Err() != nil {
+			break
+		}
 	}
-	cold, usage, err := build()
-	if err != nil {
-		return err
-	}
-	fmt.Printf("| figure | value |\n|---|---|\n| cold build on %d CPUs | %s wall, %s CPU, largest process %.1f GiB |\n",
-		runtime.NumCPU(), cold.Round(time.Second),
-		time.Duration(usage.Utime.Nano()+usage.Stime.Nano()).Round(time.Second), float64(usage.Maxrss)/(1<<20))
-	if err := os.Remove(filepath.Join(scratch, "invar")); err != nil {
-		return err
-	}
-	relink, _, err := build()
-	if err != nil {
-		return err
-	}
-	fmt.Printf("| relink | %s |\n", relink.Round(time.Second))
-	return nil
+	total.print(out, "all of them")
+	return errors.Join(errs...)
 }
