@@ -21,20 +21,20 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// browserTimeout bounds one thing that is done in a browser; starting it is one.
+// browserTimeout bounds one action in a browser, its start included.
 const browserTimeout = 30 * time.Second
 
-// browsers are the names under which distributions install a Chromium.
+// browsers are the file names of Chromium in Linux distributions.
 var browsers = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless-shell"}
 
-// Browser is a real Chromium without a window. Tabs of it share nothing.
+// Browser is a headless Chromium. Its tabs share no storage.
 type Browser struct {
 	t   testing.TB
 	ctx context.Context //nolint:containedctx // chromedp's handle of the process
 }
 
-// Chromium starts a browser that ends with the test. The test is skipped where
-// there is none.
+// Chromium starts a browser that ends with the test. It skips the test if no Chromium
+// is installed.
 func Chromium(t testing.TB) *Browser {
 	t.Helper()
 	path := ""
@@ -78,9 +78,9 @@ func Chromium(t testing.TB) *Browser {
 	return b
 }
 
-// Tab is one page in a browser. What the page must never do fails its test: a
-// script that throws, a breach of its content security policy, a dialog of
-// the browser's, a request to another server.
+// Tab is one page in a browser. The test fails if a script of the page throws, if
+// the page violates its content security policy, opens a dialog, or sends a request
+// to another server.
 type Tab struct {
 	t      testing.TB
 	ctx    context.Context //nolint:containedctx // chromedp's handle of the tab
@@ -116,14 +116,14 @@ func (b *Browser) Open(url string, width, height int64, scheme string) *Tab {
 	return tab
 }
 
-// newTarget makes a tab in a profile of its own. chromedp would make it in a
-// window that such a profile does not have yet.
+// newTarget creates a tab in a new browser profile. chromedp would create it in an
+// existing window, and a new profile has none.
 func (b *Browser) newTarget() target.ID {
 	b.t.Helper()
 	ctx := cdp.WithExecutor(b.ctx, chromedp.FromContext(b.ctx).Browser)
 	profile, err := target.CreateBrowserContext().Do(ctx)
 	if err != nil {
-		b.t.Fatalf("make a profile: %v", err)
+		b.t.Fatalf("create a profile: %v", err)
 	}
 	id, err := target.CreateTarget("about:blank").WithBrowserContextID(profile).WithNewWindow(true).Do(ctx)
 	if err != nil {
@@ -159,7 +159,7 @@ func (tab *Tab) event(event any) {
 	}
 }
 
-// Faults returns what the page did so far that it must not do, and forgets it.
+// Faults returns the violations of the page since the last call.
 func (tab *Tab) Faults() []string {
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
@@ -183,7 +183,7 @@ func (tab *Tab) run(what string, actions ...chromedp.Action) {
 	}
 }
 
-// shown returns the page's text for a failure's message.
+// shown returns the page's text, for failure messages.
 func (tab *Tab) shown() string {
 	ctx, cancel := context.WithTimeout(tab.ctx, queryTimeout)
 	defer cancel()
@@ -194,8 +194,8 @@ func (tab *Tab) shown() string {
 	return text
 }
 
-// Eval evaluates an expression of JavaScript and decodes its value, that of a
-// promise when it is kept, into result.
+// Eval evaluates a JavaScript expression and decodes its value into result. It waits
+// for the value of a promise.
 func (tab *Tab) Eval(expression string, result any) {
 	tab.t.Helper()
 	tab.run("evaluate "+expression, chromedp.Evaluate(expression, result, func(p *runtime.EvaluateParams) *runtime.EvaluateParams {
@@ -203,7 +203,7 @@ func (tab *Tab) Eval(expression string, result any) {
 	}))
 }
 
-// Click waits until the only visible element that selector finds can be clicked
+// Click waits until the only visible element that matches selector can be clicked,
 // and clicks it with the mouse. Selectors are XPath if they begin with "/", and
 // CSS otherwise.
 func (tab *Tab) Click(selector string) {
@@ -235,7 +235,7 @@ func (tab *Tab) Paste(selector, text string) {
 		chromedp.ActionFunc(func(ctx context.Context) error { return input.InsertText(text).Do(ctx) }))
 }
 
-// Press presses keys where the focus is.
+// Press sends keys to the element that has the focus.
 func (tab *Tab) Press(keys string) {
 	tab.t.Helper()
 	tab.run("press keys", chromedp.KeyEvent(keys))
@@ -250,13 +250,14 @@ func (tab *Tab) Choose(selector, value string) {
 		chromedp.Evaluate(fmt.Sprintf(`document.querySelector(%q).dispatchEvent(new Event("change", {bubbles: true}))`, selector), nil))
 }
 
-// Go goes to an address within the page, as "#/collectors".
+// Go navigates within the page, for example to "#/collectors".
 func (tab *Tab) Go(hash string) {
 	tab.t.Helper()
 	tab.run("go to "+hash, chromedp.Evaluate(fmt.Sprintf("location.hash = %q", hash), nil))
 }
 
-// Text returns the visible text of what a CSS selector finds, "" for nothing.
+// Text returns the visible text of the element that matches a CSS selector, or "" if
+// none does.
 func (tab *Tab) Text(selector string) string {
 	tab.t.Helper()
 	var text string
@@ -264,7 +265,8 @@ func (tab *Tab) Text(selector string) string {
 	return text
 }
 
-// Shows waits until the visible text of what a CSS selector finds has all texts.
+// Shows waits until the visible text of the element that matches a CSS selector
+// contains all texts.
 func (tab *Tab) Shows(timeout time.Duration, selector string, texts ...string) {
 	tab.t.Helper()
 	Eventually(tab.t, timeout, func() error {
@@ -278,7 +280,7 @@ func (tab *Tab) Shows(timeout time.Duration, selector string, texts ...string) {
 	})
 }
 
-// Lacks waits until a CSS selector finds nothing.
+// Lacks waits until no element matches a CSS selector.
 func (tab *Tab) Lacks(timeout time.Duration, selector string) {
 	tab.t.Helper()
 	Eventually(tab.t, timeout, func() error {
@@ -291,7 +293,8 @@ func (tab *Tab) Lacks(timeout time.Duration, selector string) {
 	})
 }
 
-// Screenshot writes what is visible as a PNG file, with the mouse out of the way.
+// Screenshot writes the visible part of the page to a PNG file, with the mouse moved
+// away.
 func (tab *Tab) Screenshot(path string) {
 	tab.t.Helper()
 	var png []byte

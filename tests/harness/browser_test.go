@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestTabFindsFaults opens a page that does all that fails a test.
+// TestTabFindsFaults opens a page that has every kind of violation.
 func TestTabFindsFaults(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -6,7 +6,7 @@
 //	harness.Eventually(t, 10*time.Second, func() error { ... })
 //
 // Everything listens on free loopback ports and writes to t.TempDir, so tests
-// may run in parallel. Every wait has a bound. Processes end with their test,
-// also when the test binary is killed, and their output is logged if it failed.
-// `make build servers` builds the binaries; a missing one fails the test.
+// may run in parallel. Every wait has a bound. Processes end with their test, even if
+// the test binary is killed, and their output is logged if the test fails.
+// `make build servers` builds the binaries; a test fails if one is missing.
 package harness

@@ -15,21 +15,21 @@ import (
 	"time"
 )
 
-// FleetServer is the fleet server of this repository.
+// FleetServer is a running invar-fleet.
 type FleetServer struct {
 	*Process
 	// URL is its base URL, without a slash at the end.
 	URL string
 	// Dir holds the pipelines.
 	Dir string
-	// Token is sent with requests, if it is set.
+	// Token is sent with requests if it is not empty.
 	Token string
 
 	addr, state string
 	args        []string
 }
 
-// FleetCollector is what the server's API says of a collector.
+// FleetCollector is a collector in the server's API.
 type FleetCollector struct {
 	ID         string            `json:"id"`
 	Name       string            `json:"name"`
@@ -47,7 +47,8 @@ type FleetCollector struct {
 	} `json:"pipelines"`
 }
 
-// Revision returns the revision of a pipeline that the collector is offered, or 0.
+// Revision returns the revision of a pipeline that the server offers the collector, or
+// 0 if it does not offer the pipeline.
 func (c FleetCollector) Revision(pipeline string) int {
 	for _, p := range c.Pipelines {
 		if p.Name == pipeline {
@@ -57,7 +58,7 @@ func (c FleetCollector) Revision(pipeline string) int {
 	return 0
 }
 
-// FleetPipeline is what the server's API says of a pipeline.
+// FleetPipeline is a pipeline in the server's API.
 type FleetPipeline struct {
 	Active         bool `json:"active"`
 	StableRevision int  `json:"stable_revision"`
@@ -82,8 +83,8 @@ func Fleet(t testing.TB, args ...string) *FleetServer {
 	return f
 }
 
-// Restart starts the server again, on what it wrote before, after it was
-// stopped or killed.
+// Restart starts the server again with the same files, after it was stopped or
+// killed.
 func (f *FleetServer) Restart(t testing.TB) {
 	t.Helper()
 	f.Process = start(t, exec.Command(Binary(t, "invar-fleet"), append([]string{
@@ -92,22 +93,22 @@ func (f *FleetServer) Restart(t testing.TB) {
 	waitHTTP(t, f.Process, f.URL+"/-/ready")
 }
 
-// Publish puts a pipeline's file through the API.
+// Publish stores a pipeline's file through the API.
 func (f *FleetServer) Publish(name, content string) error {
 	return f.Do(http.MethodPut, "/api/v1/pipelines/"+name, content, nil)
 }
 
-// Pipeline asks for a pipeline.
+// Pipeline returns a pipeline.
 func (f *FleetServer) Pipeline(name string) (p FleetPipeline, err error) {
 	return p, f.Do(http.MethodGet, "/api/v1/pipelines/"+name, "", &p)
 }
 
-// Collector asks for a collector.
+// Collector returns a collector.
 func (f *FleetServer) Collector(id string) (c FleetCollector, err error) {
 	return c, f.Do(http.MethodGet, "/api/v1/collectors/"+id, "", &c)
 }
 
-// Collectors asks for all collectors, up to a thousand.
+// Collectors returns all collectors, up to a thousand.
 func (f *FleetServer) Collectors() ([]FleetCollector, error) {
 	var answer struct {
 		Collectors []FleetCollector `json:"collectors"`
@@ -115,8 +116,9 @@ func (f *FleetServer) Collectors() ([]FleetCollector, error) {
 	return answer.Collectors, f.Do(http.MethodGet, "/api/v1/collectors?limit=1000", "", &answer)
 }
 
-// Applied waits until the collector has applied what the server offers now, and
-// that has the revision of the pipeline; 0 means that it is not in it.
+// Applied waits until the collector has applied the current offer of the server, and
+// that offer contains the revision of the pipeline. Revision 0 means that the offer
+// must not contain the pipeline.
 func (f *FleetServer) Applied(t testing.TB, id, pipeline string, revision int) {
 	t.Helper()
 	Eventually(t, time.Minute, func() error {
@@ -129,8 +131,8 @@ func (f *FleetServer) Applied(t testing.TB, id, pipeline string, revision int) {
 	})
 }
 
-// Do sends a request and reads the JSON of the answer. An answer other than
-// 2xx is an error with its text.
+// Do sends a request and decodes the JSON of the response into answer. A response
+// other than 2xx is an error with its text.
 func (f *FleetServer) Do(method, path, body string, answer any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 	defer cancel()

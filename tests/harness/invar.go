@@ -14,27 +14,27 @@ import (
 	"github.com/invar-otel/invar/tests/memlock"
 )
 
-// readyTimeout is how long invar may take from exec until its pipelines run.
+// readyTimeout bounds the time from exec until the pipelines run.
 const readyTimeout = 30 * time.Second
 
 // Options say what to run.
 type Options struct {
-	// Config is the text of a configuration; it is written to a file.
+	// Config is the text of a configuration. It is written to a file.
 	Config string
-	// Args are the command-line arguments, if Config is not enough.
+	// Args are additional command-line arguments.
 	Args []string
-	// Env adds to the environment.
+	// Env is added to the environment.
 	Env map[string]string
 	// Dir is the working directory, by default a temporary one.
 	Dir string
-	// Profiler lets it load eBPF programs where root may not raise RLIMIT_MEMLOCK.
+	// Profiler allows loading eBPF programs where root may not raise RLIMIT_MEMLOCK.
 	// The test's TestMain must call memlock.Become.
 	Profiler bool
 }
 
 // Invar starts the built binary and waits until its pipelines run. The
-// collector's own metrics are moved to a free port, for which METRICS_PORT is
-// set too, and its log level to info; all else is as the options say.
+// collector's own metrics are served on a free port, which is also in the environment
+// variable METRICS_PORT, and its log level is info.
 func Invar(t testing.TB, o Options) *Process {
 	t.Helper()
 	metricsPort := Port(t, FreeAddr(t))
@@ -67,7 +67,8 @@ func Run(t testing.TB, o Options) *Process {
 	return start(t, Command(t, o))
 }
 
-// Command prepares a run of the built binary for a test that handles it itself.
+// Command returns a command that runs the built binary, for tests that start it
+// themselves.
 func Command(t testing.TB, o Options) *exec.Cmd {
 	t.Helper()
 	args := o.Args

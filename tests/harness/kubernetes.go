@@ -23,17 +23,17 @@ import (
 	"time"
 )
 
-// collectorUser is who the collector is for the API server.
+// collectorUser is the collector's user name at the API server.
 const collectorUser = "invar"
 
-// kubernetesTokens are the API server's users. The filled-in parts are the tokens
+// kubernetesTokens is the token file of the API server. The verbs stand for the tokens
 // of the administrator and of the collector.
 const kubernetesTokens = `%s,admin,admin,system:masters
 %s,` + collectorUser + `,` + collectorUser + `
 `
 
-// kubeconfig is the collector's. The filled-in parts are the URL, the file of the
-// CA and the token.
+// kubeconfig is the collector's kubeconfig. The verbs stand for the URL, the CA file and
+// the token.
 const kubeconfig = `apiVersion: v1
 kind: Config
 current-context: harness
@@ -42,20 +42,20 @@ clusters: [{name: harness, cluster: {server: %q, certificate-authority: %q}}]
 users: [{name: ` + collectorUser + `, user: {token: %q}}]
 `
 
-// KubernetesServer is a real kube-apiserver with an etcd of its own. Nothing else
-// of Kubernetes runs: no kubelet starts pods, no scheduler gives them nodes and no
-// controller cleans up, so that objects are as the test writes them. Its methods
-// are for the test's goroutine.
+// KubernetesServer is a real kube-apiserver with its own etcd. Nothing else of
+// Kubernetes runs: no kubelet starts pods, no scheduler assigns nodes and no
+// controller cleans up. Objects stay as the test writes them. Its methods are for the
+// test's goroutine.
 type KubernetesServer struct {
 	*Process
 	// URL is its base URL, https, without a slash at the end.
 	URL string
-	// CAFile has the certificate to trust, in PEM.
+	// CAFile is the path of the CA certificate, in PEM.
 	CAFile string
-	// AdminToken is a bearer token that may do everything.
+	// AdminToken is the bearer token of a user with all permissions.
 	AdminToken string
-	// Token is the collector's bearer token. It may get, list and watch pods and
-	// nodes and do nothing else.
+	// Token is the collector's bearer token. Its user may only get, list and watch
+	// pods and nodes.
 	Token string
 	// Kubeconfig is the path of a kubeconfig with URL, CAFile and Token.
 	Kubeconfig string
@@ -64,8 +64,8 @@ type KubernetesServer struct {
 	client *http.Client
 }
 
-// Kubernetes starts a server with an empty store and waits until it is ready and
-// knows what the collector may do.
+// Kubernetes starts a server with an empty store and waits until it is ready and the
+// collector's permissions are in effect.
 func Kubernetes(t testing.TB) *KubernetesServer {
 	t.Helper()
 	dir := t.TempDir()
@@ -96,14 +96,15 @@ func Kubernetes(t testing.TB) *KubernetesServer {
 		"--bind-address=127.0.0.1", "--secure-port=" + Port(t, addr),
 		"--tls-cert-file=" + k.CAFile, "--tls-private-key-file=" + keyFile,
 		"--token-auth-file=" + tokenFile, "--authorization-mode=RBAC",
-		// No controller makes the service accounts that pods would need. The
-		// server does not start without a key and a name for them all the same.
+		// No controller creates the service accounts that pods would need, but the
+		// server does not start without a key and an issuer for them.
 		"--disable-admission-plugins=ServiceAccount",
 		"--service-account-key-file=" + k.CAFile, "--service-account-signing-key-file=" + keyFile,
 		"--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.0.0.0/24",
-		// Else it looks for the address of a default route, which not every machine has.
+		// By default the server uses the address of the default route, which not every
+		// machine has.
 		"--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
-		// Without it, a shutdown waits a minute for clients that watch.
+		// Without it, shutdown waits a minute for clients that watch.
 		"--shutdown-watch-termination-grace-period=1s",
 	}
 	k.Restart(t)
@@ -111,8 +112,8 @@ func Kubernetes(t testing.TB) *KubernetesServer {
 	return k
 }
 
-// Restart starts the server again with what etcd has stored, after it was stopped
-// or killed. Tokens, certificate and address stay.
+// Restart starts the server again on the same etcd, after it was stopped or killed.
+// Tokens, certificate and address stay the same.
 func (k *KubernetesServer) Restart(t testing.TB) {
 	t.Helper()
 	k.Process = start(t, exec.Command(Binary(t, "servers/kube-apiserver"), k.args...))
@@ -125,23 +126,23 @@ func (k *KubernetesServer) CreateNamespace(name string) string {
 	return k.create("/api/v1/namespaces", map[string]any{"metadata": map[string]any{"name": name}})
 }
 
-// CreateNode creates a node from what encodes to the JSON of a v1.Node, status
-// included, and returns its UID.
+// CreateNode creates a node, including its status, and returns its UID. node must
+// encode to the JSON of a v1.Node.
 func (k *KubernetesServer) CreateNode(node any) string {
 	k.t.Helper()
 	return k.create("/api/v1/nodes", node)
 }
 
-// CreatePod creates a pod from what encodes to the JSON of a v1.Pod and returns its
-// UID. It is pending whatever status it has, see UpdatePodStatus. As nothing
-// schedules pods, spec.nodeName says where it is.
+// CreatePod creates a pod and returns its UID. pod must encode to the JSON of a v1.Pod.
+// The API server ignores its status; see UpdatePodStatus. Nothing schedules pods, so
+// spec.nodeName must be set.
 func (k *KubernetesServer) CreatePod(namespace string, pod any) string {
 	k.t.Helper()
 	return k.create("/api/v1/namespaces/"+namespace+"/pods", pod)
 }
 
-// UpdatePodStatus does what a kubelet does: it merges what encodes to the JSON of a
-// v1.PodStatus into the status of a pod. Lists in it replace what was there.
+// UpdatePodStatus merges status into the status of a pod, as a kubelet does. status must
+// encode to the JSON of a v1.PodStatus. Lists in it replace existing lists.
 func (k *KubernetesServer) UpdatePodStatus(namespace, name string, status any) {
 	k.t.Helper()
 	path := "/api/v1/namespaces/" + namespace + "/pods/" + name + "/status"
@@ -150,8 +151,8 @@ func (k *KubernetesServer) UpdatePodStatus(namespace, name string, status any) {
 	}
 }
 
-// Delete removes the object of a path, as "/api/v1/namespaces/shop/pods/cart",
-// without the time that pods get to end. A namespace is marked only: no controller
+// Delete deletes the object at a path like "/api/v1/namespaces/shop/pods/cart", without
+// a grace period. A namespace is only marked as terminating, because no controller
 // empties it.
 func (k *KubernetesServer) Delete(path string) {
 	k.t.Helper()
@@ -161,9 +162,9 @@ func (k *KubernetesServer) Delete(path string) {
 }
 
 // Do sends a request to the API as the user of a token and decodes the JSON of the
-// answer into answer, unless that is nil. object is what the body encodes, nil for
-// none; PATCH is a JSON merge patch (RFC 7396). An answer other than 2xx is an error
-// with the status and the server's reason.
+// response into answer if that is not nil. The body is the JSON of object, or empty if
+// object is nil. PATCH is a JSON merge patch (RFC 7396). A response other than 2xx is
+// an error with the status and the server's reason.
 func (k *KubernetesServer) Do(token, method, path string, object, answer any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -185,7 +186,7 @@ func (k *KubernetesServer) Do(token, method, path string, object, answer any) er
 	return json.Unmarshal(body, answer)
 }
 
-// send gives the answer to a request. The caller closes its body.
+// send returns the response to a request. The caller must close its body.
 func (k *KubernetesServer) send(ctx context.Context, token, method, path string, object any) (*http.Response, error) {
 	var body io.Reader
 	if object != nil {
@@ -209,7 +210,7 @@ func (k *KubernetesServer) send(ctx context.Context, token, method, path string,
 	return k.client.Do(req)
 }
 
-// create posts an object to its collection and returns the UID it got.
+// create posts an object to its collection and returns the object's UID.
 func (k *KubernetesServer) create(path string, object any) string {
 	k.t.Helper()
 	var created struct{ Metadata struct{ UID string } }
@@ -219,8 +220,8 @@ func (k *KubernetesServer) create(path string, object any) string {
 	return created.Metadata.UID
 }
 
-// grantCollector lets the collector's user read pods and nodes and waits until the
-// server's authorizer has heard of it.
+// grantCollector allows the collector's user to read pods and nodes, and waits until the
+// server's authorizer grants it.
 func (k *KubernetesServer) grantCollector() {
 	k.t.Helper()
 	metadata := map[string]any{"name": collectorUser}
@@ -249,8 +250,8 @@ func (k *KubernetesServer) eventuallyGet(token, path string) {
 	})
 }
 
-// etcd starts a server that stores in dir, waits until it answers and returns its
-// URL.
+// etcd starts an etcd that stores its data in dir, waits until it is ready and returns
+// its URL.
 func etcd(t testing.TB, dir string) string {
 	t.Helper()
 	client, peer := "http://"+FreeAddr(t), "http://"+FreeAddr(t)
@@ -264,8 +265,8 @@ func etcd(t testing.TB, dir string) string {
 	return client
 }
 
-// loopbackCertificate gives a certificate for 127.0.0.1 that is its own CA and its
-// key, both in PEM.
+// loopbackCertificate returns a self-signed CA certificate for 127.0.0.1 and its key,
+// both in PEM.
 func loopbackCertificate(t testing.TB) (certificate, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

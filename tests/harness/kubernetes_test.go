@@ -13,7 +13,7 @@ import (
 	"github.com/invar-otel/invar/tests/process"
 )
 
-// podList is what the tests read of a v1.PodList.
+// podList has the fields of a v1.PodList that the tests read.
 type podList struct {
 	Items []struct {
 		Metadata struct{ Namespace, Name, UID string }
@@ -25,7 +25,7 @@ type podList struct {
 	}
 }
 
-// cart is a pod on the node worker, with what it says once it runs.
+// cart is a pod on the node worker, and its status once it runs.
 var (
 	cart = map[string]any{
 		"metadata": map[string]any{"name": "cart"},
@@ -37,8 +37,8 @@ var (
 	}
 )
 
-// TestKubernetes writes objects as an administrator and a kubelet do and reads them
-// as the collector does.
+// TestKubernetes writes objects as an administrator and a kubelet do, and reads them as
+// the collector does.
 func TestKubernetes(t *testing.T) {
 	t.Parallel()
 	k := Kubernetes(t)
@@ -98,8 +98,8 @@ func TestKubernetes(t *testing.T) {
 	require.Empty(t, pods.Items)
 }
 
-// TestKubernetesRestart stops a server that a collector watches and reads from the
-// next what the first has stored.
+// TestKubernetesRestart stops a server while a collector watches it. The next server
+// must return what the first stored.
 func TestKubernetesRestart(t *testing.T) {
 	t.Parallel()
 	k := Kubernetes(t)
@@ -124,7 +124,7 @@ func TestKubernetesRestart(t *testing.T) {
 	require.Equal(t, uid, pods.Items[0].Metadata.UID)
 }
 
-// TestKubeconfig checks that the file says what the server's fields say.
+// TestKubeconfig checks that the file agrees with the fields of the server.
 func TestKubeconfig(t *testing.T) {
 	t.Parallel()
 	k := Kubernetes(t)

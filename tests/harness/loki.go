@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// lokiConfig is one process with its rings in memory and several tenants. The
-// filled-in parts are the data folder, the HTTP and gRPC ports and the limits.
+// lokiConfig runs all of Loki in one process with in-memory rings and several tenants.
+// The verbs stand for the data folder, the HTTP and gRPC ports and the limits.
 const lokiConfig = `
 auth_enabled: true
 analytics: {reporting_enabled: false}
@@ -35,7 +35,7 @@ querier: {query_ingesters_within: 0}
 limits_config: %[4]s
 `
 
-// lokiLimits are wide: what tests send shall only wait where a test wants it to.
+// lokiLimits are wide enough that Loki refuses nothing unless a test lowers one.
 var lokiLimits = map[string]any{
 	"reject_old_samples_max_age": "1w", "max_entries_limit_per_query": 200_000,
 	"ingestion_rate_mb": 100, "ingestion_burst_size_mb": 100, "per_stream_rate_limit": "100MB", "per_stream_rate_limit_burst": "100MB",
@@ -50,8 +50,8 @@ type LokiServer struct {
 	args []string
 }
 
-// Loki starts a server with an empty store and waits until it is ready. limits go
-// into its limits_config, over lokiLimits.
+// Loki starts a server with an empty store and waits until it is ready. limits override
+// lokiLimits in its limits_config.
 func Loki(t testing.TB, limits map[string]any) *LokiServer {
 	t.Helper()
 	dir := t.TempDir()
@@ -72,15 +72,14 @@ func Loki(t testing.TB, limits map[string]any) *LokiServer {
 	return l
 }
 
-// Restart starts the server again with what it has stored, after it was stopped
-// or killed.
+// Restart starts the server again with the same store, after it was stopped or killed.
 func (l *LokiServer) Restart(t testing.TB) {
 	t.Helper()
 	l.Process = start(t, exec.Command(Binary(t, "servers/loki"), l.args...))
 	waitHTTP(t, l.Process, l.URL+"/ready")
 }
 
-// LokiEntry is an entry as a query gives it.
+// LokiEntry is a log entry in the result of a query.
 type LokiEntry struct {
 	Labels    map[string]string // of the stream
 	Metadata  map[string]string // structured
@@ -88,8 +87,8 @@ type LokiEntry struct {
 	Line      string
 }
 
-// Query gives the entries of a tenant that LogQL selects, streams one after the
-// other and each in the order of time. It looks from 1970 until in an hour.
+// Query returns the entries of a tenant that LogQL selects, stream by stream, each in
+// the order of time, from 1970 until one hour from now.
 func (l *LokiServer) Query(tenant, logql string) ([]LokiEntry, error) {
 	var answer struct {
 		Data struct {
@@ -132,7 +131,7 @@ func (l *LokiServer) Query(tenant, logql string) ([]LokiEntry, error) {
 	return entries, nil
 }
 
-// Number gives the value of a LogQL query that has a single one, 0 if none.
+// Number returns the value of a LogQL query with at most one result, or 0 if it has none.
 func (l *LokiServer) Number(tenant, logql string) (float64, error) {
 	var answer struct {
 		Data struct {

@@ -12,8 +12,8 @@ import (
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 )
 
-// mimirConfig is one process with rings in memory. The filled-in parts are the
-// data folder and the HTTP and gRPC ports.
+// mimirConfig runs all of Mimir in one process with in-memory rings. The verbs stand for
+// the data folder and the HTTP and gRPC ports.
 const mimirConfig = `
 multitenancy_enabled: true
 usage_stats: {enabled: false}
@@ -33,8 +33,8 @@ frontend: {address: 127.0.0.1}
 limits: {native_histograms_ingestion_enabled: true, max_global_exemplars_per_user: 1000}
 `
 
-// Mimir starts a real Mimir with an empty store and several tenants and waits
-// until it is ready. It returns its base URL, without a slash at the end.
+// Mimir starts a real Mimir with an empty store and several tenants, and waits until it
+// is ready. It returns the base URL, without a slash at the end.
 func Mimir(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()

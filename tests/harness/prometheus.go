@@ -15,8 +15,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// serverTimeout is how long a server may take from exec until it is ready; several
-// start at a time.
+// serverTimeout bounds the time from exec until a server is ready, while other servers
+// start as well.
 const serverTimeout = 2 * time.Minute
 
 // queryTimeout bounds one request to a server's API.
@@ -57,7 +57,7 @@ func Prometheus(t testing.TB, args ...string) *PrometheusServer {
 	return p
 }
 
-// Query evaluates PromQL now and returns the vector it gives.
+// Query evaluates PromQL at the current time and returns the resulting vector.
 func (p *PrometheusServer) Query(promql string) (model.Vector, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 	defer cancel()
@@ -72,8 +72,8 @@ func (p *PrometheusServer) Query(promql string) (model.Vector, error) {
 	return vector, nil
 }
 
-// NodeExporter starts a real node_exporter and returns its address once it
-// answers.
+// NodeExporter starts a real node_exporter, waits until it answers and returns its
+// address.
 func NodeExporter(t testing.TB) string {
 	t.Helper()
 	addr := FreeAddr(t)

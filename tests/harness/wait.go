@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// pollInterval is how often a condition is tried.
+// pollInterval is the pause between two checks of a condition.
 const pollInterval = 50 * time.Millisecond
 
 // Eventually calls check until it returns nil, and fails the test with its

@@ -1,6 +1,6 @@
-// Package lokisink is an endpoint for Loki pushes that counts: for benchmarks,
-// and for tests that have to know of every line whether and how often it came,
-// which a real Loki does not tell because it drops what comes twice.
+// Package lokisink is an endpoint for Loki pushes that counts lines. It is for
+// benchmarks, and for tests that need to know how often each line arrived. A real Loki
+// cannot report that, because it drops duplicates.
 package lokisink
 
 import (
@@ -20,7 +20,7 @@ import (
 // Sink is an http.Handler. Its zero value accepts everything and keeps counts
 // only.
 type Sink struct {
-	// Ledger keeps of every line that has a mark how often it came, see Mark.
+	// Ledger enables counting how often each line with a mark arrived; see Mark.
 	Ledger bool
 
 	status atomic.Int64
@@ -32,24 +32,25 @@ type Sink struct {
 
 // Series are the numbered lines of one writer.
 type Series struct {
-	// Times is how often each number came.
+	// Times is how often each number arrived.
 	Times []uint8
-	// Highest is the highest number that came.
+	// Highest is the highest number that arrived.
 	Highest int
-	// Disordered counts lines that came for the first time after a higher number.
+	// Disordered counts lines that first arrived after a higher number.
 	Disordered int
 }
 
-// Mark is what a numbered line begins with.
+// Mark returns the beginning of line n of a writer.
 func Mark(writer string, n int) string { return fmt.Sprintf("mark=%s/%d ", writer, n) }
 
-// Fail makes the sink answer with a status instead of accepting; 0 ends that.
+// Fail makes the sink answer with a status instead of accepting lines. 0 makes it accept
+// them again.
 func (s *Sink) Fail(status int) { s.status.Store(int64(status)) }
 
-// Lines is how many were accepted so far.
+// Lines returns how many lines were accepted so far.
 func (s *Sink) Lines() int64 { return s.lines.Load() }
 
-// Series returns a copy of what came of a writer.
+// Series returns a copy of the series of a writer.
 func (s *Sink) Series(writer string) Series {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +128,8 @@ func (s *Sink) note(line string) {
 	to.Highest = max(to.Highest, n)
 }
 
-// Sum is what there is to say of a series of n lines.
+// Sum returns how many of the first n lines are missing, and how many arrived more than
+// once.
 func (s Series) Sum(n int) (missing, repeated int) {
 	missing = max(0, n-len(s.Times))
 	for _, times := range s.Times {
@@ -141,7 +143,8 @@ func (s Series) Sum(n int) (missing, repeated int) {
 	return missing, repeated
 }
 
-// Wait polls until a series is complete or the time is over.
+// Wait polls until the first n lines of a series have arrived, at most for timeout, and
+// returns the series.
 func (s *Sink) Wait(writer string, n int, timeout time.Duration) Series {
 	for deadline := time.Now().Add(timeout); ; time.Sleep(50 * time.Millisecond) {
 		got := s.Series(writer)

@@ -1,10 +1,10 @@
 //go:build linux
 
-// Package memlock runs a program that raises RLIMIT_MEMLOCK where that is not
-// allowed, and does not need it: the eBPF profiler, on machines whose root has
-// no CAP_SYS_RESOURCE. From Linux 5.11 on BPF memory does not count against that
-// limit. A seccomp filter answers the program's prlimit64(RLIMIT_MEMLOCK) with
-// success; every other system call goes to the kernel.
+// Package memlock runs programs that raise RLIMIT_MEMLOCK on machines where root has no
+// CAP_SYS_RESOURCE and raising the limit fails. The eBPF profiler raises it, but does not
+// need it from Linux 5.11 on, where BPF memory does not count against the limit. A seccomp
+// filter makes the program's prlimit64(RLIMIT_MEMLOCK) succeed without effect. All other
+// system calls reach the kernel.
 package memlock
 
 import (
@@ -17,11 +17,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// marker tells a copy of this program, by its environment, that it is to
-// become another.
+// marker is set in the environment of a copy of this program that must exec the wrapped
+// program.
 const marker = "INVAR_TESTS_MEMLOCK"
 
-// Needed tells whether raising the limit fails here.
+// Needed reports whether raising the limit fails on this machine.
 func Needed() bool {
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &old); err != nil {
@@ -35,8 +35,8 @@ func Needed() bool {
 	return false
 }
 
-// Wrap makes cmd, which has not started, run under the filter. The program that
-// calls it must call Become first thing in its main or TestMain.
+// Wrap makes cmd run under the filter. It must be called before cmd starts, by a program
+// that calls Become first in its main or TestMain.
 func Wrap(cmd *exec.Cmd) {
 	cmd.Args = append([]string{cmd.Args[0], cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = "/proc/self/exe"
@@ -46,9 +46,8 @@ func Wrap(cmd *exec.Cmd) {
 	cmd.Env = append(cmd.Env, marker+"=1")
 }
 
-// Become does not return in a process that Wrap has started: it sets the filter
-// and becomes the program that was wrapped. In any other process it does
-// nothing.
+// Become does nothing in most processes. In a process that Wrap has started it installs
+// the filter, executes the wrapped program and does not return.
 func Become() {
 	if os.Getenv(marker) == "" {
 		return
@@ -64,14 +63,14 @@ func Become() {
 	os.Exit(1)
 }
 
-// Offsets in struct seccomp_data, little endian: the number of the call, and
-// the low half of its second argument.
+// Offsets in struct seccomp_data on little-endian machines: the system call's number,
+// and the low half of its second argument.
 const (
 	callOffset     = 0
 	resourceOffset = 16 + 8
 )
 
-// filter is for all threads, and for what this process becomes.
+// filter installs the filter for all threads. It stays in effect after exec.
 func filter() error {
 	program := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: callOffset},

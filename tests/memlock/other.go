@@ -4,7 +4,7 @@ package memlock
 
 import "os/exec"
 
-// Needed is false: there is no such limit.
+// Needed returns false: other systems have no such limit.
 func Needed() bool { return false }
 
 // Wrap does nothing.

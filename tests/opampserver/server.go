@@ -1,5 +1,5 @@
-// Package opampserver is an OpAMP server for tests, made of the protocol's
-// official server package. It knows one agent.
+// Package opampserver is an OpAMP server for tests, built on the protocol's official
+// server package. It serves one agent.
 package opampserver
 
 import (
@@ -17,20 +17,20 @@ import (
 	"github.com/open-telemetry/opamp-go/server/types"
 )
 
-// Server offers a configuration and keeps what the agent says.
+// Server offers a configuration and stores what the agent reports.
 type Server struct {
-	// Addr is where it listens, at the path /v1/opamp.
+	// Addr is the address it listens on; the path is /v1/opamp.
 	Addr string
 
 	mu      sync.Mutex
-	changed chan struct{} // closed and replaced when something was heard
+	changed chan struct{} // closed and replaced when the agent has reported something
 	offer   *protobufs.AgentRemoteConfig
 	conns   map[types.Connection]bool
 	state   State
 	uid     []byte
 }
 
-// State is what the agent said last, of each kind.
+// State has the agent's last report of each kind.
 type State struct {
 	Description  *protobufs.AgentDescription
 	Capabilities uint64
@@ -106,8 +106,8 @@ func (s *Server) closed(conn types.Connection) {
 	delete(s.conns, conn)
 }
 
-// Offer sends the agent a configuration, by pipeline name, and returns its
-// hash.
+// Offer sends the agent a configuration, a map from pipeline names to their text, and
+// returns its hash.
 func (s *Server) Offer(configs map[string]string) string {
 	files, h := make(map[string]*protobufs.AgentConfigFile), sha256.New()
 	for name, body := range configs {
@@ -124,15 +124,15 @@ func (s *Server) Offer(configs map[string]string) string {
 	return hex.EncodeToString(offer.ConfigHash)
 }
 
-// State returns what the agent said last.
+// State returns the agent's last reports.
 func (s *Server) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state
 }
 
-// Wait waits until ok is content with what the agent said, and fails the test
-// after the timeout.
+// Wait waits until ok returns true for the agent's reports, and returns them. It fails
+// the test after timeout.
 func (s *Server) Wait(t testing.TB, timeout time.Duration, ok func(State) bool) State {
 	t.Helper()
 	deadline := time.After(timeout)
@@ -146,13 +146,13 @@ func (s *Server) Wait(t testing.TB, timeout time.Duration, ok func(State) bool) 
 		select {
 		case <-changed:
 		case <-deadline:
-			t.Fatalf("the agent did not say what was waited for; status: %v; health: %v", state.Status, state.Health)
+			t.Fatalf("the agent did not report the expected state; status: %v; health: %v", state.Status, state.Health)
 		}
 	}
 }
 
-// Answer waits for what becomes of the configuration with a hash: APPLIED or
-// FAILED.
+// Answer waits until the agent reports APPLIED or FAILED for the configuration with a
+// hash.
 func (s *Server) Answer(t testing.TB, hash string) *protobufs.RemoteConfigStatus {
 	t.Helper()
 	return s.Wait(t, time.Minute, func(state State) bool {

@@ -9,8 +9,8 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// Canonical is everything that a profile says, one fact a line. Profiles that differ
-// only in the order and the IDs of their tables, in entries that no sample refers to,
+// Canonical returns the content of a profile as text, one fact per line. Profiles that
+// differ only in the order and the IDs of their tables, in entries that no sample refers to,
 // in rows that add up to the same, or in rows or columns of nothing but zeros have the
 // same lines.
 func Canonical(p *profile.Profile) []string {
@@ -40,7 +40,7 @@ func Canonical(p *profile.Profile) []string {
 	return lines
 }
 
-// canonicalSample is the labels and the stack of a sample, the innermost frame first.
+// canonicalSample returns the labels and the stack of a sample, innermost frame first.
 func canonicalSample(s *profile.Sample) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(s.Label)) {

@@ -1,6 +1,6 @@
-// Package pyroscopesink stands in for a Pyroscope server, which cannot be built
-// from its module: it serves the push API with the handlers that Pyroscope's own
-// API package generates, and reads what it gets with pprof's own library.
+// Package pyroscopesink replaces a Pyroscope server, which cannot be built from its
+// module. It serves the push API with the generated handlers of Pyroscope's API package,
+// and parses profiles with pprof's own library.
 package pyroscopesink
 
 import (
@@ -18,22 +18,22 @@ import (
 	"github.com/grafana/pyroscope/api/gen/proto/go/push/v1/pushv1connect"
 )
 
-// Profile is one that was pushed.
+// Profile is a pushed profile.
 type Profile struct {
 	Tenant string
 	Labels map[string]string
 	Pprof  *profile.Profile
-	// Size is that of the pprof message as it was sent, in bytes.
+	// Size is the size of the pprof message as it was sent, in bytes.
 	Size int
 	At   time.Time
 }
 
-// Sink keeps what is pushed to it, or hands it on. Its methods may be called
-// concurrently.
+// Sink stores the profiles pushed to it, or passes them to Each. Its methods may be
+// called concurrently.
 type Sink struct {
-	// URL is where to push.
+	// URL is the base URL to push to.
 	URL string
-	// Each is called for every profile instead of keeping it, if it is not nil.
+	// Each, if not nil, is called for every profile, which is then not stored.
 	Each func(Profile)
 
 	server *http.Server
@@ -41,7 +41,7 @@ type Sink struct {
 	kept   []Profile
 }
 
-// Start serves on addr until Close. each may be nil.
+// Start serves on addr until Close. each is the sink's Each and may be nil.
 func Start(addr string, each func(Profile)) (*Sink, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -55,18 +55,18 @@ func Start(addr string, each func(Profile)) (*Sink, error) {
 	return s, nil
 }
 
-// Close ends the server and its connections.
+// Close stops the server and closes its connections.
 func (s *Sink) Close() error { return s.server.Close() }
 
-// Push implements pushv1connect.PusherServiceHandler. A series that Pyroscope
-// would refuse is refused.
+// Push implements pushv1connect.PusherServiceHandler. It refuses a series that Pyroscope
+// would refuse.
 func (s *Sink) Push(_ context.Context, req *connect.Request[pushv1.PushRequest]) (*connect.Response[pushv1.PushResponse], error) {
 	var got []Profile
 	for _, series := range req.Msg.Series {
 		labels := map[string]string{}
 		for _, l := range series.Labels {
 			if _, twice := labels[l.Name]; twice {
-				return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("label %s is there twice", l.Name))
+				return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("label %s occurs twice", l.Name))
 			}
 			labels[l.Name] = l.Value
 		}
@@ -98,7 +98,7 @@ func (s *Sink) Push(_ context.Context, req *connect.Request[pushv1.PushRequest])
 	return connect.NewResponse(&pushv1.PushResponse{}), nil
 }
 
-// Profiles are those that were kept whose labels include these.
+// Profiles returns the stored profiles whose labels include labels.
 func (s *Sink) Profiles(labels map[string]string) []Profile {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,14 +6,14 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// Stack is the functions of a sample, the outermost first, and its value.
+// Stack is the stack of a sample, outermost function first, and its value.
 type Stack struct {
 	Functions []string
 	Value     int64
 }
 
-// Stacks are the samples of profiles with one sample type, whose values they have.
-// A location without a function is "?".
+// Stacks returns the samples of profiles with their values of a sample type. A location
+// without a function becomes "?".
 func Stacks(profiles []Profile, sampleType string) []Stack {
 	var stacks []Stack
 	for _, p := range profiles {
@@ -37,8 +37,8 @@ func Stacks(profiles []Profile, sampleType string) []Stack {
 	return stacks
 }
 
-// Has tells whether functions are called by one another in this order, each by the
-// one before it.
+// Has reports whether the stack contains functions next to each other, each called by
+// the one before it.
 func (s Stack) Has(functions ...string) bool {
 	for i := range s.Functions {
 		if len(s.Functions)-i >= len(functions) && slices.Equal(s.Functions[i:i+len(functions)], functions) {
@@ -48,8 +48,8 @@ func (s Stack) Has(functions ...string) bool {
 	return false
 }
 
-// Share is the part of the value of all stacks that those have which want accepts,
-// from 0 to 1, and that value of all.
+// Share returns the total value of stacks, and the share of it, from 0 to 1, of the
+// stacks for which want returns true.
 func Share(stacks []Stack, want func(Stack) bool) (share float64, total int64) {
 	var part int64
 	for _, s := range stacks {

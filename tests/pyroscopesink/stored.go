@@ -6,24 +6,24 @@ import (
 	"strings"
 )
 
-// WritePath is how Pyroscope stores what it gets, its option write-path.
+// WritePath is the value of Pyroscope's option write-path, which decides how it stores
+// profiles.
 type WritePath string
 
 const (
-	// Ingester is the default up to Pyroscope 1.21, and can be selected in 2: it takes
-	// allocations for counters since the start of the process, and subtracts the
-	// profile before, unless the label __delta__ is "false".
+	// Ingester is the default up to Pyroscope 1.21, and can be selected in 2. It treats
+	// allocations as counters since the start of the process, and subtracts the previous
+	// profile unless the label __delta__ is "false".
 	Ingester WritePath = "ingester"
-	// SegmentWriter is the default of Pyroscope 2: it stores what it gets.
+	// SegmentWriter is the default of Pyroscope 2. It stores profiles as they are.
 	SegmentWriter WritePath = "segment-writer"
 )
 
-// labelDelta is not stored in either way.
+// labelDelta is stored by neither.
 const labelDelta = "__delta__"
 
-// Stored is what Pyroscope would store of the profiles that were kept, in their order,
-// with the labels that it would have, which include these. Values of 0 count for
-// nothing.
+// Stored returns what Pyroscope would store of the profiles in the sink whose stored
+// labels include labels, in the order of arrival. Values of 0 are left out.
 func (s *Sink) Stored(path WritePath, labels map[string]string) []Profile {
 	s.mu.Lock()
 	kept := slices.Clone(s.kept)
@@ -44,13 +44,14 @@ func (s *Sink) Stored(path WritePath, labels map[string]string) []Profile {
 	return stored
 }
 
-// ingester keeps the highest value of each stack, by series and sample type.
+// ingester holds the last value of each stack, by series and sample type.
 type ingester struct {
 	highest map[string]map[string]int64
 }
 
-// subtract makes differences of the allocations of p. Of the first profile of a series
-// nothing is left, nor of one in which a value is less than before.
+// subtract replaces the allocations of p by their differences to the previous profile.
+// The first profile of a series becomes empty, and so does one with a value that is
+// lower than before.
 func (i *ingester) subtract(p Profile) {
 	var series strings.Builder
 	series.WriteString(p.Tenant)

@@ -2,8 +2,8 @@ package rwsink
 
 import "errors"
 
-// count counts what is in a body, without a look into samples and labels: 57
-// instead of 276 ns per sample of 2.0.
+// count counts the content of a body without decoding samples and labels: 57 instead of
+// 276 ns per sample of 2.0.
 func count(v version, body []byte) (Tally, error) {
 	var t Tally
 	c := cursor{rest: body}
@@ -59,7 +59,7 @@ func (t *Tally) countSeriesV2(msg []byte) error {
 		case 4:
 			t.Exemplars++
 		case 5:
-			if len(c.bytes()) > 0 { // generated code writes an empty message for none
+			if len(c.bytes()) > 0 { // generated code writes an empty message if there is no metadata
 				t.Metadata++
 			}
 		}

@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// request is a decoded request. Its byte slices are views of the body, and its
-// memory is used again for the next one.
+// request is a decoded request. Its byte slices point into the body, and its memory is
+// reused for the next request.
 type request struct {
 	symbols  [][]byte // 2.0
 	refs     []uint64 // of the message being decoded, 2.0
@@ -16,7 +16,7 @@ type request struct {
 	families []family // 1.0
 }
 
-// family is metadata as 1.0 has it, of a family and not a series.
+// family is the metadata of a family, as 1.0 sends it.
 type family struct {
 	name string
 	meta Metadata
@@ -48,7 +48,7 @@ func (r *request) decode(v version, body []byte) error {
 	return r.decodeV1(body)
 }
 
-// add makes room for one more series, with the memory of an earlier one.
+// add appends a series, reusing the memory of an earlier one.
 func (r *request) add() *series {
 	if len(r.series) < cap(r.series) {
 		r.series = r.series[:len(r.series)+1]
@@ -61,7 +61,7 @@ func (r *request) add() *series {
 	return s
 }
 
-// check is what both versions want of a series.
+// check returns an error if a series violates a rule of both versions.
 func (s *series) check() error {
 	if len(s.labels) == 0 {
 		return errNoLabels
@@ -77,7 +77,7 @@ func (s *series) check() error {
 	return nil
 }
 
-// tally counts what is in a decoded request.
+// tally counts the content of a decoded request.
 func (r *request) tally() Tally {
 	t := Tally{Series: int64(len(r.series)), Metadata: int64(len(r.families))}
 	for i := range r.series {
@@ -146,7 +146,7 @@ func decodeHistogram(msg []byte) (Histogram, error) {
 	return h, c.err
 }
 
-// The fields of one side of a histogram, counted from its first.
+// The fields of one side of a histogram, relative to its first field number.
 const (
 	bucketSpans = iota
 	bucketDeltas

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// everything has each kind of content.
+// everything has every kind of content.
 var everything = []sent{
 	{
 		labels:    []string{nameLabel, "http_requests_total", "code", "200", "method", "GET"},
@@ -38,7 +38,7 @@ func TestDecode(t *testing.T) {
 	f := func(v version, body []byte) {
 		t.Helper()
 		var r request
-		for range 2 { // the second time in used memory
+		for range 2 { // the second time in reused memory
 			require.NoError(t, r.decode(v, body))
 			require.Len(t, r.series, len(everything))
 			for i, want := range everything {
@@ -145,21 +145,21 @@ func TestDecompress(t *testing.T) {
 	}
 	bad()
 	bad(101)                               // more than the limit
-	bad(3)                                 // nothing of three bytes
-	bad(1, 2<<2, 'a', 'b', 'c')            // more than it says
-	bad(3, 2<<2, 'a')                      // a cut literal
-	bad(3, 61<<2, 2)                       // a cut length
+	bad(3)                                 // none of three bytes
+	bad(1, 2<<2, 'a', 'b', 'c')            // more than announced
+	bad(3, 2<<2, 'a')                      // a truncated literal
+	bad(3, 61<<2, 2)                       // a truncated length
 	bad(5, 0, 'a', tagCopy1, 0)            // S2's repeat code
-	bad(5, 0, 'a', tagCopy1, 2)            // from before the beginning
-	bad(5, 0, 'a', tagCopy1)               // cut copies
+	bad(5, 0, 'a', tagCopy1, 2)            // an offset before the beginning
+	bad(5, 0, 'a', tagCopy1)               // truncated copies
 	bad(5, 0, 'a', 3<<2|tagCopy2, 1)       //
 	bad(5, 0, 'a', 3<<2|tagCopy4, 1, 0, 0) //
-	bad(3, 0, 'a', 3<<2|tagCopy2, 1, 0)    // copies more than it says
+	bad(3, 0, 'a', 3<<2|tagCopy2, 1, 0)    // copies more than announced
 	bad(1, 63<<2, 255, 255, 255, 255, 'a') // a literal of 4 GiB
 }
 
-// FuzzDecode feeds both decoders what a broken sender may send. They must not
-// fail otherwise than with an error, and counting must agree with decoding.
+// FuzzDecode passes arbitrary bodies to both decoders. They must not panic, and counting
+// must agree with decoding.
 func FuzzDecode(f *testing.F) {
 	f.Add(false, compress(encodeV1(everything...)))
 	f.Add(true, compress(encodeV2(everything...)))
@@ -182,7 +182,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("decodes, but counting says: %v", err)
 		}
 		decoded := r.tally()
-		// A series can carry metadata that says nothing.
+		// A series can carry empty metadata.
 		counted.Metadata, decoded.Metadata = 0, 0
 		if counted != decoded {
 			t.Fatalf("counted %+v, decoded %+v", counted, decoded)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// decodeV2 decodes an io.prometheus.write.v2.Request. Protobuf does not say
-// that symbols precede the series that refer to them: they are read first.
+// decodeV2 decodes an io.prometheus.write.v2.Request. It reads all symbols first,
+// because protobuf does not guarantee that they precede the series that refer to them.
 func (r *request) decodeV2(body []byte) error {
 	c := cursor{rest: body}
 	for c.next() {
@@ -72,7 +72,7 @@ func (r *request) symbol(ref uint64) ([]byte, error) {
 	return r.symbols[ref], nil
 }
 
-// appendLabels resolves references, which come as names and values in turn.
+// appendLabels resolves references, which are alternately of names and values.
 func (r *request) appendLabels(to []label, refs []uint64) ([]label, error) {
 	if len(refs)%2 != 0 {
 		return to, fmt.Errorf("%d label references are not pairs", len(refs))

@@ -8,9 +8,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// sent is a series as the tests write it down.
+// sent is a series to encode.
 type sent struct {
-	labels     []string // names and values in turn
+	labels     []string // alternately names and values
 	samples    []Sample
 	histograms []Histogram
 	exemplars  []Exemplar
@@ -108,8 +108,8 @@ func encodeLabel(name, value string) (m message) {
 	return m
 }
 
-// encodeV1 encodes a prometheus.WriteRequest; a series' metadata becomes that
-// of the family that has its name.
+// encodeV1 encodes a prometheus.WriteRequest. The metadata of a series becomes that of
+// the family of the same name.
 func encodeV1(all ...sent) (body message) {
 	for _, s := range all {
 		var ts message
@@ -144,8 +144,8 @@ func encodeV1(all ...sent) (body message) {
 	return body
 }
 
-// encodeV2 encodes an io.prometheus.write.v2.Request, symbols last, which
-// nobody does and protobuf allows.
+// encodeV2 encodes an io.prometheus.write.v2.Request with the symbols last. Protobuf
+// allows this, though no known sender does it.
 func encodeV2(all ...sent) (body message) {
 	symbols := []string{""}
 	ref := func(s string) uint64 {
@@ -192,7 +192,7 @@ func encodeV2(all ...sent) (body message) {
 	return body
 }
 
-// compress writes a snappy block of literals only.
+// compress returns a snappy block that consists of literals only.
 func compress(plain []byte) []byte {
 	out := binary.AppendUvarint(nil, uint64(len(plain)))
 	for chunk := range slices.Chunk(plain, 1<<16) {

@@ -7,14 +7,14 @@ import (
 	"slices"
 )
 
-// Order says how well a sender kept the order within series, with KeepLedger.
+// Order counts violations of the order of samples within a series. It needs KeepLedger.
 type Order struct {
-	// Duplicates are samples whose series already had one of that timestamp.
+	// Duplicates are samples whose series already had a sample with that timestamp.
 	Duplicates int64
-	// Conflicts are the duplicates with another value; needs Options.Values.
+	// Conflicts are the duplicates with a different value. They need Options.Values.
 	Conflicts int64
-	// Late are samples older than the newest of their series: new ones, and
-	// duplicates from beyond Options.Tail.
+	// Late are samples older than the newest sample of their series, except for
+	// duplicates within Options.Tail.
 	Late int64
 	// Examples describe the first of those in Conflicts and Late.
 	Examples []string
@@ -22,8 +22,8 @@ type Order struct {
 
 const maxExamples = 10
 
-// Order returns the figures so far. Samples and histograms of a series are
-// looked at separately.
+// Order returns the violations so far. Samples and histograms of a series are checked
+// separately.
 func (s *Sink) Order() Order {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,16 +56,16 @@ func (s *Sink) Histograms() map[string][]Histogram {
 	return collect(s, func(r *record) []Histogram { return slices.Clone(r.hists) })
 }
 
-// Exemplars returns the exemplars of every series that has any, in the order
-// of their arrival, repeated ones too.
+// Exemplars returns the exemplars of every series that has any, in the order of their
+// arrival, including duplicates.
 func (s *Sink) Exemplars() map[string][]Exemplar {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return collect(s, func(r *record) []Exemplar { return slices.Clone(r.exemplars) })
 }
 
-// Metadata returns the newest metadata: of families by their name, which is
-// how 1.0 sends it, and of series by their canonical form, as 2.0 does.
+// Metadata returns the newest metadata, by the name of the family if it was sent with
+// 1.0, and by the canonical form of the series if it was sent with 2.0.
 func (s *Sink) Metadata() (families, series map[string]Metadata) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +78,7 @@ func (s *Sink) Metadata() (families, series map[string]Metadata) {
 	return maps.Clone(s.ledger.families), series
 }
 
-// collect gathers what get finds in any series.
+// collect returns the results of get for all series, without empty ones.
 func collect[T any](s *Sink, get func(*record) []T) map[string][]T {
 	out := map[string][]T{}
 	for name, r := range s.ledger.series {
@@ -89,7 +89,7 @@ func collect[T any](s *Sink, get func(*record) []T) map[string][]T {
 	return out
 }
 
-// ledger is all that was received.
+// ledger holds everything that was received.
 type ledger struct {
 	opts     Options
 	series   map[string]*record
@@ -150,7 +150,7 @@ func (l *ledger) takeSeries(s *series) {
 	}
 }
 
-// place adds a timestamp to a timeline, or finds where it is already.
+// place adds a timestamp to a timeline, or returns the position it already has.
 func (l *ledger) place(tl *timeline, t int64) (at int, isNew bool) {
 	newest := tl.newest
 	at, verdict := tl.place(t, l.opts.Tail)
@@ -171,7 +171,7 @@ func (l *ledger) place(tl *timeline, t int64) (at int, isNew bool) {
 	return at, false
 }
 
-// example describes a fault of the series in l.key.
+// example records a violation by the series in l.key.
 func (l *ledger) example(format string, args ...any) {
 	if len(l.order.Examples) < maxExamples {
 		l.order.Examples = append(l.order.Examples, string(l.key)+": "+fmt.Sprintf(format, args...))

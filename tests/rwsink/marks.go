@@ -2,19 +2,19 @@ package rwsink
 
 import "hash/maphash"
 
-// Marks is the account of samples and histograms with KeepMarks.
+// Marks counts samples and histograms by their order. It needs KeepMarks.
 type Marks struct {
 	Series int
-	// Distinct are those newer than all before them of their series.
+	// Distinct are those newer than all earlier ones of their series.
 	Distinct int64
-	// Repeated are all others: sent again, or too late. The number of different
-	// ones received is thus between Distinct and Distinct + Repeated.
+	// Repeated are all others: sent again, or late. The number of different samples
+	// received is between Distinct and Distinct + Repeated.
 	Repeated int64
-	// Stale are staleness markers, which count nowhere else.
+	// Stale are staleness markers. They are not counted in Distinct or Repeated.
 	Stale int64
 }
 
-// Marks returns the account so far.
+// Marks returns the counts so far.
 func (s *Sink) Marks() Marks {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -23,8 +23,8 @@ func (s *Sink) Marks() Marks {
 	return m
 }
 
-// marks knows series by a 64-bit hash of their labels: among a million of
-// them, two share one with a chance of one in 37 million.
+// marks identifies series by a 64-bit hash of their labels. Among a million series, the
+// probability of a collision is one in 37 million.
 type marks struct {
 	seed   maphash.Seed
 	newest map[uint64]int64

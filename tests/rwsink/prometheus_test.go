@@ -23,8 +23,8 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// TestPrometheus decodes what a real Prometheus sends in either version. Its
-// metadata comes with 1.0 only.
+// TestPrometheus decodes the requests of a real Prometheus in both versions. It sends
+// metadata with 1.0 only.
 func TestPrometheus(t *testing.T) {
 	target := httptest.NewServer(http.HandlerFunc(serveFamilies))
 	t.Cleanup(target.Close)
@@ -79,7 +79,7 @@ remote_write:
 
 var exemplarTime = time.Now().Truncate(time.Millisecond)
 
-// serveFamilies serves protobuf, the one exposition with native histograms.
+// serveFamilies serves protobuf, the only exposition format with native histograms.
 func serveFamilies(w http.ResponseWriter, _ *http.Request) {
 	families := []*dto.MetricFamily{
 		{
@@ -121,7 +121,7 @@ func serveFamilies(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.Copy(w, &body)
 }
 
-// prometheus runs a server until the test ends.
+// prometheus runs a Prometheus server until the test ends.
 func prometheus(t *testing.T, config string) {
 	t.Helper()
 	dir := t.TempDir()

@@ -7,38 +7,38 @@ import (
 	"time"
 )
 
-// Script decides about one request. n counts requests from 0, refused ones
-// too. The body of r belongs to the sink. Several calls may run at once.
+// Script decides what happens to a request. n counts requests from 0, including refused
+// ones. It must not read the body of r. Several calls may run concurrently.
 type Script func(n int, r *http.Request) Answer
 
 // Answer is what happens to a request. The zero value accepts it.
 type Answer struct {
 	// Status refuses the request with this status, unless 0.
 	Status int
-	// Header is set last, over what the sink would answer; a header without
-	// values is left out. Here go Retry-After and Location.
+	// Header overrides the headers of the response, for example to set Retry-After
+	// or Location. A header without values is removed.
 	Header http.Header
-	// Text is the body of a refusal.
+	// Text is the body of the response to a refused request.
 	Text string
-	// BytesPerSecond slows the reading of the request.
+	// BytesPerSecond limits how fast the request is read, unless 0.
 	BytesPerSecond int
-	// Delay is the pause between reading the request and going on. It ends
-	// early, without an answer, when the client gives up or the sink closes.
+	// Delay is the pause after reading the request. It ends early, without a response,
+	// if the client gives up or the sink is closed.
 	Delay time.Duration
-	// Cut closes the connection instead of answering, after having read
-	// CutAfter bytes of the body.
+	// Cut closes the connection instead of responding, after CutAfter bytes of the
+	// body were read.
 	Cut      bool
 	CutAfter int
-	// Taken keeps the request before the delay, the refusal or the cut: the
-	// client does not learn that it arrived, and has to send it again.
+	// Taken stores the request before the delay, the refusal or the cut. The client
+	// does not learn that it was stored, and has to send it again.
 	Taken bool
 }
 
-// Forever is a Delay until the client gives up.
+// Forever is a Delay that lasts until the client gives up.
 const Forever = time.Duration(math.MaxInt64)
 
-// During returns a script that gives one answer to requests number from to
-// before number to, and accepts the others.
+// During returns a script that gives the same answer to all requests from number from
+// up to, but not including, number to. It accepts all others.
 func During(from, to int, a Answer) Script {
 	return func(n int, _ *http.Request) Answer {
 		if from <= n && n < to {
@@ -48,12 +48,12 @@ func During(from, to int, a Answer) Script {
 	}
 }
 
-// Always returns a script that gives one answer to all requests.
+// Always returns a script that gives the same answer to all requests.
 func Always(a Answer) Script {
 	return func(int, *http.Request) Answer { return a }
 }
 
-// slowReader reads at a rate, in steps of a tenth of a second's worth.
+// slowReader reads at a limited rate, in steps of a tenth of a second.
 type slowReader struct {
 	r       io.Reader
 	perStep int
@@ -70,7 +70,7 @@ func (s *slowReader) Read(p []byte) (int, error) {
 	return s.r.Read(p[:min(len(p), s.perStep)])
 }
 
-// hold waits for d and reports whether the client is still there.
+// hold waits for d and reports whether the client still waits for a response.
 func (s *Sink) hold(r *http.Request, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -83,8 +83,8 @@ func (s *Sink) hold(r *http.Request, d time.Duration) bool {
 	return false
 }
 
-// cut closes the connection under a request. What was not read of it makes the
-// kernel reset the connection.
+// cut closes the connection of a request. The kernel resets the connection if the
+// request was not read completely.
 func cut(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil { // a server with HTTP/2, where a request has no connection

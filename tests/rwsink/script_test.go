@@ -36,7 +36,7 @@ func TestRefusals(t *testing.T) {
 	c.send(204, v1, everything...)
 }
 
-// TestLeftOutHeaders plays a 1.0 server that accepts whatever comes.
+// TestLeftOutHeaders simulates a 1.0 server that accepts everything.
 func TestLeftOutHeaders(t *testing.T) {
 	_, url := Start(t, Options{Script: Always(Answer{Header: http.Header{"X-Prometheus-Remote-Write-Samples-Written": nil}})})
 	header, _ := newSender(t, url).send(204, v2, everything...)

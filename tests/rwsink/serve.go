@@ -19,7 +19,7 @@ const (
 	v2
 )
 
-// work is the memory of one request under way.
+// work is the memory for handling one request.
 type work struct {
 	wire bytes.Buffer
 	body []byte
@@ -66,7 +66,7 @@ func (s *Sink) serve(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, r, n, v, a, k)
 }
 
-// answer goes on after the body was read.
+// answer responds to a request whose body was read.
 func (s *Sink) answer(w http.ResponseWriter, r *http.Request, n int, v version, a Answer, k *work) {
 	var t Tally
 	take := func() bool {
@@ -105,8 +105,8 @@ func (s *Sink) answer(w http.ResponseWriter, r *http.Request, n int, v version, 
 	}
 }
 
-// read decodes as much of a body as the options need. A request with a
-// poisoned series is refused in whole: it is named.
+// read decodes as much of a body as the options need. It returns an error that names the
+// series if one is poisoned.
 func (s *Sink) read(v version, k *work) (t Tally, poisoned string, err error) {
 	if k.body, err = decompress(k.body, k.wire.Bytes(), s.opts.MaxBody); err != nil {
 		return t, "", err
@@ -132,7 +132,7 @@ func (s *Sink) poisoned(r *request) string {
 	return ""
 }
 
-// refuse answers other than with 204; t is what was taken nevertheless.
+// refuse responds with a status other than 204. t is what was stored nevertheless.
 func (s *Sink) refuse(w http.ResponseWriter, v version, a Answer, t Tally) {
 	s.refused()
 	written(w, v, t)
@@ -142,7 +142,7 @@ func (s *Sink) refuse(w http.ResponseWriter, v version, a Answer, t Tally) {
 	_, _ = io.WriteString(w, a.Text)
 }
 
-// written sets the headers by which 2.0 confirms what was written.
+// written sets the response headers in which 2.0 reports what was written.
 func written(w http.ResponseWriter, v version, t Tally) {
 	if v != v2 {
 		return
@@ -159,8 +159,8 @@ const (
 	messageV2     = "io.prometheus.write.v2.Request"
 )
 
-// check checks all headers that the specifications make obligatory, and
-// returns the status for a request that has them wrong.
+// check checks all headers that the specifications require, and returns the status for a
+// request that violates them.
 func check(r *http.Request) (v version, status int, err error) {
 	if r.Method != http.MethodPost {
 		return 0, http.StatusMethodNotAllowed, fmt.Errorf("method is %s, want POST", r.Method)

@@ -1,12 +1,12 @@
 // Package rwsink is a Prometheus remote-write receiver for tests and
-// benchmarks. It speaks 1.0 and 2.0, is strict about the protocol, fails on
-// command, and remembers as much as it is told to.
+// benchmarks. It supports 1.0 and 2.0, is strict about the protocol, fails on command,
+// and stores as much as its options ask for.
 //
 //	sink, url := rwsink.Start(t, rwsink.Options{Keep: rwsink.KeepLedger})
 //	... send to url ...
 //	sink.Counts(), sink.Series(), sink.Order()
 //
-// A request's way through it:
+// How a request is processed:
 //
 //	request ─► check headers ─► Script ─► read ─► snappy ─► decode ─► Poison ─► keep ─► 204
 //	              │               │        │ slow   │          │         │
@@ -14,9 +14,9 @@
 //	           400/415         Answer    closed    400        400       400
 //	           + Errors                          + Errors   + Errors
 //
-// It shares no code with what it tests: snappy and protobuf are decoded here,
-// from the formats' descriptions, and the protobuf only as far as the options
-// ask for. All methods may be called at any time, from any goroutine.
+// It shares no code with what it tests: it has its own decoders of snappy and protobuf,
+// written from the specifications, and decodes protobuf only as far as the options
+// need. All methods may be called at any time, from any goroutine.
 package rwsink
 
 import (
@@ -29,37 +29,37 @@ import (
 	"testing"
 )
 
-// Keep says how much the sink remembers. More costs more: a benchmark whose
-// sink runs beside what it measures wants KeepCounts.
+// Keep is how much the sink stores. Storing more takes more CPU time, so benchmarks that
+// run the sink beside the measured process use KeepCounts.
 type Keep int
 
 const (
-	// KeepCounts counts and decodes no label or value.
+	// KeepCounts counts samples without decoding labels and values.
 	KeepCounts Keep = iota
-	// KeepMarks adds some 50 bytes per series: the newest timestamp. It answers
-	// "is anything lost" for millions of samples.
+	// KeepMarks also stores the newest timestamp of each series, in about 50 bytes. It
+	// finds lost samples among millions.
 	KeepMarks
-	// KeepLedger remembers every sample, histogram, exemplar and metadata.
+	// KeepLedger stores every sample, histogram, exemplar and metadata.
 	KeepLedger
 )
 
-// Options say what the sink keeps and how it behaves. The zero value counts
-// and accepts all that is well-formed.
+// Options configure a sink. With the zero value it counts, and accepts every well-formed
+// request.
 type Options struct {
 	Keep Keep
-	// Values keeps the values of samples in the ledger, not only timestamps,
-	// and lets it find samples sent again with another value.
+	// Values stores the values of samples in the ledger, not only timestamps. It is
+	// needed to find samples that were sent again with a different value.
 	Values bool
-	// Tail is how many of a series' newest samples a sender may send again
-	// without this counting as out of order, in the ledger.
+	// Tail is how many of the newest samples of a series may be sent again without
+	// being counted as late in the ledger.
 	Tail int
-	// OnlyV1 answers 2.0 with 415, as the specification wants it of a server
-	// that knows only 1.0.
+	// OnlyV1 answers 2.0 with 415, as the specification requires of a server that only
+	// supports 1.0.
 	OnlyV1 bool
-	// Script, unless nil, decides about each request before its body is read.
+	// Script, if not nil, decides what happens to each request before its body is read.
 	Script Script
-	// Poison, unless nil, sees the labels of every series; where it returns
-	// true the whole request is refused with 400.
+	// Poison, if not nil, is called with the labels of every series. If it returns
+	// true, the whole request is refused with 400.
 	Poison func(Labels) bool
 	// MaxBody bounds a decompressed body; 0 means 64 MiB.
 	MaxBody int
@@ -67,8 +67,8 @@ type Options struct {
 
 const (
 	defaultMaxBody = 64 << 20
-	// maxErrors bounds the kept protocol errors: a wrong sender is wrong in
-	// every request.
+	// maxErrors bounds the stored protocol errors, because a faulty sender violates the
+	// protocol in every request.
 	maxErrors = 20
 )
 
@@ -88,7 +88,7 @@ type Sink struct {
 	ledger ledger
 }
 
-// New returns a sink that listens nowhere yet.
+// New returns a sink that does not listen; its Handler must be served.
 func New(opts Options) *Sink {
 	if opts.MaxBody == 0 {
 		opts.MaxBody = defaultMaxBody
@@ -101,8 +101,8 @@ func New(opts Options) *Sink {
 	return s
 }
 
-// Start runs a sink on a loopback port until the test ends, and returns the
-// URL to write to. A sender that broke the protocol fails the test then.
+// Start runs a sink on a loopback port until the test ends, and returns the URL to write
+// to. At the end, the test fails if a sender violated the protocol.
 func Start(t testing.TB, opts Options) (s *Sink, url string) {
 	t.Helper()
 	s = New(opts)
@@ -121,8 +121,7 @@ func Start(t testing.TB, opts Options) (s *Sink, url string) {
 // Handler serves remote write on every path.
 func (s *Sink) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 
-// Close ends hanging answers; the server around the handler cannot close
-// before.
+// Close ends delayed responses. The server of the handler cannot be closed before.
 func (s *Sink) Close() { s.close() }
 
 // SetScript replaces the script from the next request on; nil accepts.
@@ -132,15 +131,15 @@ func (s *Sink) SetScript(script Script) {
 	s.script = script
 }
 
-// Counts is what the sink has received.
+// Counts counts what the sink has received.
 type Counts struct {
-	// Refused are well-formed requests answered with another status than 204,
-	// by Script, Poison or OnlyV1. With Answer.Taken they count below too.
+	// Refused are well-formed requests that got another status than 204 from Script,
+	// Poison or OnlyV1. With Answer.Taken they are also counted below.
 	Refused int64
-	// Broken are requests without an answer: Script cut the connection, or the
+	// Broken are requests without a response, because Script cut the connection or the
 	// client gave up.
 	Broken int64
-	// Malformed are requests that broke the protocol.
+	// Malformed are requests that violated the protocol.
 	Malformed int64
 	// V1 and V2 are the accepted requests of each version.
 	V1, V2 Tally
@@ -155,7 +154,7 @@ type Tally struct {
 	WireBytes, BodyBytes int64
 }
 
-// Total is both versions together.
+// Total returns the sum of both versions.
 func (c Counts) Total() Tally {
 	t := c.V1
 	t.add(c.V2)
@@ -188,7 +187,7 @@ func (s *Sink) Errors() []error {
 	return slices.Clone(s.errs)
 }
 
-// malformed notes a violation.
+// malformed records a violation of the protocol.
 func (s *Sink) malformed(n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,7 +213,7 @@ func (s *Sink) broken() {
 	s.counts.Broken++
 }
 
-// keep counts a request and keeps what the options say.
+// keep counts a request and stores what the options ask for.
 func (s *Sink) keep(v version, t Tally, r *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

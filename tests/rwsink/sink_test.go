@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sender writes to a sink as a client does.
+// sender is a client of a sink.
 type sender struct {
 	t      *testing.T
 	url    string
@@ -61,7 +61,7 @@ func (c *sender) do(r *http.Request) (answered, error) {
 	return answered{resp.StatusCode, resp.Header, string(text)}, nil
 }
 
-// send sends and wants a status. It returns what came with it.
+// send sends a request, checks the status of the response and returns the response.
 func (c *sender) send(status int, v version, all ...sent) (http.Header, string) {
 	c.t.Helper()
 	body := encodeV1(all...)
@@ -144,16 +144,16 @@ func TestOrder(t *testing.T) {
 		c.send(204, v2, gauge("a", Sample{T: at, V: v}), gauge("b", Sample{T: at + 1000}))
 		got := s.Order()
 		got.Examples = nil
-		// The same of series b, but for the values.
+		// The same for series b, except for the values.
 		require.Equal(t, Order{Duplicates: 2 * want.Duplicates, Conflicts: want.Conflicts, Late: 2 * want.Late}, got)
 	}
 	f(10, 1, Order{})
 	f(20, 2, Order{})
 	f(30, 3, Order{})
 	f(30, 3, Order{Duplicates: 1})
-	f(20, 2, Order{Duplicates: 2})          // the second newest may come again
+	f(20, 2, Order{Duplicates: 2})          // the second newest may be sent again
 	f(10, 1, Order{Duplicates: 3, Late: 1}) // the third may not
-	f(15, 9, Order{Duplicates: 3, Late: 2}) // new and too late
+	f(15, 9, Order{Duplicates: 3, Late: 2}) // new, and late
 	f(15, 9, Order{Duplicates: 4, Late: 2}) // among the last two that arrived
 	f(40, 4, Order{Duplicates: 4, Late: 2})
 	f(40, 5, Order{Duplicates: 5, Late: 2, Conflicts: 1}) // another value
@@ -238,7 +238,7 @@ func TestPoison(t *testing.T) {
 	require.Equal(t, int64(1), s.Counts().Refused)
 }
 
-// TestCloseEndsHangingAnswers would not return otherwise.
+// TestCloseEndsHangingAnswers does not return if Close leaves a response waiting.
 func TestCloseEndsHangingAnswers(t *testing.T) {
 	s := New(Options{Script: Always(Answer{Delay: Forever})})
 	server := httptest.NewServer(s.Handler())

@@ -18,8 +18,8 @@ const (
 )
 
 // decompress decodes a snappy block (format_description.txt of google/snappy)
-// into dst's memory. It refuses more than limit bytes. The usual Go decoders
-// also take S2, which other receivers refuse: this one is as strict as they.
+// into dst's memory. It refuses more than limit bytes. It also refuses S2, which the
+// usual Go decoders accept but other receivers do not.
 func decompress(dst, src []byte, limit int) ([]byte, error) {
 	size, n := binary.Uvarint(src)
 	if n <= 0 {

@@ -23,9 +23,9 @@ func (ls Labels) Get(name string) string {
 	return ""
 }
 
-// String returns the series' canonical form, by which Series and the others
-// name it: the metric's name, then the labels sorted by name, the values quoted
-// as in Go:
+// String returns the canonical form of a series, which is the key in the maps of Series
+// and similar methods: the metric's name, then the labels sorted by name, with the values
+// quoted as in Go:
 //
 //	http_requests_total{code="200",method="GET"}
 func (ls Labels) String() string {
@@ -70,10 +70,10 @@ type Sample struct {
 	Start int64 // start timestamp, 2.0 only
 }
 
-// staleBits is the NaN that says that a series has ended.
+// staleBits is the NaN that marks the end of a series.
 const staleBits = 0x7ff0000000000002
 
-// Stale says whether the sample is a staleness marker and no value.
+// Stale reports whether the sample is a staleness marker.
 func (s Sample) Stale() bool { return math.Float64bits(s.V) == staleBits }
 
 // Exemplar is one exemplar of a series.
@@ -83,8 +83,8 @@ type Exemplar struct {
 	V      float64
 }
 
-// Metadata belongs to a family of metrics in 1.0 and to a series in 2.0. The
-// zero value is none.
+// Metadata belongs to a family of metrics in 1.0 and to a series in 2.0. The zero value
+// means that there is none.
 type Metadata struct {
 	Type       MetricType
 	Help, Unit string
@@ -108,8 +108,8 @@ const (
 // Histogram is a native histogram as it was sent, integers as deltas.
 type Histogram struct {
 	T, Start int64
-	// Float says that the counts are floats: the fields that begin with Float
-	// hold them, and Buckets.Counts.
+	// Float reports that the counts are floats. The fields that begin with Float and
+	// Buckets.Counts hold them.
 	Float                      bool
 	Count, ZeroCount           uint64
 	FloatCount, FloatZeroCount float64

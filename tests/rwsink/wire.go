@@ -15,7 +15,8 @@ import (
 //	}
 //	return c.err
 //
-// A field read as another wire type than it has is an error, which next finds.
+// If a field is read as another wire type than it has, the next call of next returns
+// false and sets err.
 type cursor struct {
 	rest []byte
 	num  protowire.Number
@@ -56,7 +57,7 @@ func (c *cursor) fail(err error) bool {
 	return false
 }
 
-// adopt takes over the error of a message in the current field.
+// adopt copies the error of a message in the current field.
 func (c *cursor) adopt(err error) {
 	if c.err == nil {
 		c.err = err

@@ -21,13 +21,12 @@ config:
   service: {pipelines: {metrics: {receivers: [prometheus_scrape], exporters: [otlp_http]}}}
 `
 
-// shards is into how many parts the collectors are divided by the pipelines'
-// matchers.
+// shards is the number of groups of collectors that the pipelines' matchers select.
 const shards = 10
 
 const mib = 1 << 20
 
-// load measures the server under many collectors.
+// load measures the server while many collectors poll it.
 func load(ctx context.Context, o options, dir string) error {
 	s, err := startServer(ctx, o, dir)
 	if err != nil {
@@ -105,7 +104,7 @@ func printLoad(o options, collectors []*simulated, elapsed, cpu time.Duration, a
 		return fmt.Errorf("no request was answered")
 	}
 	if behind > 0 {
-		return fmt.Errorf("%d collectors were not given what was published in the middle", behind)
+		return fmt.Errorf("%d collectors did not receive the revision published in the middle", behind)
 	}
 	slices.Sort(all)
 	at := func(share float64) string {
@@ -128,8 +127,8 @@ func (s *server) figures() (time.Time, time.Duration, error) {
 	return time.Now(), cpu, err
 }
 
-// watchMemory looks at the resident set until ctx ends; the function returned
-// may be called after that.
+// watchMemory samples the resident set until ctx ends. The returned function may only be
+// called after that.
 func (s *server) watchMemory(ctx context.Context) func() (average, peak float64) {
 	var sum, peak float64
 	var n int

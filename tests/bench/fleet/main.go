@@ -1,5 +1,5 @@
-// Command fleet measures the fleet server and how fast a configuration gets
-// from it to a collector.
+// Command fleet measures the fleet server and how fast a configuration reaches a
+// collector.
 //
 //	go run -C tests ./bench/fleet -markdown
 //	go run -C tests ./bench/fleet -markdown -parts load -collectors 5000
@@ -9,13 +9,13 @@
 //   - publish: one real collector that asks every 10 s. A new revision is
 //     published at a random moment of that interval, -publishes times. The time
 //     is from the answer to the publication until the server knows that it is
-//     applied; the collector's probation is -probation of it, and it reports at
-//     once when that is over.
+//     applied. The collector's probation takes -probation of it; the collector
+//     reports as soon as the probation is over.
 //   - load: -collectors simulated collectors that ask every 10 s, spread evenly,
-//     for -duration, with -pipelines pipelines of which each matches a tenth of
-//     them. In the middle of it every pipeline is published anew. The latency is
-//     of GetConfig, seen by the client; the bytes are of requests and answers,
-//     without headers.
+//     for -duration, with -pipelines pipelines. Each pipeline matches a tenth of the
+//     collectors. After half of the time a new revision of every pipeline is
+//     published. The latency is that of GetConfig, measured by the client. The bytes
+//     are those of requests and responses, without headers.
 //
 // It needs Linux, bin/invar and bin/invar-fleet (make build).
 package main
@@ -34,8 +34,8 @@ import (
 	"github.com/invar-otel/invar/tests/bench/report"
 )
 
-// pollInterval is how often a collector asks; the shortest that remote_config
-// takes.
+// pollInterval is how often a collector polls, the shortest interval that
+// remote_config accepts.
 const pollInterval = 10 * time.Second
 
 type options struct {
@@ -81,7 +81,7 @@ func run(ctx context.Context, o options) error {
 	for name := range strings.SplitSeq(o.parts, ",") {
 		part := known[name]
 		if part == nil {
-			return fmt.Errorf("-parts: there is no %q; write publish, load or both", name)
+			return fmt.Errorf("-parts: %q is not a part; use publish, load or both", name)
 		}
 		dir, err := os.MkdirTemp("", "fleetbench")
 		if err != nil {

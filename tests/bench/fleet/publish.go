@@ -38,7 +38,7 @@ config:
   service: {pipelines: {metrics: {receivers: [host_metrics], processors: [attributes], exporters: [nop]}}}
 `
 
-// publish measures the time from a publication until it is applied.
+// publish measures the time from a publication until a collector has applied it.
 func publish(ctx context.Context, o options, dir string) error {
 	s, err := startServer(ctx, o, dir)
 	if err != nil {
@@ -85,8 +85,8 @@ func publish(ctx context.Context, o options, dir string) error {
 	return nil
 }
 
-// applied waits until the server knows that the collector applied what it
-// offers.
+// applied waits until the server has recorded that the collector applied the current
+// offer.
 func (s *server) applied(ctx context.Context, collector *peerprocess.Child) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -17,7 +17,7 @@ import (
 	"github.com/invar-otel/invar/tests/loopbackport"
 )
 
-// server is a fleet server that is measured.
+// server is the fleet server under test.
 type server struct {
 	*peerprocess.Child
 	url string
@@ -50,7 +50,7 @@ func startServer(ctx context.Context, o options, dir string) (*server, error) {
 	return nil, fmt.Errorf("%w: %s", err, s.Output())
 }
 
-// do sends a request; an answer other than 2xx is an error with its text.
+// do sends a request. A response other than 2xx is an error with its text.
 func (s *server) do(ctx context.Context, method, path, body string, answer any) error {
 	request, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/invar-otel/invar/tests/bench/peerprocess"
 )
 
-// simulated is a collector that asks for its configuration in
-// collector.v1.CollectorService over Connect, and says that it applied what it
-// got. Its fields may be read when run has returned.
+// simulated is a collector that polls its configuration from
+// collector.v1.CollectorService over Connect and reports that it has applied it. Its
+// fields may be read after run has returned.
 type simulated struct {
 	client *http.Client
 	url    string
@@ -35,10 +35,10 @@ func newSimulated(client *http.Client, url string, n int) *simulated {
 	return &simulated{client: client, url: url, id: fmt.Sprintf("collector-%d", n), shard: fmt.Sprint(n % shards), clear: make(chan struct{}, 1)}
 }
 
-// reset drops the figures so far, before the next request.
+// reset discards the figures so far, before the next request.
 func (c *simulated) reset() { c.clear <- struct{}{} }
 
-// run asks until ctx ends, first after a delay.
+// run polls until ctx ends, for the first time after a delay.
 func (c *simulated) run(ctx context.Context, delay time.Duration) {
 	if peerprocess.Wait(ctx, delay) != nil {
 		return

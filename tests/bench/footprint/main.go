@@ -1,6 +1,6 @@
-// Command footprint measures what the built binary costs before it has any
-// work: its size, the time from exec until its pipelines run, and its memory
-// when idle on the default configuration. It prints a Markdown table.
+// Command footprint measures the built binary without load: its size, the time from exec
+// until its pipelines run, and its idle memory on the default configuration. It prints a
+// Markdown table.
 package main
 
 import (
@@ -73,15 +73,15 @@ func run(binary string, starts int, settle time.Duration) error {
 	return err
 }
 
-// collector is a running binary.
+// collector is a running collector.
 type collector struct {
 	cmd   *exec.Cmd
 	dir   string
 	ready time.Duration
 }
 
-// start runs the default configuration on free ports in a temporary folder and
-// waits until its health check answers.
+// start runs the default configuration on free ports in a temporary folder, and waits
+// until the health check succeeds.
 func start(binary string) (*collector, error) {
 	dir, err := os.MkdirTemp("", "footprint")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/golang/snappy"
 )
 
-// decompressed reads the body of a request.
+// decompressed returns the decompressed body of a request.
 func decompressed(r *http.Request) ([]byte, error) {
 	switch encoding := r.Header.Get("Content-Encoding"); encoding {
 	case "":

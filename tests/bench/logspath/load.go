@@ -19,22 +19,22 @@ import (
 	"github.com/invar-otel/invar/tests/loopbackport"
 )
 
-// load is what a collector is given to do.
+// load is the input of a collector.
 type load interface {
-	// input is the first value of a peer's configuration.
+	// input returns the first value of a peer's configuration.
 	input() (string, error)
-	// feed gives the load and returns how many records and bytes that were, as
-	// soon as these are known.
+	// feed sends the load. It returns the number of records and bytes as soon as they
+	// are known.
 	feed(ctx context.Context, input string) (records, bytes int64, err error)
 }
 
-// line is what an application might log.
+// line is a typical log line of an application.
 func line(i int) string {
 	return fmt.Sprintf(`level=info caller=handler.go:%d msg="request served" method=GET path=/api/v1/orders/%d status=200 duration=%dms bytes=%d user=%08x trace=%016x`,
 		100+i%50, i*7919%100_000, i%900, i*31%65536, i*2654435761%(1<<32), uint64(i)*0x9e3779b97f4a7c15)
 }
 
-// fileLoad are files that are there from the beginning.
+// fileLoad is a set of files that exist from the start.
 type fileLoad struct {
 	dir            string
 	records, bytes int64
@@ -77,8 +77,8 @@ func (l *fileLoad) feed(context.Context, string) (records, bytes int64, err erro
 	return l.records, l.bytes, nil
 }
 
-// otlpLoad are requests of many records, one after the other on some
-// connections.
+// otlpLoad sends requests of many records on several connections, one request at a time
+// on each.
 type otlpLoad struct {
 	duration time.Duration
 	body     []byte

@@ -1,24 +1,23 @@
-// Command logspath measures what it costs to send logs to Loki: invar's loki
-// exporter beside upstream's otlp_http exporter, in the same binary, one after
-// another, on the same logs. Everything but the collector runs in this process.
+// Command logspath measures the cost of sending logs to Loki: invar's loki exporter
+// compared with upstream's otlp_http exporter, in the same binary, one after the other,
+// with the same logs. Everything but the collector runs in this process.
 //
 //	go run -C tests ./bench/logspath -markdown
 //	go run -C tests ./bench/logspath -markdown -otlp
 //	go run -C tests ./bench/logspath -peers loki -profile /tmp/profiles
 //
 // By default the collector tails files: -files of them, -bytes in all, in the
-// format of containerd, below a folder like /var/log/pods. The time is until the
-// last line has arrived at the endpoint, which only counts. With -otlp, requests
-// of 1,000 records come over OTLP/HTTP for -duration instead.
+// format of containerd, below a folder like /var/log/pods. The measurement ends when the
+// last line has arrived at the endpoint, which only counts lines. With -otlp, the
+// collector receives requests of 1,000 records over OTLP/HTTP for -duration instead.
 //
 // Columns:
 //
 //   - MB/s per core: bytes of the files for each second of user and system time
 //     of the process; 1 MB is 10^6 bytes.
-//   - RSS: VmRSS, looked at ten times a second.
-//   - exporter: the share of the CPU time of the path that the exporter's own
-//     function takes, with translation, encoding and the HTTP client, by a CPU
-//     profile over the first seconds.
+//   - RSS: VmRSS, sampled ten times a second.
+//   - exporter: the exporter's share of the CPU time, including translation, encoding
+//     and the HTTP client, from a CPU profile of the first seconds.
 //
 // It needs Linux and bin/invar (make build).
 package main

@@ -23,7 +23,7 @@ import (
 	"github.com/invar-otel/invar/tests/loopbackport"
 )
 
-// endpoint counts what arrives, by Loki's push API or as OTLP.
+// endpoint counts records that arrive through Loki's push API or as OTLP.
 type endpoint struct {
 	loki lokisink.Sink
 	otlp atomic.Int64
@@ -59,7 +59,7 @@ func countOTLP(r *http.Request) (int64, error) {
 
 const mib = 1 << 20
 
-// profileTime is how long the CPU profile of a peer is taken.
+// profileTime is the duration of a peer's CPU profile.
 const profileTime = 8 * time.Second
 
 func measure(ctx context.Context, o options, p peer, l load, dir string) (row []string, err error) {
@@ -145,7 +145,7 @@ func measure(ctx context.Context, o options, p peer, l load, dir string) (row []
 	}, nil
 }
 
-// memory is the resident set over a while.
+// memory is the resident set over time.
 type memory struct {
 	mu           sync.Mutex
 	sum, n, peak float64
@@ -169,8 +169,7 @@ func (m *memory) figures() (average, peak float64) {
 	return m.sum / max(1, m.n), m.peak
 }
 
-// cpuShare is the part of the process' CPU time that the exporter's function
-// takes.
+// cpuShare returns the exporter function's share of the process' CPU time.
 func cpuShare(ctx context.Context, addr string, p peer, save string) (float64, error) {
 	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", addr, int(profileTime.Seconds()))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -217,7 +216,7 @@ func inFunction(sample *profile.Sample, name string) bool {
 	return false
 }
 
-// pause is between two looks at something.
+// pause is the time between two samples.
 const pause = 100 * time.Millisecond
 
 func waitFor(ctx context.Context, done func() bool) error {

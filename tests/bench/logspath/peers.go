@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// peer is a configuration of the collector. In its text, %[1]s is the folder of
-// the pods or the address for OTLP, %[2]s the endpoint's URL, %[3]s the address
-// for profiles and %[4]s a folder of its own.
+// peer is a configuration of the collector. In its text, %[1]s is the folder of the pods
+// or the address for OTLP, %[2]s the endpoint's URL, %[3]s the address for profiles and
+// %[4]s the peer's folder.
 type peer struct {
 	name     string
 	config   string
@@ -74,7 +74,7 @@ func otlpPeer(name, exporter, compression, function string) peer {
 	).Replace(config), function}
 }
 
-// The queues hold 16 MB, as OTLP; whoever reads or sends faster has to wait.
+// The queues hold 16 MB of OTLP. Faster input has to wait.
 const bounded = "sizer: bytes, queue_size: 16000000"
 
 const durable = "storage: file_storage, sizer: bytes, queue_size: 2000000000"

@@ -2,15 +2,14 @@ package main
 
 import (
 	"errors"
-	"math/rand/v2"
 	"net"
 	"net/http"
-	"strconv"
 
+	"github.com/invar-otel/invar/tests/loopbackport"
 	"github.com/invar-otel/invar/tests/rwsink"
 )
 
-// endpoint is a sink that listens, and can be away for a while.
+// endpoint is a sink with a server that can be made unavailable for some time.
 type endpoint struct {
 	*rwsink.Sink
 	addr   string
@@ -18,25 +17,17 @@ type endpoint struct {
 }
 
 func newEndpoint(keep rwsink.Keep) (*endpoint, error) {
-	l, err := listen()
+	addr, err := loopbackport.FreeAddr() // no outgoing connection takes it while the endpoint is away
 	if err != nil {
 		return nil, err
 	}
-	e := &endpoint{Sink: rwsink.New(rwsink.Options{Keep: keep}), addr: l.Addr().String()}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	e := &endpoint{Sink: rwsink.New(rwsink.Options{Keep: keep}), addr: addr}
 	e.serve(l)
 	return e, nil
-}
-
-// listen takes a port from below Linux' ephemeral range, so that no outgoing
-// connection takes it while the endpoint is away.
-func listen() (l net.Listener, err error) {
-	for range 100 {
-		port := 20000 + rand.IntN(12000)
-		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			return l, nil
-		}
-	}
-	return nil, err
 }
 
 func (e *endpoint) serve(l net.Listener) {
@@ -45,7 +36,7 @@ func (e *endpoint) serve(l net.Listener) {
 	go func() { _ = server.Serve(l) }()
 }
 
-// Ways to be away.
+// Ways to be unavailable.
 const (
 	away503    = "503"
 	awayClosed = "closed"
@@ -73,7 +64,7 @@ func (e *endpoint) comeBack(how string) error {
 	return nil
 }
 
-// close returns what the sink found wrong with the requests.
+// close stops the endpoint and returns the violations of the protocol by its client.
 func (e *endpoint) close() error {
 	e.Close()
 	_ = e.server.Close()

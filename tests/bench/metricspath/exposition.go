@@ -5,21 +5,20 @@ import (
 	"math/rand/v2"
 )
 
-// exposition is a page of metrics in the text format, rendered once. Serving
-// it copies it and writes new digits over the old: 2,000 series in 23 µs,
-// so that the generator does not compete with what is measured.
+// exposition is a page of metrics in the text format, rendered once. Serving copies the
+// page and overwrites its digits. That takes 23 µs for 2,000 series, little enough not to
+// compete with the measured process.
 type exposition struct {
 	body   []byte
 	fields []digits
 	series int
 }
 
-// digits is a number of fixed width within the page, another one on each
-// scrape.
+// digits is a number of fixed width within the page. Its value changes with each scrape.
 type digits struct {
 	at, width  int
 	base, step uint64
-	noise      bool // not base + step × scrape, but any number
+	noise      bool // a random number instead of base + step × scrape
 }
 
 // Shares of the page's series. The rest are gauges.
@@ -29,7 +28,7 @@ const (
 	perFamily      = 60 // series, about
 )
 
-// bounds are the buckets of the histograms, as client libraries default to.
+// bounds are the default histogram buckets of client libraries.
 var bounds = []string{"0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"}
 
 func newExposition(series int) *exposition {
@@ -52,7 +51,7 @@ func newExposition(series int) *exposition {
 	return &exposition{body: w.body, fields: w.fields, series: w.series}
 }
 
-// appendTo appends the page as it is on the given scrape.
+// appendTo appends the page with the values of the given scrape.
 func (e *exposition) appendTo(to []byte, scrape uint64) []byte {
 	start := len(to)
 	to = append(to, e.body...)
@@ -61,7 +60,7 @@ func (e *exposition) appendTo(to []byte, scrape uint64) []byte {
 		f := &e.fields[i]
 		v := f.base + f.step*scrape
 		if f.noise {
-			// The golden ratio's multiples spread evenly (Fibonacci hashing).
+			// Multiples of the golden ratio spread evenly (Fibonacci hashing).
 			v = (f.base + scrape) * 0x9e3779b97f4a7c15 >> 40
 		}
 		f.write(page, v)
@@ -76,7 +75,7 @@ func (f *digits) write(page []byte, v uint64) {
 	}
 }
 
-// pageWriter writes the page for the first time.
+// pageWriter renders the page.
 type pageWriter struct {
 	random   *rand.Rand
 	body     []byte
@@ -89,7 +88,7 @@ type pageWriter struct {
 
 var subsystems = []string{"http_server_request", "rpc_client_call", "db_query", "cache_lookup", "queue_message", "storage_object"}
 
-// next begins another family if the current one is full.
+// next starts another family if the current one is full.
 func (w *pageWriter) next(typ, suffix string) {
 	if w.room > 0 {
 		return
@@ -102,8 +101,8 @@ func (w *pageWriter) next(typ, suffix string) {
 
 func (w *pageWriter) endFamily() { w.room = 0 }
 
-// labels are five of the eight that a series has in the end, with its name,
-// job and instance. id makes them unique within the page.
+// labels returns five labels. With name, job and instance a series has eight. id makes
+// them unique within the page.
 func labels(id int) string {
 	methods := []string{"GET", "PUT", "POST", "LIST"}
 	codes := []string{"200", "204", "404", "500"}
@@ -117,7 +116,7 @@ func (w *pageWriter) line(suffix, labels, extra string) {
 	w.room--
 }
 
-// number writes the current value's digits.
+// number writes the digits of the current value.
 func (w *pageWriter) number(d digits) {
 	d.at = len(w.body)
 	for range d.width {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestExposition has Prometheus' own parser read the page.
+// TestExposition parses the page with Prometheus' own parser.
 func TestExposition(t *testing.T) {
 	f := func(series int) {
 		t.Helper()

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// generator is all targets: /t/<n>/metrics is the page of target n.
+// generator serves all targets: /t/<n>/metrics is the page of target n.
 type generator struct {
 	page    *exposition
 	targets []atomic.Int64 // scrapes served of each
@@ -47,11 +47,11 @@ func (g *generator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hold lets scrapes wait from now on, until their client gives up. Nothing
-// new is scraped, and for as long as a scrape may take no target is down.
+// hold makes all further scrapes wait until their client gives up. No new samples are
+// scraped, and no target counts as down until the scrape timeout.
 func (g *generator) hold() { g.held.Store(true) }
 
-// reset starts over for another peer.
+// reset prepares the generator for another peer.
 func (g *generator) reset() {
 	for i := range g.targets {
 		g.targets[i].Store(0)
@@ -59,7 +59,7 @@ func (g *generator) reset() {
 	g.held.Store(false)
 }
 
-// scrapes is how many were served.
+// scrapes returns how many scrapes were served.
 func (g *generator) scrapes() (n int64) {
 	for i := range g.targets {
 		n += g.targets[i].Load()

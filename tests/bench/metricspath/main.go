@@ -1,36 +1,35 @@
-// Command metricspath measures what it costs to scrape targets and send the
-// samples on by remote write: invar beside its peers, one after another, on the
-// same load. Everything but the peer runs in this process.
+// Command metricspath measures the cost of scraping targets and forwarding the samples by
+// remote write: invar and its peers, one after the other, under the same load. Everything
+// but the peer runs in this process.
 //
 //	go run -C tests ./bench/metricspath -markdown
 //	go run -C tests ./bench/metricspath -peers invar -targets 500 -interval 15s
 //	go run -C tests ./bench/metricspath -peers invar -profile /tmp/profiles
 //	go run -C tests ./bench/metricspath -outage 10m
 //
-// The table is over -duration, which begins -warmup after the peer's start and
-// should be a multiple of -interval. Samples are those that arrived, and the
-// columns:
+// The table covers -duration, which begins -warmup after the start of the peer and should
+// be a multiple of -interval. Samples are those that arrived. The columns:
 //
 //   - CPU: user and system time of the process for a million samples.
-//   - RSS: VmRSS, looked at twice a second.
+//   - RSS: VmRSS, sampled twice a second.
 //   - wire: compressed request bodies.
-//   - disk: by how much files in the peer's folder grew, for each sample
-//     scraped. Block-level figures would depend on write-back.
-//   - write(2): all that was given to that call less the request bodies, which
-//     pass through it too: also what was overwritten in place.
-//   - sent/scraped: below 1 the peer is behind or loses samples. Scraped are
-//     the series of each served scrape and the peer's own report series;
-//     upstream's exporter adds target_info to them. Upstream's WAL sends once a
-//     minute: for it, -duration should be a multiple of that.
+//   - disk: growth of the files in the peer's folder per scraped sample.
+//     Block-level figures would depend on write-back.
+//   - write(2): all bytes passed to that call, including data overwritten in place,
+//     without the request bodies, which pass through it as well.
+//   - sent/scraped: below 1 the peer is behind or loses samples. Scraped samples are
+//     the series of each served scrape and the peer's own report series. Upstream's
+//     exporter adds target_info to them. Upstream's WAL sends once a minute, so
+//     -duration should be a multiple of a minute for it.
 //
-// With -outage the endpoint refuses everything for that long after the warmup,
-// and the report is about invar's memory, log and way back. The load for it is
-// the default one, 20,000 samples/s.
+// With -outage the endpoint refuses all requests for that time after the warmup, and the
+// report is about the memory, log and recovery of invar. Its load is the default load,
+// 20,000 samples/s.
 //
 // It needs Linux, bin/invar and bin/servers/prometheus (make build servers).
-// VMAGENT=<path> supplies vmagent, which is not built here. The prometheus in
-// bin has no service discovery but static and file; this makes it smaller on
-// disk and in memory than the released one.
+// VMAGENT=<path> names a vmagent, which is not built here. The prometheus in bin has only
+// static, file and HTTP service discovery, which makes it smaller on disk and in memory
+// than the released one.
 package main
 
 import (
@@ -122,14 +121,14 @@ func run(o options) error {
 	return nil
 }
 
-// bench is what all peers share.
+// bench is the state that all peers share.
 type bench struct {
 	options
 	generator *generator
 	address   string // of the targets
 }
 
-// newBench serves the targets for as long as the process lives.
+// newBench serves the targets until the process ends.
 func newBench(o options) (*bench, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -21,7 +21,7 @@ var header = []string{
 
 const mib = 1 << 20
 
-// measure returns a peer's row of the table.
+// measure returns the row of a peer in the table.
 func (b *bench) measure(ctx context.Context, p peer) (row []string, err error) {
 	err = b.try(ctx, p, rwsink.KeepCounts, func(ctx context.Context, t *trial) error {
 		if err := peerprocess.Wait(ctx, b.warmup); err != nil {
@@ -65,7 +65,7 @@ func (b *bench) measure(ctx context.Context, p peer) (row []string, err error) {
 	return row, err
 }
 
-// profileTime is how long the CPU profile is taken, after the measurement.
+// profileTime is the duration of the CPU profile, which follows the measurement.
 const profileTime = 30 * time.Second
 
 func (t *trial) saveProfiles(ctx context.Context) error {

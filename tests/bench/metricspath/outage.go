@@ -11,10 +11,10 @@ import (
 	"github.com/invar-otel/invar/tests/rwsink"
 )
 
-// backlogPause is how often the backlog is looked at.
+// backlogPause is the time between two checks of the backlog.
 const backlogPause = 100 * time.Millisecond
 
-// outage is what measureOutage finds out, in the order in which it happens.
+// outage is the result of measureOutage, in the order of events.
 type outage struct {
 	before      memory        // in the last quarter of the warmup
 	usual       int64         // largest backlog in that time, in samples
@@ -30,7 +30,7 @@ type outage struct {
 	interrupted int64         // requests refused
 }
 
-// measureOutage keeps the endpoint away from invar for a while:
+// measureOutage makes the endpoint unavailable for some time:
 //
 //	warmup ─► away ─► back, until the backlog is gone ─► no more scrapes ─► what is missing?
 func (b *bench) measureOutage(ctx context.Context) error {
@@ -74,13 +74,13 @@ func (b *bench) measureOutage(ctx context.Context) error {
 	return nil
 }
 
-// backlog is how many scraped samples have not arrived.
+// backlog returns how many scraped samples have not arrived.
 func (t *trial) backlog() int64 {
 	m := t.sink.Marks()
 	return t.scraped() - m.Distinct
 }
 
-// watchBacklog looks at the backlog until f says so or time is up.
+// watchBacklog checks the backlog until f returns true or the time is over.
 func (t *trial) watchBacklog(ctx context.Context, limit time.Duration, f func(backlog int64) bool) error {
 	for end := time.Now().Add(limit); time.Now().Before(end); {
 		if f(t.backlog()) {
@@ -93,7 +93,7 @@ func (t *trial) watchBacklog(ctx context.Context, limit time.Duration, f func(ba
 	return nil
 }
 
-// catchUp waits until the backlog is what it was before the outage.
+// catchUp waits until the backlog is as small as before the outage.
 func (t *trial) catchUp(ctx context.Context, o *outage) error {
 	back := time.Now()
 	var scraped, sent int64 // when the first samples arrived
@@ -119,13 +119,13 @@ func (t *trial) catchUp(ctx context.Context, o *outage) error {
 	return err
 }
 
-// minOutageInterval gives the last samples time to arrive between the last
-// scrape served and the first that is not: they may wait for a batch to fill,
-// in invar up to 5 s.
+// minOutageInterval leaves the last samples enough time to arrive between the last served
+// scrape and the first that is held. They may wait for a batch to fill, in invar up to
+// 5 s.
 const minOutageInterval = 10 * time.Second
 
-// drain stops scraping and waits for the last samples. A held scrape fails
-// after one interval, which makes samples too: the account must be made before.
+// drain stops scraping and waits for the last samples. A held scrape fails after one
+// interval, which produces samples as well, so the result must be read before.
 func (t *trial) drain(ctx context.Context, o *outage) error {
 	t.generator.hold()
 	err := t.watchBacklog(ctx, t.interval*9/10, func(backlog int64) bool { return backlog == 0 })

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// peer is something that scrapes and writes.
+// peer is a program that scrapes and sends remote write.
 type peer struct {
 	name string
-	// perScrape are the series it adds to a scrape: up, scrape_duration_seconds
-	// and such.
+	// perScrape is the number of series it adds to a scrape: up,
+	// scrape_duration_seconds and so on.
 	perScrape int
-	// command makes a command that has yet to get its working directory.
+	// command returns a command without a working directory.
 	command func(setup) (*exec.Cmd, error)
 }
 
-// setup is what a peer's configuration needs to know.
+// setup has the values that a peer's configuration needs.
 type setup struct {
 	dir       string // its own, where it may write
 	bin       string // with the binaries
@@ -72,8 +72,8 @@ func (s setup) write(name string, config object) (string, error) {
 	return file, os.WriteFile(file, text, 0o600)
 }
 
-// scrapeConfigs has one target per page. All have the same address: the label
-// instance is what tells them apart.
+// scrapeConfigs returns a configuration with one target per page. All have the same
+// address and differ in the label instance.
 func (s setup) scrapeConfigs() []object {
 	static := make([]object, s.count)
 	for i := range static {
@@ -88,8 +88,8 @@ func (s setup) scrapeConfigs() []object {
 	}}
 }
 
-// collector is the configuration of one metrics pipeline in bin/invar, whose
-// upstream components are otelcol-contrib's.
+// collector returns the configuration of one metrics pipeline in bin/invar, whose
+// upstream components are those of otelcol-contrib.
 func (s setup) collector(receiver, exporter string, exporterConfig, processors object) (*exec.Cmd, error) {
 	host, port, _ := strings.Cut(s.ownAddr, ":")
 	service := object{
@@ -124,8 +124,8 @@ func invar(s setup) (*exec.Cmd, error) {
 	}, object{})
 }
 
-// otelQueue is as many senders as keep up here; the default queue holds 1,000
-// batches of 8,192 samples.
+// otelQueue has as many senders as are needed to keep up with the load. The default queue
+// holds 1,000 batches of 8,192 samples.
 var otelQueue = object{"enabled": true, "num_consumers": 10, "queue_size": 10_000}
 
 func otelBatch(s setup) (*exec.Cmd, error) {
@@ -149,8 +149,8 @@ func prometheusAgent(s setup) (*exec.Cmd, error) {
 		"--storage.agent.path="+filepath.Join(s.dir, "wal"), "--web.listen-address="+s.ownAddr, "--log.level=warn"), err
 }
 
-// errNotSupplied says that a peer is no part of this repository and was not
-// named either.
+// errNotSupplied is returned for a peer that is not part of this repository if its path is
+// not set.
 type errNotSupplied string
 
 func (e errNotSupplied) Error() string {
@@ -163,8 +163,8 @@ func vmagent(s setup) (*exec.Cmd, error) {
 		return nil, errNotSupplied("vmagent")
 	}
 	file, err := s.write("prometheus.yml", object{"scrape_configs": s.scrapeConfigs()})
-	// The sink is no VictoriaMetrics: without the flag vmagent tries its own
-	// protocol first.
+	// Without the flag vmagent first tries its own protocol, which only
+	// VictoriaMetrics supports.
 	return exec.Command(binary, "-promscrape.config="+file, "-remoteWrite.url="+s.writeURL, "-remoteWrite.forcePromProto",
 		"-remoteWrite.tmpDataPath="+filepath.Join(s.dir, "wal"), "-httpListenAddr="+s.ownAddr, "-loggerLevel=WARN"), err
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/invar-otel/invar/tests/rwsink"
 )
 
-// trial is one peer at work:
+// trial is the run of one peer:
 //
 //	generator ◀─scrape─ child ─write─▶ sink
 //	    │                 ▲              │
@@ -31,7 +31,7 @@ type trial struct {
 	memory memory
 }
 
-// memory is the resident set over a while, in bytes.
+// memory is the resident set over time, in bytes.
 type memory struct{ sum, n, peak int64 }
 
 func (m *memory) add(rss int64) {
@@ -40,7 +40,7 @@ func (m *memory) add(rss int64) {
 
 func (m *memory) average() int64 { return m.sum / max(1, m.n) }
 
-// reading is all counters at a time.
+// reading has the values of all counters at one time.
 type reading struct {
 	at            time.Time
 	cpu           time.Duration
@@ -58,7 +58,7 @@ func (r reading) since(o reading) reading {
 	}
 }
 
-// try runs f beside a peer. The context of f ends with its peer.
+// try runs f while a peer runs. The context of f ends with the peer.
 func (b *bench) try(ctx context.Context, p peer, keep rwsink.Keep, f func(context.Context, *trial) error) (err error) {
 	t := &trial{bench: b, peer: p}
 	if t.dir, err = os.MkdirTemp("", "metricspath"); err != nil {
@@ -123,7 +123,7 @@ func (t *trial) start() error {
 	return err
 }
 
-// samplePause is between two looks at memory and files.
+// samplePause is the time between two samples of memory and files.
 const samplePause = 500 * time.Millisecond
 
 func (t *trial) sample() error {
@@ -137,7 +137,7 @@ func (t *trial) sample() error {
 	return t.files.Update(t.dir)
 }
 
-// takeMemory returns the memory since it was last called.
+// takeMemory returns the memory since the last call.
 func (t *trial) takeMemory() memory {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -146,7 +146,7 @@ func (t *trial) takeMemory() memory {
 	return m
 }
 
-// fileSize is that of all files.
+// fileSize returns the size of all files.
 func (t *trial) fileSize() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -175,7 +175,7 @@ func (t *trial) read() (reading, error) {
 	}, nil
 }
 
-// scraped is the number of samples that the peer ought to send.
+// scraped returns the number of samples that the peer should send.
 func (t *trial) scraped() int64 {
 	return t.generator.scrapes() * int64(t.series+t.peer.perScrape)
 }

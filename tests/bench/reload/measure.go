@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,10 +17,9 @@ import (
 	"time"
 
 	"github.com/invar-otel/invar/tests/bench/peerprocess"
+	"github.com/invar-otel/invar/tests/loopbackport"
 	"github.com/invar-otel/invar/tests/rwsink"
 )
-
-const firstPort = 21000
 
 // watched is how many receivers have a client.
 const watched = 3
@@ -48,8 +46,11 @@ func measure(ctx context.Context, o options, binary, dir string) (*result, error
 	}))
 	defer endpoint.Close()
 	s := &setup{sink: strings.TrimPrefix(endpoint.URL, "http://"), dir: dir}
-	targets, stop := s.address(o.pipelines)
+	targets, stop, err := s.address(o.pipelines)
 	defer stop()
+	if err != nil {
+		return nil, err
+	}
 
 	path := filepath.Join(dir, "config.yaml")
 	if err := os.WriteFile(path, []byte(s.config(0)), 0o600); err != nil {
@@ -122,8 +123,9 @@ func measure(ctx context.Context, o options, binary, dir string) (*result, error
 	return r, err
 }
 
-// address finds addresses and starts the scrape targets.
-func (s *setup) address(pipelines int) (targets []*events, stop func()) {
+// address sets the addresses and starts the scrape targets. stop must be called even if
+// there is an error.
+func (s *setup) address(pipelines int) (targets []*events, stop func(), err error) {
 	var servers []*httptest.Server
 	stop = func() {
 		for _, server := range servers {
@@ -132,7 +134,11 @@ func (s *setup) address(pipelines int) (targets []*events, stop func()) {
 	}
 	for i := range pipelines {
 		if i%2 == 0 {
-			s.receivers = append(s.receivers, s.freeAddr())
+			addr, err := loopbackport.FreeAddr()
+			if err != nil {
+				return nil, stop, err
+			}
+			s.receivers = append(s.receivers, addr)
 			continue
 		}
 		e := &events{}
@@ -146,21 +152,8 @@ func (s *setup) address(pipelines int) (targets []*events, stop func()) {
 		servers, targets = append(servers, server), append(targets, e)
 		s.targets = append(s.targets, strings.TrimPrefix(server.URL, "http://"))
 	}
-	s.metrics = s.freeAddr()
-	return targets, stop
-}
-
-// freeAddr returns an address whose port is below the range from which Linux
-// takes ports for outgoing connections: one of those would take it in a reload.
-func (s *setup) freeAddr() string {
-	for {
-		s.nextPort++
-		addr := fmt.Sprintf("127.0.0.1:%d", firstPort+s.nextPort)
-		if l, err := net.Listen("tcp", addr); err == nil { //nolint:noctx // it does not wait
-			_ = l.Close()
-			return addr
-		}
-	}
+	s.metrics, err = loopbackport.FreeAddr()
+	return targets, stop, err
 }
 
 func await(ctx context.Context, child *peerprocess.Child, is func() bool) error {

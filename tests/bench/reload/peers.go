@@ -55,7 +55,6 @@ type setup struct {
 	sink      string // address of the endpoints
 	metrics   string // host and port of the collector's own metrics
 	dir       string
-	nextPort  int
 }
 
 // config is the configuration for the nth reload.
