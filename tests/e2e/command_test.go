@@ -12,7 +12,7 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// run runs invar to its end and returns all it printed and its exit status.
+// run runs invar until it exits, and returns its output and exit status.
 func run(t *testing.T, o harness.Options) (output string, status int) {
 	t.Helper()
 	cmd := harness.Command(t, o)
@@ -30,7 +30,7 @@ func run(t *testing.T, o harness.Options) (output string, status int) {
 
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
-	// f runs arguments and checks the status and that the output has each text.
+	// f runs invar and checks its exit status and that the output contains each text.
 	f := func(status int, args []string, want ...string) {
 		t.Helper()
 		out, got := run(t, harness.Options{Args: args})

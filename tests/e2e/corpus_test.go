@@ -18,14 +18,14 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// The corpus is what drop-in means: configurations as people write them for
-// any collector. Comment lines at the head of a file say how to use it:
+// The corpus defines what drop-in means: configurations as users write them for any
+// collector. Comment lines at the beginning of a file are instructions for the tests:
 //
 //	# args: --config {dir}/a.yaml --config {file}   instead of --config {file}
 //	# env: NAME=value                               a variable it needs
-//	# feed: otlp_grpc                               start it and send this (see feeders_test.go)
-//	# expect: traces.json some text                 …until this file has this text
-//	# want: some text                               what validate must say of a wrong one
+//	# feed: otlp_grpc                               start it and run this feeder (see feeders_test.go)
+//	# expect: traces.json some text                 …until this file contains this text
+//	# want: some text                               the error that validate must print
 type corpusConfig struct {
 	name   string
 	path   string
@@ -38,8 +38,8 @@ type corpusConfig struct {
 
 type expectation struct{ file, text string }
 
-// corpus reads the headers of all configurations in a folder. The folder is
-// also served over HTTP, for the http provider.
+// corpus reads the headers of all configurations in a folder. It also serves the folder
+// over HTTP, for the http provider.
 func corpus(t *testing.T, kind string) []corpusConfig {
 	t.Helper()
 	dir := filepath.Join(harness.Root(t), "tests", "e2e", "testdata", "configs", kind)
@@ -55,8 +55,8 @@ func corpus(t *testing.T, kind string) []corpusConfig {
 	return out
 }
 
-// kubeconfig returns the path of a client configuration for an API server that
-// answers discovery: the k8sobjects receiver asks it while it is validated.
+// kubeconfig returns the path of a client configuration for an API server that answers
+// discovery requests, which the k8sobjects receiver sends during validation.
 func kubeconfig(t *testing.T) string {
 	t.Helper()
 	answers := map[string]string{
@@ -120,8 +120,8 @@ func readHeader(t *testing.T, path string, places *strings.Replacer) corpusConfi
 	return c
 }
 
-// TestCorpusValid validates every configuration and finds that together they
-// use every component and provider in the binary, aliases included.
+// TestCorpusValid validates every configuration, and checks that together they use every
+// component and provider in the binary, including aliases.
 func TestCorpusValid(t *testing.T) {
 	t.Parallel()
 	configs := corpus(t, "valid")
@@ -146,8 +146,8 @@ func TestCorpusValid(t *testing.T) {
 	}
 }
 
-// oldNames are types that configurations may still write although upstream has
-// renamed them.
+// oldNames are types that configurations may still use although upstream has renamed
+// them.
 var oldNames = []string{
 	"receivers/filelog", "receivers/fluentforward", "receivers/hostmetrics", "receivers/kubeletstats",
 	"receivers/otlpjsonfile", "receivers/tcplog", "receivers/udplog",
@@ -158,8 +158,8 @@ var oldNames = []string{
 	"connectors/servicegraph", "connectors/spanmetrics",
 }
 
-// collectUses notes "<section>/<type>" for what an effective configuration's
-// pipelines and extensions use, and "providers/<scheme>" for what its sources use.
+// collectUses records "<section>/<type>" for every component that an effective
+// configuration uses, and "providers/<scheme>" for every provider of its sources.
 func collectUses(t *testing.T, c corpusConfig, effective string, used map[string]bool) {
 	t.Helper()
 	var config struct {
@@ -198,7 +198,7 @@ func collectUses(t *testing.T, c corpusConfig, effective string, used map[string
 	}
 }
 
-// componentsInBinary lists "<section>/<type>" as `invar components` has them.
+// componentsInBinary returns "<section>/<type>" for all that `invar components` lists.
 func componentsInBinary(t *testing.T) []string {
 	t.Helper()
 	out, status := run(t, harness.Options{Args: []string{"components"}})
@@ -213,7 +213,7 @@ func componentsInBinary(t *testing.T) []string {
 		require.NotEmpty(t, entries, section)
 		for _, e := range entries {
 			if e.Scheme == "https" {
-				continue // needs a server with a certificate the system trusts
+				continue // needs a server with a certificate that the system trusts
 			}
 			all = append(all, section+"/"+e.Name+e.Scheme)
 		}
@@ -221,8 +221,8 @@ func componentsInBinary(t *testing.T) []string {
 	return all
 }
 
-// TestCorpusInvalid validates every wrong configuration: the error must name
-// the key at fault.
+// TestCorpusInvalid validates every invalid configuration. The error must name the
+// offending key.
 func TestCorpusInvalid(t *testing.T) {
 	t.Parallel()
 	configs := corpus(t, "invalid")
@@ -238,8 +238,8 @@ func TestCorpusInvalid(t *testing.T) {
 	}
 }
 
-// TestCorpusRuns starts the configurations that can run on a bare host, feeds
-// them, waits until what they make of it is in their files, and stops them.
+// TestCorpusRuns starts the configurations that can run on a bare host, runs their feeder,
+// waits until the expected output is in their files, and stops them.
 func TestCorpusRuns(t *testing.T) {
 	t.Parallel()
 	configs := slices.DeleteFunc(corpus(t, "valid"), func(c corpusConfig) bool { return c.feed == "" })

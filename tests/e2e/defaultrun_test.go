@@ -20,8 +20,8 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// TestDefaultRun does what `make run` does and what its reader would: look at
-// the summary and the files, send something, press Ctrl-C.
+// TestDefaultRun does what `make run` does and what a user would do: read the summary and
+// the files, send data, press Ctrl-C.
 func TestDefaultRun(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -87,8 +87,8 @@ func healthy(addr string) error {
 	return nil
 }
 
-// listening returns the local addresses of a process's listening TCP sockets,
-// from the socket inodes among its files and the kernel's socket tables.
+// listening returns the local addresses of a process's listening TCP sockets. It looks up
+// the socket inodes of its open files in the kernel's socket tables.
 func listening(t *testing.T, pid int) []net.IP {
 	t.Helper()
 	inodes := map[string]bool{}
@@ -118,7 +118,7 @@ func listening(t *testing.T, pid int) []net.IP {
 	return out
 }
 
-// parseProcAddr reads an address of /proc/net/tcp: hex words in host order.
+// parseProcAddr parses an address in /proc/net/tcp: hex words in host byte order.
 func parseProcAddr(t *testing.T, s string) net.IP {
 	t.Helper()
 	hex, _, _ := strings.Cut(s, ":")
@@ -131,7 +131,7 @@ func parseProcAddr(t *testing.T, s string) net.IP {
 	return ip
 }
 
-// TestAddressInUse is what a user sees who already runs a collector.
+// TestAddressInUse checks what a user sees if another collector already runs.
 func TestAddressInUse(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -14,9 +14,8 @@ import (
 
 var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 
-// TestDocumentedConfigs validates every configuration that the documentation
-// tells a user to copy. A block without receivers is meant to be merged over
-// the default.
+// TestDocumentedConfigs validates every configuration in the documentation. A block
+// without receivers is merged over the default configuration.
 func TestDocumentedConfigs(t *testing.T) {
 	t.Parallel()
 	root := harness.Root(t)

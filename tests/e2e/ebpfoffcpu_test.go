@@ -14,8 +14,8 @@ import (
 	"github.com/invar-otel/invar/tests/pyroscopesink"
 )
 
-// TestEBPFOffCPU asks for off-CPU profiles. Where the kernel has no kprobes, they are
-// missing with a reason, and CPU profiles are not.
+// TestEBPFOffCPU enables off-CPU profiles. If the kernel has no kprobes, the reason is
+// reported and CPU profiles still arrive.
 func TestEBPFOffCPU(t *testing.T) {
 	profilerHost(t)
 	sink, err := pyroscopesink.Start("127.0.0.1:0", nil)

@@ -19,8 +19,8 @@ import (
 	"github.com/invar-otel/invar/tests/pyroscopesink"
 )
 
-// profilerHost skips the test unless eBPF programs can be loaded here: by root,
-// who has the capabilities, with tracefs, which is mounted if it is not.
+// profilerHost skips the test unless eBPF programs can be loaded. That needs root with
+// the capabilities, and tracefs, which is mounted if necessary.
 func profilerHost(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -45,7 +45,7 @@ func profilerHost(t *testing.T) {
 	}
 }
 
-// program returns the path of a tool, or skips the test.
+// program returns the path of a tool. It skips the test if the tool is not installed.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -77,7 +77,7 @@ func background(t *testing.T, cmd *exec.Cmd) {
 	})
 }
 
-// cgroup makes a cgroup as Kubernetes does for a container, and returns its folder.
+// cgroup creates a cgroup as Kubernetes does for a container, and returns its folder.
 func cgroup(t *testing.T, podUID, containerID string) string {
 	t.Helper()
 	path := filepath.Join("kubepods", "burstable", "pod"+podUID, containerID)
@@ -102,9 +102,9 @@ func cgroup(t *testing.T, podUID, containerID string) string {
 	return ""
 }
 
-// TestEBPFProfile profiles this host while programs in C, Go and Python burn CPU in
-// known shares, one of them in what looks like a container of a pod in a real
-// kube-apiserver, and reads what arrives at Pyroscope's API.
+// TestEBPFProfile profiles this host while programs in C, Go and Python burn CPU in known
+// shares, and checks the profiles that arrive at Pyroscope's API. One program runs in a
+// cgroup like that of a container, whose pod is in a real kube-apiserver.
 func TestEBPFProfile(t *testing.T) {
 	profilerHost(t)
 	python := program(t, "python3")
@@ -186,7 +186,7 @@ service:
 		return nil
 	}
 
-	const enough = 400 // samples, so that a share is good to 5 points
+	const enough = 400 // samples, enough for shares within 5 points
 	all := func(pyroscopesink.Stack) bool { return true }
 	harness.Eventually(t, 2*time.Minute, func() error {
 		for name, profiles := range map[string][]pyroscopesink.Profile{
@@ -253,10 +253,10 @@ service:
 	})
 }
 
-// sample is a few stacks, for a test that fails.
+// sample returns a few stacks for a failure message.
 func sample(stacks []pyroscopesink.Stack) []pyroscopesink.Stack { return stacks[:min(len(stacks), 5)] }
 
-// containerID is one as container runtimes make them.
+// containerID has the format of container runtimes.
 func containerID() string {
 	id := make([]byte, 32)
 	for i := range id {

@@ -20,10 +20,10 @@ import (
 	"github.com/invar-otel/invar/tests/pyroscopesink"
 )
 
-// TestEBPFShortLived profiles a host on which one process after the other starts,
-// burns CPU for some tens of milliseconds and ends; every tenth is an executable
-// that was not there before and is gone after. Names must be there all the same,
-// and memory and open files must stay where they are. INVAR_SOAK=1 runs 10,000.
+// TestEBPFShortLived profiles a host on which one process after the other starts, burns
+// CPU for tens of milliseconds and ends. Every tenth process runs a new executable that is
+// deleted afterwards. Functions must still have names, and memory and open files must not
+// grow. INVAR_SOAK=1 runs 10,000 processes.
 func TestEBPFShortLived(t *testing.T) {
 	profilerHost(t)
 	processes := 300
@@ -37,7 +37,7 @@ func TestEBPFShortLived(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, s := range stacks {
-			// What the kernel and the loader do for a process is not in question.
+			// The work of the kernel and the loader for a process is not checked.
 			if !s.Has("main") && !s.Has("[burst]") && !strings.Contains(strings.Join(s.Functions, " "), "[variant") {
 				continue
 			}
@@ -107,8 +107,8 @@ func runBursts(t *testing.T, burst string, from, to int) {
 				if n%10 == 0 {
 					path = filepath.Join(dir, "variant-"+strconv.Itoa(n))
 					other := bytes.Replace(program, []byte("variant-0000000000"), fmt.Appendf(nil, "variant-%010d", n), 1)
-					// A process that is forked while the file is open for writing would
-					// keep it so, and it could not be executed.
+					// A process forked while the file is open for writing would keep it
+					// open, and it could not be executed.
 					syscall.ForkLock.RLock()
 					err := os.WriteFile(path, other, 0o700)
 					syscall.ForkLock.RUnlock()
@@ -133,7 +133,7 @@ func runBursts(t *testing.T, burst string, from, to int) {
 	wg.Wait()
 }
 
-// usage is what a process holds.
+// usage is the memory and the open files of a process.
 type usage struct {
 	files     int
 	anonymous int64 // bytes
@@ -141,7 +141,7 @@ type usage struct {
 
 func (u usage) String() string { return fmt.Sprintf("%d files, %d MiB", u.files, u.anonymous>>20) }
 
-// usageOf takes the least of several looks, as garbage and files that are being read
+// usageOf returns the minimum of several samples, because garbage and files being read
 // come and go.
 func usageOf(t *testing.T, pid int) usage {
 	t.Helper()

@@ -20,8 +20,8 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// place is where one configuration of the corpus runs: its folders, and an
-// environment with a free address for every server it may have.
+// place is the environment of one configuration of the corpus: its folders, and variables
+// with a free address for every server it may have.
 type place struct {
 	dir string
 	env map[string]string
@@ -46,16 +46,16 @@ func newPlace(t *testing.T) place {
 
 func (p place) in(name string) string { return filepath.Join(p.env["IN_DIR"], name) }
 
-// criLog is where a kubelet puts a container's log below /var/log.
+// criLog is the path of a container's log below /var/log, as a kubelet chooses it.
 const criLog = "pods/default_web-0_0a1b2c3d-0000-1111-2222-333344445555/app/0.log"
 
 // lines is how many log lines a feeder sends.
 const lines = 20
 
-// feeders send data as the clients of a receiver do. Each payload says "invar-e2e".
+// feeders send data like the clients of a receiver. Every payload contains "invar-e2e".
 var feeders = map[string]func(*testing.T, place){
 	"none":   func(*testing.T, place) {},
-	"scrape": func(*testing.T, place) {}, // the target is served from the start
+	"scrape": func(*testing.T, place) {}, // the target is always served
 	"nginx":  func(*testing.T, place) {},
 	"otlp_grpc": func(t *testing.T, p place) {
 		app := newSDK(t, "grpc", p.env["OTLP_GRPC"], "invar-e2e")
@@ -104,8 +104,8 @@ var feeders = map[string]func(*testing.T, place){
 	},
 }
 
-// feed sends one workload, signal by signal: the configuration under test may
-// not have all of them.
+// feed sends one workload, signal by signal, because the configuration under test may not
+// have pipelines for all signals.
 func (s *sdk) feed(t *testing.T) {
 	t.Helper()
 	s.work(t)
@@ -176,7 +176,7 @@ func fluentMessage(tag, text string) []byte {
 	return b.Bytes()
 }
 
-// serveTarget serves what a scraper comes for, until the test ends.
+// serveTarget serves a scrape target until the test ends.
 func serveTarget(t *testing.T) string {
 	t.Helper()
 	var requests atomic.Int64

@@ -16,11 +16,11 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// writerEnv makes the test binary a log writer: "<path> <lines> <lines per file>".
+// writerEnv turns the test binary into a log writer: "<path> <lines> <lines per file>".
 const writerEnv = "INVAR_E2E_WRITER"
 
-// runWriter is an application that logs numbered lines and rotates its file as
-// logrotate does: the full file is renamed and a new one created.
+// runWriter writes numbered lines and rotates its file as logrotate does: it renames the
+// full file and creates a new one.
 func runWriter(spec string) int {
 	var path string
 	var lines, perFile int
@@ -62,9 +62,9 @@ func writeLines(path string, lines, perFile int) error {
 	return f.Close()
 }
 
-// TestFileTailWithRotation tails what another process writes and rotates, and
-// restarts the collector in the middle. With offsets in file_storage every line
-// must arrive, and none twice.
+// TestFileTailWithRotation tails a file that another process writes and rotates, and
+// restarts the collector meanwhile. With offsets in file_storage every line must arrive
+// exactly once.
 // `make soak` runs it for longer.
 func TestFileTailWithRotation(t *testing.T) {
 	t.Parallel()

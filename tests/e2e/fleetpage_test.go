@@ -16,8 +16,7 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// pageTimeout is how long the page may take to show what is so: it asks every
-// five seconds.
+// pageTimeout is how long the page may take to show a change. It polls every five seconds.
 const pageTimeout = 20 * time.Second
 
 // pageInterval is how often the collectors of these tests poll.
@@ -25,8 +24,8 @@ const pageInterval = 200 * time.Millisecond
 
 const pageTokens = "alice admin admin-token\nbob viewer viewer-token\nagents collector collector-token\n"
 
-// pagePipeline is a pipeline's file. What collectors do with it is up
-// to speaker.
+// pagePipeline returns a pipeline's file. The collectors are speakers, which do not run
+// it.
 func pagePipeline(env, stages, version string, more ...string) string {
 	return fmt.Sprintf(`matchers: ['env=%q']
 rollout: {stages: %s, wait: 0s, max_failed: 0}
@@ -42,8 +41,8 @@ config:
 `, env, stages, strings.Join(more, "\n"), version)
 }
 
-// pageServer starts a server that knows the tokens of alice, an admin, bob, a
-// viewer, and agents, the collectors.
+// pageServer starts a server with tokens for alice, an admin, bob, a viewer, and agents,
+// the collectors.
 func pageServer(t *testing.T) *harness.FleetServer {
 	t.Helper()
 	tokens := filepath.Join(t.TempDir(), "tokens")
@@ -51,7 +50,7 @@ func pageServer(t *testing.T) *harness.FleetServer {
 	return harness.Fleet(t, "--token-file", tokens)
 }
 
-// signIn opens the page at a hash as the holder of a token.
+// signIn opens the page at a hash and signs in with a token.
 func signIn(b *harness.Browser, url, token string, width int64, scheme string) *harness.Tab {
 	tab := b.Open(url, width, 800, scheme)
 	tab.Type("#token", token)
@@ -59,7 +58,7 @@ func signIn(b *harness.Browser, url, token string, width int64, scheme string) *
 	return tab
 }
 
-// publish publishes a text through the page's editor.
+// publish publishes a text with the editor of the page.
 func publish(tab *harness.Tab, text string) {
 	tab.Paste("textarea", text)
 	tab.Click(button("Review and publish…"))
@@ -71,11 +70,11 @@ func button(text string) string {
 	return fmt.Sprintf("//main//button[normalize-space()=%q]", text)
 }
 
-// TestFleetPage does in a real browser what people do on the fleet server's
-// page, with collectors that take what they are given.
+// TestFleetPage uses the fleet server's page in a real browser as users do, with
+// collectors that accept every configuration they are given.
 func TestFleetPage(t *testing.T) {
 	t.Parallel()
-	// step says which one it was if it fails; the next ones build on it.
+	// step runs one step, and logs its name if it fails. Later steps depend on it.
 	step := func(name string, do func()) {
 		done := false
 		defer func() {
@@ -109,7 +108,7 @@ func TestFleetPage(t *testing.T) {
 		tab.Click("//main//a[.='New pipeline']")
 		tab.Type("#name", "shop")
 		publish(tab, strings.ReplaceAll(pagePipeline("prod", "[100]", "v1"), "receivers: [host_metrics]", "receivers: [nothing]"))
-		tab.Shows(pageTimeout, "dialog .outcome.bad", `"nothing" is not defined`) // beside the button, and the text is not lost
+		tab.Shows(pageTimeout, "dialog .outcome.bad", `"nothing" is not defined`) // next to the button, and the text is not lost
 		tab.Press("\x1b")
 		publish(tab, pagePipeline("prod", "[100]", "v1"))
 		one.has(t, "v1", true)
@@ -301,7 +300,7 @@ func TestFleetPage(t *testing.T) {
 	})
 }
 
-// pipelineAs asks the API for a pipeline.
+// pipelineAs returns a pipeline from the API.
 func pipelineAs(fleet *harness.FleetServer, token, name string) (p harness.FleetPipeline, err error) {
 	request, err := http.NewRequest(http.MethodGet, fleet.URL+"/api/v1/pipelines/"+name, http.NoBody)
 	if err != nil {
@@ -316,7 +315,7 @@ func pipelineAs(fleet *harness.FleetServer, token, name string) (p harness.Fleet
 	return p, json.NewDecoder(response.Body).Decode(&p)
 }
 
-// publishAs publishes by the API.
+// publishAs publishes a pipeline through the API.
 func publishAs(t *testing.T, fleet *harness.FleetServer, token, name, content string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, fleet.URL+"/api/v1/pipelines/"+name, strings.NewReader(content))

@@ -13,9 +13,9 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// TestFleetPagePictures shows a fleet with something going on in the sizes and
-// colours that people have. With INVAR_PICTURES=<folder> the pictures are kept:
-// docs/images/fleet.png is one.
+// TestFleetPagePictures opens the page of a busy fleet in common window sizes and both
+// colour schemes. With INVAR_PICTURES=<folder> the screenshots are kept;
+// docs/images/fleet.png is one of them.
 func TestFleetPagePictures(t *testing.T) {
 	t.Parallel()
 	folder := os.Getenv("INVAR_PICTURES")
@@ -97,7 +97,7 @@ func TestFleetPagePictures(t *testing.T) {
 	}
 }
 
-// TestFleetPageModules tests the parts of the page that compute, where they run.
+// TestFleetPageModules tests the page's modules for computations in a browser.
 func TestFleetPageModules(t *testing.T) {
 	t.Parallel()
 	tab := harness.Chromium(t).Open(pageServer(t).URL+"/", 800, 600, "light")
@@ -123,7 +123,7 @@ func TestFleetPageModules(t *testing.T) {
 	diff(" a|-b|+x| c", "a\nb\nc", "a\nx\nc")
 	diff("-a|-b| c|+b| a| b|-b| a|+c", "a\nb\nc\na\nb\nb\na", "c\nb\na\nb\na\nc")
 	diff(" a|+a| b", "a\nb", "a\na\nb")
-	// Applying the changes to either text gives the other, for texts of all kinds.
+	// Applying the changes to one text must give the other.
 	eval(true, "diff", `
 		let seed = 7;
 		const random = (n) => (seed = seed * 48271 % 2147483647) % n;

@@ -16,8 +16,8 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// speaker is a collector as far as a server can tell: it asks for its
-// configuration, in the protocol's JSON, and reports what became of it.
+// speaker simulates a collector for the server: it polls its configuration in the
+// protocol's JSON encoding, and reports the result of applying it.
 type speaker struct {
 	speakerOptions
 	url    string
@@ -33,11 +33,11 @@ type speakerOptions struct {
 	id, name   string
 	attributes map[string]string
 	every      time.Duration     // how often it polls
-	fails      map[string]string // what it reports, by what a configuration has in it
-	ignores    string            // what makes it keep the configuration from before
+	fails      map[string]string // the error it reports, by a text in the configuration
+	ignores    string            // a text in a configuration that makes it keep the previous one
 }
 
-// speak lets a collector poll until the test ends.
+// speak runs a speaker until the test ends.
 func speak(t *testing.T, fleet *harness.FleetServer, o speakerOptions) *speaker {
 	t.Helper()
 	transport := &http.Transport{}
@@ -50,7 +50,7 @@ func speak(t *testing.T, fleet *harness.FleetServer, o speakerOptions) *speaker 
 	require.NoError(t, s.call("RegisterCollector", map[string]any{"id": o.id, "name": o.name, "localAttributes": o.attributes}, nil))
 	polling.Go(func() {
 		for {
-			_ = s.poll() // the server may be away
+			_ = s.poll() // the server may be down
 			select {
 			case <-stop:
 				return
@@ -122,8 +122,8 @@ func (s *speaker) call(procedure string, message, answer any) error {
 	return json.Unmarshal(text, answer)
 }
 
-// has waits until the collector has a configuration with the text, or none with
-// it.
+// has waits until the collector has a configuration that contains the text, or none that
+// does.
 func (s *speaker) has(t *testing.T, text string, want bool) {
 	t.Helper()
 	harness.Eventually(t, pageTimeout, func() error {

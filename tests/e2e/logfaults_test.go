@@ -18,7 +18,7 @@ import (
 	"github.com/invar-otel/invar/tests/lokisink"
 )
 
-// tailToLoki is the recipe for plain lines with offsets and queue on disk.
+// tailToLoki tails plain lines, with offsets and queue on disk.
 const tailToLoki = `
 receivers:
   file_log:
@@ -40,9 +40,8 @@ service:
   pipelines: {logs: {receivers: [file_log], exporters: [loki]}}
 `
 
-// logWriter writes numbered lines to a file at a rate until it is told to
-// stop, and rotates the file: by renaming it or, if truncate is set, by a copy
-// and truncation.
+// logWriter writes numbered lines to a file at a constant rate until it is stopped. It
+// rotates the file by renaming it or, if truncate is set, by copying and truncating it.
 type logWriter struct {
 	path     string
 	rate     int // lines a second
@@ -130,8 +129,9 @@ func logWriters(dir string) []*logWriter {
 	}
 }
 
-// TestLogsOutage stops a real Loki under load, with files rotating meanwhile, and
-// starts it again: it then has every line once. `make soak` makes it ten minutes.
+// TestLogsOutage stops a real Loki under load while files are rotated, and starts it
+// again. Loki must then have every line exactly once. With `make soak` the outage takes
+// ten minutes.
 func TestLogsOutage(t *testing.T) {
 	outage := 20 * time.Second
 	if os.Getenv("INVAR_SOAK") != "" {
@@ -170,9 +170,9 @@ func TestLogsOutage(t *testing.T) {
 	require.NoError(t, invar.Stop())
 }
 
-// TestLogsKilled kills the collector again and again under load, with files
-// rotating and the endpoint failing now and then. No line is lost; lines that
-// come twice are those of the moment before a kill.
+// TestLogsKilled kills the collector repeatedly under load, while files are rotated and
+// the endpoint fails from time to time. No line may be lost. Only lines read shortly
+// before a kill may arrive twice.
 func TestLogsKilled(t *testing.T) {
 	kills := 5
 	if os.Getenv("INVAR_SOAK") != "" {
@@ -214,8 +214,8 @@ func TestLogsKilled(t *testing.T) {
 		missing, repeated := got.Sum(n)
 		t.Logf("%s: %d lines, %d missing, %d repeated, %d first came after later ones", a.name(), n, missing, repeated, got.Disordered)
 		require.Zero(t, missing, "lost lines of %s", a.name())
-		// What can come twice: the batch that was being sent, and what was read since
-		// the offsets were saved, which is at most what was written since the start.
+		// Lines that may arrive twice are those of the batch being sent, and those read
+		// since the offsets were saved, at most all lines written since the start.
 		require.LessOrEqual(t, repeated, kills*3*a.rate)
 	}
 	require.NoError(t, invar.Stop())

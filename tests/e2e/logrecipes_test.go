@@ -21,8 +21,8 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// recipe is a configuration of docs/logs.md under test: what stands under a
-// heading, run as it is, but for a tenant of its own and quicker batches.
+// recipe is a configuration of docs/logs.md, found by its heading. It runs unchanged
+// except for its tenant and faster batches.
 type recipe struct {
 	t       *testing.T
 	loki    *harness.LokiServer
@@ -31,7 +31,7 @@ type recipe struct {
 	invar   *harness.Process
 }
 
-// section is the first YAML block below a heading of a document.
+// section returns the first YAML block below a heading of a document.
 func section(t *testing.T, doc, heading string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(harness.Root(t), doc))
@@ -106,11 +106,11 @@ func TestLogRecipes(t *testing.T) {
 			cri(2, "stdout", "P", "a long "), cri(3, "stdout", "P", "line in "), cri(4, "stdout", "F", "three parts"),
 			cri(5, "stderr", "F", "java.lang.IllegalStateException: no"), cri(6, "stdout", "F", "between"),
 			cri(7, "stderr", "F", "\tat shop.Cart.add(Cart.java:7)"), cri(8, "stderr", "F", "Caused by: java.io.IOException"), cri(9, "stderr", "F", "\t... 3 more"),
-			// Parts of both streams, mixed.
+			// Parts of both streams, interleaved.
 			cri(10, "stderr", "P", "err "), cri(11, "stdout", "P", "out "), cri(12, "stderr", "P", "of "), cri(13, "stdout", "F", "one"),
 			cri(14, "stdout", "P", "out"), cri(15, "stderr", "F", "two"), cri(16, "stdout", "P", " "), cri(17, "stdout", "P", ""), cri(18, "stderr", "P", "err of "),
 			cri(19, "stdout", "F", "three"), cri(20, "stderr", "F", "four"),
-			// A line that is like one of the other stream's.
+			// A line that is equal to one of the other stream.
 			cri(21, "stdout", "F", stamp(21)+" stderr F quoted"), cri(22, "stderr", "P", stamp(22)+" stdout P quoted "), cri(23, "stdout", "F", "plain"), cri(24, "stderr", "F", "too"),
 			cri(25, "stderr", "F", "last"))
 		r := startRecipe(t, loki, "## Kubernetes pods", map[string]string{"POD_LOGS": dir})
@@ -133,7 +133,7 @@ func TestLogRecipes(t *testing.T) {
 		write(t, current, cri(41, "stdout", "F", "the new file begins, again with a line that is long enough to be told from others"))
 		r.invar = harness.Invar(t, r.options)
 		r.entries(`{stream="stdout"}`, 9)
-		// A copy is made and the file truncated.
+		// The file is copied and truncated.
 		text, err := os.ReadFile(current)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(current+".1", text, 0o600))
@@ -178,7 +178,7 @@ func TestLogRecipes(t *testing.T) {
 		require.Equal(t, host, e.Labels["host"])
 		require.Equal(t, fmt.Sprint(os.Getpid()), e.Metadata["process_pid"])
 		require.WithinDuration(t, time.Now(), e.Timestamp, time.Minute)
-		// What programs really write.
+		// What real programs write.
 		field := func(name, value string) string { // of journald's protocol, for any bytes
 			return name + "\n" + string(binary.LittleEndian.AppendUint64(nil, uint64(len(value)))) + value + "\n"
 		}
@@ -261,8 +261,8 @@ func TestLogRecipes(t *testing.T) {
 	})
 }
 
-// journal runs a journald with a namespace of its own. It returns its directory
-// and a function that sends a message in journald's native protocol.
+// journal runs a journald with its own namespace. It returns its directory and a function
+// that sends a message in journald's native protocol.
 func journal(t *testing.T) (dir string, send func(message string)) {
 	t.Helper()
 	const journald = "/lib/systemd/systemd-journald"

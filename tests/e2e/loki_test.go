@@ -16,8 +16,8 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// otlpToLoki is a gateway: OTLP in, Loki out. OTLP_HTTP and LOKI are filled in
-// by the environment; more goes into the exporter.
+// otlpToLoki returns the configuration of a gateway that receives OTLP and sends to Loki.
+// It reads the environment variables OTLP_HTTP and LOKI. more is added to the exporter.
 func otlpToLoki(more string) string {
 	return `
 receivers:
@@ -44,13 +44,13 @@ func sendLogs(t *testing.T, addr string, header map[string]string, ld plog.Logs)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
-	words, err := io.ReadAll(resp.Body)
+	text, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
-	require.Equal(t, http.StatusOK, resp.StatusCode, "%s", words)
+	require.Equal(t, http.StatusOK, resp.StatusCode, "%s", text)
 }
 
-// record adds a record of a service.
+// record appends a log record of a service.
 func record(ld plog.Logs, service, line string, at time.Time) plog.LogRecord {
 	rl := ld.ResourceLogs().AppendEmpty()
 	rl.Resource().Attributes().PutStr("service.name", service)
@@ -60,7 +60,7 @@ func record(ld plog.Logs, service, line string, at time.Time) plog.LogRecord {
 	return lr
 }
 
-// entriesOf waits until a query gives n entries.
+// entriesOf waits until a query returns n entries, and returns them.
 func entriesOf(t *testing.T, loki *harness.LokiServer, tenant, logql string, n int) []harness.LokiEntry {
 	t.Helper()
 	var entries []harness.LokiEntry
@@ -152,8 +152,8 @@ func TestLokiExporter(t *testing.T) {
 	require.NoError(t, invar.Stop())
 }
 
-// TestContribLokiConfig runs a configuration written for the exporter that
-// contrib removed.
+// TestContribLokiConfig runs a configuration for the Loki exporter that contrib has
+// removed.
 func TestContribLokiConfig(t *testing.T) {
 	t.Parallel()
 	loki := harness.Loki(t, nil)

@@ -21,8 +21,8 @@ import (
 	"github.com/invar-otel/invar/tests/lokisink"
 )
 
-// TestLokiStrangeLogs sends what real Loki may refuse or alter. What it refuses
-// must be the faulty entry alone, counted by Loki's reason.
+// TestLokiStrangeLogs sends entries that a real Loki refuses or changes. Only the faulty
+// entry may be lost, and it must be counted with Loki's reason.
 func TestLokiStrangeLogs(t *testing.T) {
 	t.Parallel()
 	loki := harness.Loki(t, map[string]any{
@@ -40,7 +40,7 @@ func TestLokiStrangeLogs(t *testing.T) {
 	refused := func(reason string) float64 {
 		return metricValue(t, invar, "otelcol_exporter_loki_refused_log_records", `reason="`+reason+`"`)
 	}
-	// mixed sends a faulty record among good ones, and waits for the good ones.
+	// mixed sends a faulty record among valid ones, and waits for the valid ones.
 	mixed := func(name, reason string, fault func(plog.LogRecord)) {
 		t.Run(name, func(t *testing.T) {
 			service := strings.ReplaceAll(name, " ", "_")
@@ -105,8 +105,8 @@ func TestLokiStrangeLogs(t *testing.T) {
 		record(ld, "known", "before", now)
 		sendLogs(t, addr, nil, ld)
 		entriesOf(t, loki, "strange", `{service_name="known"}`, 1)
-		// Loki's ingester answers with the error of a request's last stream only,
-		// so the one that it takes goes first.
+		// Loki's ingester returns only the error of the last stream of a request, so
+		// the valid stream must come first.
 		ld = plog.NewLogs()
 		record(ld, "known", "after", now.Add(1))
 		for i := range 200 {
@@ -124,8 +124,8 @@ func TestLokiStrangeLogs(t *testing.T) {
 	require.NoError(t, invar.Stop())
 }
 
-// TestLokiRateLimit sends more than a tenant may in a second, and at first in
-// requests larger than its burst. All of it arrives, later.
+// TestLokiRateLimit exceeds the rate limit of a tenant, at first with requests larger than
+// its burst. All entries must arrive nevertheless.
 func TestLokiRateLimit(t *testing.T) {
 	t.Parallel()
 	loki := harness.Loki(t, map[string]any{
@@ -145,9 +145,9 @@ func TestLokiRateLimit(t *testing.T) {
 		}
 		sendLogs(t, addr, nil, ld)
 	}
-	// Only the numbers: Loki's answers are limited too.
+	// Only the numbers, because Loki limits its responses too.
 	got := linesOf(entriesOf(t, loki, "limited", `{service_name="limited"} | regexp "^(?P<n>[0-9]+)" | line_format "{{.n}}"`, n))
-	slices.Sort(got) // n is a label of the answer: each is a stream of its own there
+	slices.Sort(got) // n is a label of the result, so each entry is a separate stream
 	for i, number := range got {
 		require.Equal(t, fmt.Sprintf("%04d", i), number)
 	}
@@ -156,7 +156,7 @@ func TestLokiRateLimit(t *testing.T) {
 	require.NoError(t, invar.Stop())
 }
 
-// TestLokiEndpoints has two exporters of which one reaches nobody: the other does
+// TestLokiEndpoints runs two exporters. One cannot reach its endpoint, and the other must
 // not wait for it.
 func TestLokiEndpoints(t *testing.T) {
 	t.Parallel()
@@ -178,7 +178,7 @@ service: {pipelines: {logs/dead: {receivers: [otlp], exporters: [loki/dead]}, lo
 		record(ld, "s", lokisink.Mark("w", i), time.Now())
 		body, err := plogotlp.NewExportRequestFromLogs(ld).MarshalProto()
 		require.NoError(t, err)
-		// The dead one's queue is soon full, which the client is told.
+		// The queue of the failing exporter is soon full, and the client gets an error.
 		resp, err := http.Post("http://"+addr+"/v1/logs", "application/x-protobuf", bytes.NewReader(body)) //nolint:noctx // it answers at once
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
@@ -188,7 +188,7 @@ service: {pipelines: {logs/dead: {receivers: [otlp], exporters: [loki/dead]}, lo
 	require.NoError(t, invar.Stop())
 }
 
-// metricValue is that of the collector's own metric with the attribute, 0 if
+// metricValue returns the value of the collector's own metric with the attribute, or 0 if
 // there is none.
 func metricValue(t *testing.T, invar *harness.Process, name, attribute string) float64 {
 	t.Helper()

@@ -17,8 +17,8 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// relay starts Invar as the README of the loki receiver has it, and returns the
-// URL to push to.
+// relay starts invar with the configuration in the README of the loki receiver, and
+// returns the URL to push to.
 func relay(t *testing.T, loki *harness.LokiServer) (url string, invar *harness.Process) {
 	t.Helper()
 	web := harness.FreeAddr(t)
@@ -40,7 +40,7 @@ service:
 	return "http://" + web, invar
 }
 
-func pushTo(t *testing.T, url, tenant, content string, body []byte) (status int, words string) {
+func pushTo(t *testing.T, url, tenant, content string, body []byte) (status int, message string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/loki/api/v1/push", bytes.NewReader(body))
 	require.NoError(t, err)
@@ -54,15 +54,15 @@ func pushTo(t *testing.T, url, tenant, content string, body []byte) (status int,
 	return resp.StatusCode, string(text)
 }
 
-// everything is what Loki has of a tenant, in an order of its own.
+// everything returns all entries of a tenant in Loki, sorted.
 func everything(loki *harness.LokiServer, tenant string) ([]harness.LokiEntry, error) {
 	got, err := loki.Query(tenant, `{service_name=~".+"}`)
 	slices.SortFunc(got, func(a, b harness.LokiEntry) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 	return got, err
 }
 
-// TestLokiPushAsLoki pushes the same to a real Loki and to Invar before it: what
-// Loki takes is taken, and Loki has the same then.
+// TestLokiPushAsLoki pushes the same requests to a real Loki and to invar in front of it.
+// Invar must accept what Loki accepts, and Loki must store the same.
 func TestLokiPushAsLoki(t *testing.T) {
 	t.Parallel()
 	loki := harness.Loki(t, nil)
@@ -73,9 +73,9 @@ func TestLokiPushAsLoki(t *testing.T) {
 	f := func(content string, body []byte) {
 		t.Helper()
 		direct, relayed := names(len(pushed))
-		wantStatus, wantWords := pushTo(t, loki.URL, direct, content, body)
-		status, words := pushTo(t, url, relayed, content, body)
-		t.Logf("%.100q: Loki %d %.80q, Invar %d %.80q", body, wantStatus, wantWords, status, words)
+		wantStatus, wantText := pushTo(t, loki.URL, direct, content, body)
+		status, text := pushTo(t, url, relayed, content, body)
+		t.Logf("%.100q: Loki %d %.80q, Invar %d %.80q", body, wantStatus, wantText, status, text)
 		if wantStatus/100 == 2 {
 			require.Equal(t, 2, status/100, "%.200q", body)
 		}
@@ -122,7 +122,7 @@ func TestLokiPushAsLoki(t *testing.T) {
 	inJSON(`{"streams": [null]}`)
 	inJSON(`{"streams": null}`)
 	inJSON(`{"Streams": [{"stream": {"a": "b"}, "values": [["NOW", "x"]], "x": 1}], "y": {}} trailing`)
-	// Names of hints and of fields, and of labels.
+	// Names of hints, fields and labels.
 	values(`["NOW", "x", {"loki.tenant": "k", "k": "other", "loki.format": "json", "loki.attribute.labels": "k", "loki.resource.labels": "k"}]`)
 	values(`["NOW", "x", {"trace_id": "00000000000000000000000000000000", "span_id": "ABCDEF0102030405"}]`)
 	values(`["NOW", "x", {"trace_id": "0102030405060708090A0B0C0D0E0F10", "detected_level": "unknown"}]`)
@@ -161,7 +161,7 @@ func TestLokiPushAsLoki(t *testing.T) {
 	require.Empty(t, tenants, "what a client sends names no tenant")
 }
 
-// TestLokiHostile sends to the whole binary what has been a crash.
+// TestLokiHostile sends requests to the whole binary that have caused crashes before.
 func TestLokiHostile(t *testing.T) {
 	t.Parallel()
 	loki := harness.Loki(t, nil)
@@ -170,9 +170,9 @@ func TestLokiHostile(t *testing.T) {
 	status, _ := pushTo(t, url, "one", "application/x-protobuf", snappy.Encode(nil, empty))
 	require.Equal(t, http.StatusRequestEntityTooLarge, status)
 	bad := bytes.Repeat([]byte("\n\x05\n\x01{\x12\x00"), 200_000)
-	status, words := pushTo(t, url, "one", "application/x-protobuf", snappy.Encode(nil, bad))
+	status, text := pushTo(t, url, "one", "application/x-protobuf", snappy.Encode(nil, bad))
 	require.Equal(t, http.StatusBadRequest, status)
-	require.Less(t, len(words), 8<<10)
+	require.Less(t, len(text), 8<<10)
 	entries, err := (&push.PushRequest{Streams: []push.Stream{{Labels: `{a="b"}`, Entries: make([]push.Entry, 1_000_000)}}}).Marshal()
 	require.NoError(t, err)
 	status, _ = pushTo(t, url, "one", "application/x-protobuf", snappy.Encode(nil, entries))

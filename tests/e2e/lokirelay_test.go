@@ -19,8 +19,8 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// TestLokiRelay pushes to the loki receiver as Loki's clients do, and finds in a
-// real Loki behind it what they pushed.
+// TestLokiRelay pushes to the loki receiver with Loki's clients, and checks what a real
+// Loki behind it has stored.
 func TestLokiRelay(t *testing.T) {
 	t.Parallel()
 	loki := harness.Loki(t, nil)

@@ -1,5 +1,5 @@
-// Package e2e tests the built invar binary against real servers and real
-// clients. Tests assert on what the backend at the end returns.
+// Package e2e tests the built invar binary with real servers and real clients. Tests
+// assert on what the backend returns.
 package e2e
 
 import (
@@ -9,8 +9,8 @@ import (
 	"github.com/invar-otel/invar/tests/memlock"
 )
 
-// TestMain lets the test binary also be the separate process that writes logs
-// (see filetail_test.go), and one that becomes invar (see memlock).
+// TestMain also runs the test binary as a separate process that writes logs (see
+// filetail_test.go), or as one that executes invar (see memlock).
 func TestMain(m *testing.M) {
 	memlock.Become()
 	if spec := os.Getenv(writerEnv); spec != "" {

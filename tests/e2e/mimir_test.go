@@ -11,8 +11,8 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// TestScrapeToMimir scrapes in the native lane and writes to a real Mimir as
-// two tenants, in both messages. Each tenant finds its own and nothing else.
+// TestScrapeToMimir scrapes in the native lane and writes to a real Mimir as two tenants,
+// with both messages. Each tenant must have exactly its own samples.
 func TestScrapeToMimir(t *testing.T) {
 	t.Parallel()
 	url := harness.Mimir(t)

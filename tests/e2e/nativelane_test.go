@@ -17,7 +17,7 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// application is a scrape target with one of everything.
+// application is a scrape target with one metric of each type.
 func application(t *testing.T) string {
 	t.Helper()
 	reg := prometheus.NewRegistry()
@@ -124,8 +124,8 @@ service:
 	})
 }
 
-// TestScrapeConfigFiles: jobs come and go with their files, and a file that
-// cannot be loaded changes nothing.
+// TestScrapeConfigFiles checks that jobs follow their files, and that a file that cannot
+// be loaded changes nothing.
 func TestScrapeConfigFiles(t *testing.T) {
 	t.Parallel()
 	server := harness.Prometheus(t)
@@ -160,7 +160,7 @@ service: {pipelines: {metrics: {receivers: [prometheus_scrape], exporters: [prom
 	require.InDelta(t, 1, value(t, server, `up{job="first"}`), 0)
 	write(job("second"))
 	require.InDelta(t, 1, value(t, server, `up{job="second"}`), 0)
-	harness.Eventually(t, metricsTimeout, func() error { // staleness markers end the first job's series
+	harness.Eventually(t, metricsTimeout, func() error { // staleness markers end the series of the first job
 		v, err := server.Query(`up{job="first"}`)
 		if err == nil && len(v) > 0 {
 			err = fmt.Errorf("up of the first job is still %v", v)
@@ -169,8 +169,8 @@ service: {pipelines: {metrics: {receivers: [prometheus_scrape], exporters: [prom
 	})
 }
 
-// TestMetadataToPrometheus: types and units, which a Prometheus can be told to
-// keep as labels, arrive from both lanes.
+// TestMetadataToPrometheus checks that types and units arrive from both lanes. Prometheus
+// is configured to store them as labels.
 func TestMetadataToPrometheus(t *testing.T) {
 	t.Parallel()
 	server := harness.Prometheus(t, "--enable-feature=type-and-unit-labels")

@@ -14,9 +14,9 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// TestOTLPThroughAgentAndGateway sends what an SDK records through two
-// collectors, as fleets run them, and reads it back at the end. The SDK and
-// the link between the collectors both use the protocol under test.
+// TestOTLPThroughAgentAndGateway sends the data of an SDK through an agent and a gateway,
+// and compares what the gateway writes. The SDK and the link between the collectors both
+// use the protocol under test.
 func TestOTLPThroughAgentAndGateway(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"grpc", "http"} {

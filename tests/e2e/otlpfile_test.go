@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// The file exporter writes one OTLP-JSON message per line. These read all
+// The file exporter writes one OTLP-JSON message per line. These functions read all
 // complete lines of a file that may still be written to.
 
 func completeLines(t *testing.T, path string) [][]byte {

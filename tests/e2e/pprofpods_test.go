@@ -19,8 +19,8 @@ import (
 	"github.com/invar-otel/invar/tests/pyroscopesink"
 )
 
-// TestPprofScrapePods lets a real kube-apiserver say by the annotations of pods
-// which profiles they have, on which ports and paths.
+// TestPprofScrapePods scrapes pods whose annotations in a real kube-apiserver select the
+// profiles, ports and paths.
 func TestPprofScrapePods(t *testing.T) {
 	t.Parallel()
 	app, worker := &pprofPod{asked: map[string]int64{}}, &pprofPod{asked: map[string]int64{}}
@@ -39,13 +39,13 @@ func TestPprofScrapePods(t *testing.T) {
 	}
 	port := func(name string, number int) any { return map[string]any{"name": name, "containerPort": number} }
 	const profiles = "profiles.grafana.com/"
-	// By name and by number, of two ports that the pod declares.
+	// By name and by number, for two ports that the pod declares.
 	pod("cart", "Running", map[string]string{
 		profiles + "cpu.scrape": "true", profiles + "cpu.port_name": "debug", profiles + "cpu.path": "/own/profile",
 		profiles + "memory.scrape": "true", profiles + "memory.port": strconv.Itoa(appPort),
 		profiles + "goroutine.scrape": "false", profiles + "goroutine.port": strconv.Itoa(appPort),
 	}, port("web", nobodyPort), port("debug", appPort))
-	// By number, of a port that it does not declare.
+	// By number, for a port that it does not declare.
 	pod("worker", "Running", map[string]string{
 		profiles + "block.scrape": "true", profiles + "block.port": strconv.Itoa(workerPort), profiles + "block.path": "/prefix/block",
 		"pyroscope.io/service_name": "annotated",
@@ -81,7 +81,7 @@ service: {pipelines: {profiles: {receivers: [pprof_scrape], exporters: [pyroscop
 			"__name__": w.name, "service_name": w.service, "job": "pods", "instance": w.address,
 			"namespace": "shop", "pod": w.pod, "label_app_kubernetes_io_name": "the-" + w.pod,
 		}
-		if w.name != "process_cpu" { // of others, Pyroscope would take the differences again
+		if w.name != "process_cpu" { // for others, Pyroscope would compute differences again
 			want[w.name]["__delta__"] = "false"
 		}
 	}
@@ -98,7 +98,7 @@ service: {pipelines: {profiles: {receivers: [pprof_scrape], exporters: [pyroscop
 	}
 	require.Equal(t, []string{"/debug/pprof/allocs", "/own/profile?seconds=1"}, app.paths())
 	require.Equal(t, []string{"/prefix/block"}, worker.paths())
-	// The server counts up by 10 with each request; the first one is where it begins.
+	// The values grow by 10 with each request. The first request is the baseline.
 	share, _ := pyroscopesink.Share(pyroscopesink.Stacks(sink.Profiles(want["block"]), "contentions"), func(s pyroscopesink.Stack) bool { return s.Value == 10 && s.Has("main", "wait") })
 	require.InDelta(t, 1, share, 0)
 
@@ -112,14 +112,13 @@ service: {pipelines: {profiles: {receivers: [pprof_scrape], exporters: [pyroscop
 	require.NoError(t, invar.Stop())
 }
 
-// pprofPod answers every request with a profile that accumulates, and remembers
-// what it was asked for.
+// pprofPod answers every request with a cumulative profile, and counts the requests.
 type pprofPod struct {
 	mu    sync.Mutex
-	asked map[string]int64 // how often, by path and query
+	asked map[string]int64 // number of requests, by path and query
 }
 
-// start serves on a port of this host, which it returns.
+// start serves on a port of this host and returns the port.
 func (p *pprofPod) start(t *testing.T) int {
 	t.Helper()
 	server := httptest.NewServer(p)

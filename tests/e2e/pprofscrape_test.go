@@ -19,9 +19,9 @@ import (
 	"github.com/invar-otel/invar/tests/pyroscopesink"
 )
 
-// TestPprofScrape scrapes programs in Go that service discovery finds, and compares
-// what arrives at Pyroscope's API with what they did: between two scrapes, not since
-// their start. One of them leaves, the other one begins anew.
+// TestPprofScrape scrapes Go programs from service discovery, and compares the profiles
+// that arrive at Pyroscope's API with the work of the programs between two scrapes. One of
+// the programs disappears, and the other one restarts.
 func TestPprofScrape(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "pprofserver")
@@ -30,7 +30,7 @@ func TestPprofScrape(t *testing.T) {
 	}
 	cart := startPprofServer(t, binary, harness.FreeAddr(t), "BURN=yes")
 	billing := startPprofServer(t, binary, harness.FreeAddr(t))
-	before := cart.work(t, 100) // in no profile, as it is not known when
+	before := cart.work(t, 100) // in no profile, because the time of this work is not known
 	dir := t.TempDir()
 	discover := func(groups string) {
 		t.Helper()
@@ -63,15 +63,15 @@ service: {pipelines: {profiles: {receivers: [pprof_scrape], exporters: [pyroscop
 `})
 	ofCart := map[string]string{"service_name": "shop-cart"}
 	ofBilling := map[string]string{"service_name": "shop-billing"}
-	// total is the sum of a column over all profiles with a name that Pyroscope would
-	// store, of stacks with this function.
+	// total is the sum of a column over the stacks with a function, in all profiles with
+	// a name that Pyroscope would store.
 	total := func(path pyroscopesink.WritePath, of map[string]string, name, column, function string) int64 {
 		of = maps.Clone(of)
 		of["__name__"] = name
 		share, all := pyroscopesink.Share(pyroscopesink.Stacks(sink.Stored(path, of), column), func(s pyroscopesink.Stack) bool { return s.Has(function) })
 		return int64(share*float64(all) + 0.5)
 	}
-	// measured waits until all that was done has arrived.
+	// measured waits until the profiles of all work have arrived.
 	measured := func(of map[string]string, done pprofWork) {
 		t.Helper()
 		var differences []string
@@ -107,7 +107,7 @@ service: {pipelines: {profiles: {receivers: [pprof_scrape], exporters: [pyroscop
 	t.Run("names and labels", func(t *testing.T) {
 		harness.Eventually(t, 30*time.Second, func() error {
 			_, n := pyroscopesink.Share(pyroscopesink.Stacks(sink.Profiles(ofCart), "samples"), func(pyroscopesink.Stack) bool { return true })
-			if n < 300 { // so that a share is good to 10 points
+			if n < 300 { // enough for shares within 10 points
 				return fmt.Errorf("%d samples", n)
 			}
 			return nil
@@ -122,7 +122,7 @@ service: {pipelines: {profiles: {receivers: [pprof_scrape], exporters: [pyroscop
 			got := sink.Stored(pyroscopesink.Ingester, map[string]string{"service_name": "shop-cart", "__name__": name})
 			assert.NotEmpty(t, got, name)
 			for _, p := range got {
-				if got := columns(p.Pprof); name != "memory" || got != "inuse_objects/count inuse_space/bytes" { // as if nothing is known to be allocated
+				if got := columns(p.Pprof); name != "memory" || got != "inuse_objects/count inuse_space/bytes" { // the columns without allocations
 					assert.Equal(t, types, got)
 				}
 				assert.Equal(t, map[string]string{"__name__": name, "service_name": "shop-cart", "team": "cart", "job": "shop", "instance": cart.addr}, p.Labels)
@@ -154,13 +154,13 @@ service: {pipelines: {profiles: {receivers: [pprof_scrape], exporters: [pyroscop
 			}
 			return nil
 		})
-		billing.scraped(t, 2) // what was under way has ended
+		billing.scraped(t, 2) // scrapes in progress have ended
 		left, served := len(sink.Profiles(ofCart)), cart.served(t)
 		billing.scraped(t, 2)
-		// The stranger still asks, but is served nothing.
+		// The job stranger still sends requests, but gets no profile.
 		require.Equal(t, served, cart.served(t))
 		require.Len(t, sink.Profiles(ofCart), left)
-		measured(ofCart, done) // and the sums are still those
+		measured(ofCart, done) // and the sums have not changed
 	})
 	t.Run("a target begins anew", func(t *testing.T) {
 		measured(ofBilling, first)
@@ -168,7 +168,7 @@ service: {pipelines: {profiles: {receivers: [pprof_scrape], exporters: [pyroscop
 		require.Error(t, billing.Wait())
 		billing = startPprofServer(t, binary, billing.addr)
 		billing.scraped(t, 1)
-		// Less than before: every counter is lower, and has to be taken as it is.
+		// Every counter is lower than before, so its value counts as it is.
 		sum := billing.work(t, 100)
 		sum.add(first)
 		measured(ofBilling, sum)
@@ -204,7 +204,7 @@ func startPprofServer(t *testing.T, binary, addr string, env ...string) *pprofSe
 	return s
 }
 
-// pprofWork is what the server says that it has done since its start.
+// pprofWork is the work of the server since its start, as it reports it.
 type pprofWork struct{ AllocatedBytes, Waits, WaitNanos, Contentions int64 }
 
 func (w *pprofWork) add(o pprofWork) {
@@ -218,7 +218,7 @@ func (w *pprofWork) subtract(o pprofWork) {
 	w.add(pprofWork{-o.AllocatedBytes, -o.Waits, -o.WaitNanos, -o.Contentions})
 }
 
-// work lets the server work, and returns what it has done altogether.
+// work makes the server work, and returns its total work.
 func (s *pprofServer) work(t *testing.T, n int) pprofWork {
 	t.Helper()
 	var done pprofWork
@@ -226,7 +226,7 @@ func (s *pprofServer) work(t *testing.T, n int) pprofWork {
 	return done
 }
 
-// served is how many profiles the server has given, by path.
+// served returns how many profiles the server has served, by path.
 func (s *pprofServer) served(t *testing.T) map[string]int {
 	t.Helper()
 	n := map[string]int{}
@@ -234,8 +234,7 @@ func (s *pprofServer) served(t *testing.T) map[string]int {
 	return n
 }
 
-// scraped waits until the server has given n more profiles of each kind that
-// accumulates.
+// scraped waits until the server has served n more profiles of each cumulative kind.
 func (s *pprofServer) scraped(t *testing.T, n int) {
 	t.Helper()
 	before := s.served(t)
@@ -250,7 +249,7 @@ func (s *pprofServer) scraped(t *testing.T, n int) {
 	})
 }
 
-// ask decodes what the server answers.
+// ask decodes a response of the server.
 func (s *pprofServer) ask(path string, answer any) error {
 	client := http.Client{Timeout: 20 * time.Second}
 	resp, err := client.Get("http://" + s.addr + path)

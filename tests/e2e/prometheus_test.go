@@ -20,7 +20,7 @@ import (
 // metricsTimeout is how long a metric may take until a query returns it.
 const metricsTimeout = 30 * time.Second
 
-// value asks Prometheus for one series until it is there.
+// value queries Prometheus until it returns one series.
 func value(t *testing.T, p *harness.PrometheusServer, promql string) float64 {
 	t.Helper()
 	var got float64
@@ -38,9 +38,9 @@ func value(t *testing.T, p *harness.PrometheusServer, promql string) float64 {
 	return got
 }
 
-// TestMetricsToPrometheus sends the SDK's metrics to a real Prometheus through
-// the upstream remote-write exporter and through its OTLP endpoint at once,
-// and queries every value back from each.
+// TestMetricsToPrometheus sends the SDK's metrics to a real Prometheus through the
+// upstream remote-write exporter and through its OTLP endpoint, and queries every value
+// from both.
 func TestMetricsToPrometheus(t *testing.T) {
 	t.Parallel()
 	server := harness.Prometheus(t)
@@ -130,7 +130,7 @@ service: {pipelines: {metrics: {receivers: [prometheus], exporters: [prometheus_
 			continue
 		}
 		require.Len(t, series[name], len(family.GetMetric()), "series of %s", name)
-		// These say what the machine is and so have the same value in both.
+		// These describe the machine and have the same value in both.
 		switch {
 		case strings.HasSuffix(name, "_info"), name == "node_memory_MemTotal_bytes", name == "node_boot_time_seconds",
 			name == "node_filesystem_size_bytes", name == "node_network_mtu_bytes":

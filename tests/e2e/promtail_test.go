@@ -14,16 +14,17 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// stageEntry is what Loki has of a line.
+// stageEntry is the expected entry of a line in Loki.
 type stageEntry struct {
 	line     string
-	labels   map[string]string // that have to be there
-	metadata map[string]string // that has to be there, "" for what must not
+	labels   map[string]string // required labels
+	metadata map[string]string // required, "" if it must be absent
 	at       time.Time         // if not zero
-	tenant   string            // if not the stage's own
+	tenant   string            // if not that of the stage
 }
 
-// stageTest is a stage, lines, and what Loki then has; nil is checked otherwise.
+// stageTest is a stage, its input and the entries expected in Loki. If they are nil, the
+// test checks the entries itself.
 type stageTest struct {
 	name  string
 	lines []string
@@ -35,8 +36,8 @@ var (
 	processorPart = regexp.MustCompile(`(?s)processors:\n(.*?)(\nexporters:|$)`)
 )
 
-// stageConfig makes a pipeline of a stage's block: its components get the name of
-// the stage, lines come from a file and go to a tenant of that name.
+// stageConfig returns a pipeline with the block of a stage. Its components and the tenant
+// have the name of the stage, and it reads lines from a file.
 func stageConfig(t *testing.T, stage, block string) string {
 	t.Helper()
 	var processors []string
@@ -56,7 +57,7 @@ service:
 `, stage, strings.Join(processors, ", "))
 }
 
-// TestPromtailStages runs every block of docs/promtail.md, all in one collector.
+// TestPromtailStages runs all blocks of docs/promtail.md in one collector.
 func TestPromtailStages(t *testing.T) {
 	t.Parallel()
 	type m = map[string]string
@@ -171,7 +172,7 @@ func TestPromtailScrapeConfigs(t *testing.T) {
 	require.Equal(t, map[string]string{"job": "nginx", "env": "prod", "site": "shop", "filename": shop, "service_name": "nginx"}, e.Labels)
 	require.NotContains(t, e.Metadata, "log_file_path")
 	entriesOf(t, loki, "one", `{filename="`+filepath.Join(logs, "error.log")+`"}`, 1)
-	// The position is kept, by the file and not by its name.
+	// The position is stored for the file, not for its name.
 	require.NoError(t, invar.Stop())
 	write(t, shop, "GET /b 200")
 	require.NoError(t, os.Rename(shop, filepath.Join(logs, "shop-1.access.log")))

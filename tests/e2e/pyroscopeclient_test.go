@@ -20,7 +20,7 @@ import (
 	"github.com/invar-otel/invar/tests/pyroscopesink"
 )
 
-// startPyroscope starts a sink that keeps what it gets.
+// startPyroscope starts a sink that stores profiles.
 func startPyroscope(t *testing.T) *pyroscopesink.Sink {
 	t.Helper()
 	sink, err := pyroscopesink.Start("127.0.0.1:0", nil)
@@ -29,7 +29,7 @@ func startPyroscope(t *testing.T) *pyroscopesink.Sink {
 	return sink
 }
 
-// arrived waits for n profiles with these labels, and that there are not more.
+// arrived waits until n profiles with these labels have arrived. More are an error.
 func arrived(t *testing.T, sink *pyroscopesink.Sink, labels map[string]string, n int) []pyroscopesink.Profile {
 	t.Helper()
 	var got []pyroscopesink.Profile
@@ -43,7 +43,7 @@ func arrived(t *testing.T, sink *pyroscopesink.Sink, labels map[string]string, n
 	return got
 }
 
-// cleartextHTTP2 is a client of HTTP/2 without TLS, for gRPC.
+// cleartextHTTP2 returns a client for HTTP/2 without TLS, as gRPC uses it.
 func cleartextHTTP2(t *testing.T) *http.Client {
 	t.Helper()
 	transport := &http.Transport{Protocols: new(http.Protocols)}
@@ -52,7 +52,7 @@ func cleartextHTTP2(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// pushProfile sends a profile as a series of its own.
+// pushProfile sends a profile as a separate series.
 func pushProfile(ctx context.Context, client pushv1connect.PusherServiceClient, tenant string, p *profile.Profile, labels map[string]string) error {
 	var raw bytes.Buffer
 	if err := p.Write(&raw); err != nil {
@@ -72,7 +72,7 @@ func pushProfile(ctx context.Context, client pushv1connect.PusherServiceClient, 
 	return err
 }
 
-// ingest posts a body and returns the status and the text of the answer.
+// ingest posts a body and returns the status and the body of the response.
 func ingest(t *testing.T, url, tenant string, body []byte) (int, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -90,7 +90,7 @@ func ingest(t *testing.T, url, tenant string, body []byte) (int, string) {
 	return resp.StatusCode, string(answer)
 }
 
-// everythingInPprof is a profile with something in every field of a pprof message.
+// everythingInPprof returns a profile that sets every field of a pprof message.
 func everythingInPprof() *profile.Profile {
 	shop := &profile.Mapping{
 		ID: 1, Start: 0x400000, Limit: 0x800000, Offset: 0x1000, File: "/usr/bin/shop", BuildID: "f2c4a0b5d0e1",
@@ -134,7 +134,7 @@ func everythingInPprof() *profile.Profile {
 	}
 }
 
-// encodePprof is the profile as pprof's own library writes it, in gzip.
+// encodePprof encodes the profile with pprof's own library, with gzip.
 func encodePprof(t *testing.T, p *profile.Profile) []byte {
 	t.Helper()
 	var b bytes.Buffer

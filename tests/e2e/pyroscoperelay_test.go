@@ -26,7 +26,7 @@ import (
 	"github.com/invar-otel/invar/tests/pyroscopesink"
 )
 
-// pyroscopeRelay receives at PUSH what Pyroscope's clients send, and sends it to
+// pyroscopeRelay receives profiles of Pyroscope's clients at PUSH and sends them to
 // PYROSCOPE.
 const pyroscopeRelay = `
 receivers:
@@ -39,8 +39,8 @@ exporters:
 service: {pipelines: {profiles: {receivers: [pyroscope], exporters: [pyroscope]}}}
 `
 
-// TestPyroscopeRelay pushes to the pyroscope receiver as Pyroscope's clients do,
-// and finds at Pyroscope's API behind it what they pushed.
+// TestPyroscopeRelay pushes to the pyroscope receiver as Pyroscope's clients do, and
+// compares what arrives at Pyroscope's API behind it.
 func TestPyroscopeRelay(t *testing.T) {
 	t.Parallel()
 	sink := startPyroscope(t)
@@ -97,8 +97,8 @@ func TestPyroscopeRelay(t *testing.T) {
 	})
 
 	t.Run("repairs", func(t *testing.T) {
-		// One of the samples refers to a location that is not there, and two functions
-		// have one id: what Pyroscope keeps is kept.
+		// One of the samples refers to a missing location, and two functions have the same
+		// id. Invar must keep what Pyroscope keeps.
 		p := new(googlev1.Profile)
 		plain := allocated(10)
 		plain.Sample[0].Label = map[string][]string{"span_id": {"0102030405060708"}, "trace_id": {"0102030405060708090a0b0c0d0e0f10"}}
@@ -151,7 +151,7 @@ func TestPyroscopeRelay(t *testing.T) {
 			require.Equal(t, "javaspy", p.Labels["pyroscope_spy"])
 			names[p.Labels["__name__"]] = append(names[p.Labels["__name__"]], p)
 		}
-		// What `jfr summary` says is in it.
+		// The content according to `jfr summary`.
 		pay := func(s pyroscopesink.Stack) bool { return s.Has("Shop.main", "Shop.pay") }
 		for _, want := range []struct {
 			name, sampleType string
@@ -202,7 +202,7 @@ func TestPyroscopeRelay(t *testing.T) {
 			assert.Equal(t, connect.CodeInvalidArgument, connect.CodeOf(err))
 			require.ErrorContains(t, err, c.text)
 		}
-		// Whatever of it were passed on would be there before this.
+		// If any of it were forwarded, it would have arrived before this profile.
 		require.NoError(t, pushProfile(t.Context(), client, "", everythingInPprof(), map[string]string{"__name__": "x", "service_name": "after"}))
 		arrived(t, sink, map[string]string{"service_name": "after"}, 1)
 		require.Equal(t, before+1, len(sink.Profiles(nil))) //nolint:testifylint // whole profiles would be printed
@@ -210,10 +210,10 @@ func TestPyroscopeRelay(t *testing.T) {
 	require.NoError(t, invar.Stop())
 }
 
-// TestPyroscopeOutage has nobody where profiles go. They wait on disk while the
-// collector is killed, until Pyroscope is there; it goes away once more in the
-// middle of it, without an answer. What a client was told is taken arrives, whole
-// and for its tenant.
+// TestPyroscopeOutage starts without a Pyroscope. Profiles wait on disk, even while the
+// collector is killed, until Pyroscope starts. It disappears once more while it receives
+// them, without a response. Every profile that was accepted from a client must arrive,
+// complete and for its tenant.
 func TestPyroscopeOutage(t *testing.T) {
 	t.Parallel()
 	addr, pyroscope := harness.FreeAddr(t), harness.FreeAddr(t)
@@ -247,8 +247,8 @@ service:
 	var mu sync.Mutex
 	var taken []int
 	got := map[string][]pyroscopesink.Profile{}
-	// life pushes from several clients. If asked to, it kills the collector in the
-	// middle of that.
+	// life runs a collector and pushes from several clients. If kill is set, it kills the
+	// collector meanwhile.
 	life := func(first int, kill bool) {
 		invar := harness.Invar(t, options)
 		next := make(chan int)
@@ -338,8 +338,8 @@ service:
 	t.Logf("%d profiles taken, %d arrived, %d times", len(taken), len(got), times)
 }
 
-// TestPyroscopeOverOTLP takes profiles from one collector to the next by OTLP, as
-// agents do with a gateway, and they stay what they are.
+// TestPyroscopeOverOTLP forwards profiles from one collector to another by OTLP, as agents
+// do with a gateway. They must not change.
 func TestPyroscopeOverOTLP(t *testing.T) {
 	t.Parallel()
 	sink := startPyroscope(t)
@@ -369,7 +369,7 @@ service:
 `, Env: map[string]string{"OTLP_GRPC": grpc, "OTLP_HTTP": web, "BY_GRPC": byGRPC, "BY_HTTP": byHTTP}})
 	for path, addr := range map[string]string{"grpc": byGRPC, "http": byHTTP} {
 		client := pushv1connect.NewPusherServiceClient(http.DefaultClient, "http://"+addr)
-		// Several, so that the exporter's batch brings their dictionaries together.
+		// Several, because the exporter's batch merges their dictionaries.
 		const n = 3
 		for i := range n {
 			p := everythingInPprof()
@@ -393,7 +393,7 @@ service:
 	}
 }
 
-// allocated is a profile of what main has allocated.
+// allocated returns a profile of allocations in main.
 func allocated(bytes int64) *profile.Profile {
 	f := &profile.Function{ID: 1, Name: "main"}
 	l := &profile.Location{ID: 1, Line: []profile.Line{{Function: f}}}

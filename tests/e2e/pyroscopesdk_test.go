@@ -24,9 +24,8 @@ import (
 	"github.com/invar-otel/invar/tests/pyroscopesink"
 )
 
-// TestPyroscopeSDK profiles this process with Pyroscope's SDK for Go, which pushes
-// through invar: every profile arrives as the SDK sent it, and tells what this
-// process did.
+// TestPyroscopeSDK profiles this process with Pyroscope's SDK for Go, which pushes through
+// invar. Every profile must arrive unchanged and show the work of this process.
 func TestPyroscopeSDK(t *testing.T) {
 	t.Parallel()
 	sink := startPyroscope(t)
@@ -64,7 +63,7 @@ func TestPyroscopeSDK(t *testing.T) {
 		}
 	})
 	kept := sdkAllocate()
-	runtime.GC() // the heap's profile is that of the last one
+	runtime.GC() // the heap profile is as of the last collection
 	sdkContend()
 	profiler.Flush(true)
 	runtime.KeepAlive(kept)
@@ -98,7 +97,7 @@ func TestPyroscopeSDK(t *testing.T) {
 		stack       []string
 		atLeast     int64
 	}{
-		// The SDK misses what happens while it ends a profile and begins the next.
+		// The SDK misses events between the end of a profile and the start of the next.
 		{"process_cpu", "samples/count cpu/nanoseconds", "cpu", []string{here + "sdkBurn"}, int64(burn) * 6 / 10},
 		{"memory", heap, "alloc_space", []string{here + "sdkAllocate"}, sdkAllocations * sdkAllocation * 8 / 10},
 		{"memory", heap, "inuse_space", []string{here + "sdkAllocate"}, sdkAllocations * sdkAllocation * 8 / 10},
@@ -126,7 +125,7 @@ func TestPyroscopeSDK(t *testing.T) {
 	require.NoError(t, invar.Stop())
 }
 
-// columns are the sample types of a profile.
+// columns returns the sample types of a profile.
 func columns(p *profile.Profile) string {
 	var types []string
 	for _, t := range p.SampleType {
@@ -135,8 +134,8 @@ func columns(p *profile.Profile) string {
 	return strings.Join(types, " ")
 }
 
-// sdkRecorder sends the requests of the SDK, and keeps those that were taken and
-// what the SDK complains about.
+// sdkRecorder sends the requests of the SDK. It stores the accepted ones and the errors
+// that the SDK logs.
 type sdkRecorder struct {
 	mu         sync.Mutex
 	kept       []sdkRequest
@@ -177,7 +176,7 @@ func (r *sdkRecorder) Errorf(format string, args ...any) {
 	r.complaints = append(r.complaints, fmt.Sprintf(format, args...))
 }
 
-// taken are the profiles that are not empty, in their canonical form.
+// taken returns the profiles that are not empty, in their canonical form.
 func (r *sdkRecorder) taken(t *testing.T) []string {
 	t.Helper()
 	r.mu.Lock()
@@ -204,7 +203,7 @@ func (r *sdkRecorder) taken(t *testing.T) []string {
 	return all
 }
 
-// threadTime is the CPU time of the thread that calls it.
+// threadTime returns the CPU time of the calling thread.
 func threadTime(t *testing.T) time.Duration {
 	t.Helper()
 	var u unix.Rusage
@@ -237,7 +236,7 @@ func sdkAllocate() [][]byte {
 	return kept
 }
 
-// sdkContend has goroutines wait for one lock that each holds for a while.
+// sdkContend runs goroutines that wait for one lock, which each holds for some time.
 //
 //go:noinline
 func sdkContend() {

@@ -25,12 +25,12 @@ import (
 	"github.com/invar-otel/invar/tests/rwsink"
 )
 
-// reloadable is an invar whose configuration file a test changes.
+// reloadable is a running invar whose configuration file the test changes.
 type reloadable struct {
 	*harness.Process
 	t    *testing.T
 	path string
-	url  string // of the reload extension, whose address is in RELOAD
+	url  string // of the reload extension; its address is in RELOAD
 }
 
 func startReloadable(t *testing.T, config string, env map[string]string) *reloadable {
@@ -54,7 +54,7 @@ func (r *reloadable) write(config string) {
 	require.NoError(r.t, os.WriteFile(r.path, []byte(config), 0o600))
 }
 
-// post asks for a reload and returns the answer.
+// post requests a reload and returns the response.
 func (r *reloadable) post() (status int, body string) {
 	r.t.Helper()
 	resp, err := http.Post(r.url, "", nil)
@@ -65,7 +65,7 @@ func (r *reloadable) post() (status int, body string) {
 	return resp.StatusCode, string(text)
 }
 
-// apply changes the configuration and waits until it runs.
+// apply changes the configuration and waits until it is in effect.
 func (r *reloadable) apply(config string) {
 	r.t.Helper()
 	r.write(config)
@@ -84,7 +84,7 @@ type reloadState struct {
 	} `json:"last_reload"`
 }
 
-// state returns the answer to GET, or an error while there is none.
+// state returns the response to GET, or an error if there is none.
 func (r *reloadable) state() (s reloadState, err error) {
 	resp, err := http.Get(r.url)
 	if err != nil {
@@ -94,7 +94,7 @@ func (r *reloadable) state() (s reloadState, err error) {
 	return s, json.NewDecoder(resp.Body).Decode(&s)
 }
 
-// awaitReload waits until reloads have had a result and a number of generations.
+// awaitReload waits for a number of generations and a result of the last reload.
 func (r *reloadable) awaitReload(generation int, result string) reloadState {
 	r.t.Helper()
 	var s reloadState
@@ -131,7 +131,7 @@ func (r *reloadable) metric(sample string) string {
 	return ""
 }
 
-// logSender sends numbered log records over gRPC, each until it is accepted.
+// logSender sends numbered log records over gRPC. It repeats each until it is accepted.
 type logSender struct {
 	accepted, refused int
 }
@@ -148,7 +148,7 @@ func (s *logSender) run(ctx context.Context, t *testing.T, addr string) {
 	for ctx.Err() == nil {
 		ld := plog.NewLogs()
 		ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().Body().SetInt(int64(s.accepted))
-		// The last one is sent to its end as well.
+		// The last record must be accepted as well.
 		if _, err := client.Export(context.Background(), plogotlp.NewExportRequestFromLogs(ld)); err != nil {
 			s.refused++
 			conn.ResetConnectBackoff()
@@ -159,7 +159,7 @@ func (s *logSender) run(ctx context.Context, t *testing.T, addr string) {
 	}
 }
 
-// logEnd is an OTLP/HTTP endpoint that remembers the numbers of log records.
+// logEnd is an OTLP/HTTP endpoint that stores the numbers of log records.
 func logEnd(t *testing.T) (url string, numbers func() map[int64]int) {
 	t.Helper()
 	var mu sync.Mutex
@@ -196,8 +196,8 @@ func logEnd(t *testing.T) (url string, numbers func() map[int64]int) {
 	}
 }
 
-// TestReloadLosesNothing reloads under load. What a client was told is accepted
-// arrives: logs that wait in a batch and a queue in memory, samples in a WAL.
+// TestReloadLosesNothing reloads under load. Everything that was accepted from a client
+// must arrive: logs in a batch and a queue in memory, and samples in a WAL.
 func TestReloadLosesNothing(t *testing.T) {
 	t.Parallel()
 	const reloads = 20
@@ -298,7 +298,7 @@ func TestReloadSignals(t *testing.T) {
 	})
 	invar.awaitReload(3, "applied")
 
-	// Nothing waits for the reload that an HTTP client waits for.
+	// Shutdown does not wait for the reload that an HTTP client waits for.
 	answer := make(chan error, 1)
 	go func() {
 		resp, err := http.Post(invar.url, "", nil)
@@ -325,8 +325,8 @@ func (r *reloadable) awaitGeneration(n int) {
 	})
 }
 
-// TestReloadConfigMap exchanges a file as Kubernetes does: the file is a link
-// into a link to a directory, and that link is replaced.
+// TestReloadConfigMap replaces a file as Kubernetes does: the file is a link through a
+// link to a directory, and the link to the directory is replaced.
 func TestReloadConfigMap(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -17,7 +17,7 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// scrapeTarget remembers the longest time between two scrapes.
+// scrapeTarget records the longest time between two scrapes.
 type scrapeTarget struct {
 	mu      sync.Mutex
 	last    time.Time
@@ -75,7 +75,7 @@ func TestReloadRefused(t *testing.T) {
 	before, err := invar.state()
 	require.NoError(t, err)
 
-	// A client that connects all the time.
+	// A client that connects continuously.
 	ctx, stop := context.WithCancel(context.Background())
 	var knocking sync.WaitGroup
 	var closed error
@@ -94,7 +94,7 @@ func TestReloadRefused(t *testing.T) {
 	})
 
 	n := 0
-	// f tries a configuration and compares the reason.
+	// f reloads a configuration and checks the reason of the failure.
 	f := func(config, want string) {
 		t.Helper()
 		invar.write(config)
@@ -130,7 +130,7 @@ func TestReloadRefused(t *testing.T) {
 		f(with("scrape_interval: 1s", "scrape_interval: 1x"), `"prometheus_scrape"`)
 		f(with("extensions: {reload: {http: {endpoint: \"${env:RELOAD}\"}}}", "extensions: {reload: {http: {endpoint: '0.0.0.0:1'}}}"), "neither loopback nor authenticated")
 		require.NoError(t, os.Remove(invar.path))
-		require.NoError(t, os.Mkdir(invar.path, 0o700)) // nobody can read it, not even root
+		require.NoError(t, os.Mkdir(invar.path, 0o700)) // a directory cannot be read as a file, even by root
 		status, body := invar.post()
 		require.Equal(t, http.StatusBadRequest, status)
 		require.Contains(t, body, "is a directory")
@@ -152,8 +152,8 @@ func TestReloadRefused(t *testing.T) {
 	invar.apply(reloadBase)
 }
 
-// TestReloadRolledBack has a configuration fail only when it starts, by a port
-// that no check knows of.
+// TestReloadRolledBack reloads a configuration that fails only when it starts, because of
+// a port that no check finds.
 func TestReloadRolledBack(t *testing.T) {
 	t.Parallel()
 	intake := harness.FreeAddr(t)

@@ -17,8 +17,8 @@ import (
 	"github.com/invar-otel/invar/tests/opampserver"
 )
 
-// brokenConfigs are ways in which a configuration can be wrong. Each makes one
-// from a random number, and tells what the reason must speak of.
+// brokenConfigs are generators of invalid configurations. Each returns a configuration for
+// a random number, and a text that the reason must contain.
 func brokenConfigs(taken, target string) []func(n int) (config, reason string) {
 	with := func(receivers, exporters, pipelines string) string {
 		return fmt.Sprintf("receivers: {%s}\nexporters: {%s}\nservice: {pipelines: {%s}}\n", receivers, exporters, pipelines)
@@ -49,10 +49,10 @@ func brokenConfigs(taken, target string) []func(n int) (config, reason string) {
 		func(n int) (string, string) {
 			return with("otlp: {protocols: {grpc: {endpoint: 127.0.0.1:0}}}", "nop: ", fmt.Sprintf("metrics/%d: {receivers: [], exporters: [nop]}", n)), "must have at least one receiver"
 		},
-		func(n int) (string, string) { // taken by another process: found when it starts
+		func(n int) (string, string) { // an address in use by another process, found at start
 			return with(fmt.Sprintf("otlp/%d: {protocols: {grpc: {endpoint: %q}}}", n, taken), "nop: ", fmt.Sprintf("metrics: {receivers: [otlp/%d], exporters: [nop]}", n)), taken
 		},
-		func(n int) (string, string) { // a certificate that is not one
+		func(n int) (string, string) { // an invalid certificate
 			return with("otlp: {protocols: {grpc: {endpoint: 127.0.0.1:0}}}", fmt.Sprintf("otlp_grpc: {endpoint: 'h%d:1', tls: {cert_pem: no, key_pem: no}}", n), "metrics: {receivers: [otlp], exporters: [otlp_grpc]}"), "otlp_grpc"
 		},
 		func(n int) (string, string) { // a cycle
@@ -82,10 +82,9 @@ func brokenConfigs(taken, target string) []func(n int) (config, reason string) {
 	}
 }
 
-// TestRemoteConfigBroken lets a server of OpAMP's official package push hundreds
-// of broken configurations, a thousand in the long form, one after another. None of them stops what
-// runs: the local pipeline and the remote one scrape on, and each is answered
-// with what is wrong with it.
+// TestRemoteConfigBroken pushes hundreds of invalid configurations, a thousand in the long
+// form, with a server of OpAMP's official package. None may interrupt the local or the
+// remote pipeline, and for each the collector must report what is wrong.
 func TestRemoteConfigBroken(t *testing.T) {
 	pushes := 300
 	if os.Getenv("INVAR_SOAK") != "" {
@@ -118,15 +117,15 @@ func TestRemoteConfigBroken(t *testing.T) {
 		require.NotZero(t, state.Capabilities&uint64(c), c)
 	}
 
-	good := fmt.Sprintf(`
+	valid := fmt.Sprintf(`
 receivers: {prometheus_scrape: {config: {scrape_configs: [{job_name: remote, scrape_interval: 200ms, scrape_timeout: 200ms, static_configs: [{targets: [%q]}]}]}}}
 exporters: {nop: }
 service: {pipelines: {metrics: {receivers: [prometheus_scrape], exporters: [nop]}}}
 `, remote.addr)
-	answer := opamp.Answer(t, opamp.Offer(map[string]string{"good": good}))
+	answer := opamp.Answer(t, opamp.Offer(map[string]string{"valid": valid}))
 	require.Equal(t, protobufs.RemoteConfigStatuses_RemoteConfigStatuses_APPLIED, answer.Status, answer.ErrorMessage)
-	state = opamp.Wait(t, time.Minute, func(s opampserver.State) bool { return len(s.Effective["good"].GetBody()) > 0 })
-	require.Contains(t, string(state.Effective["good"].Body), remote.addr)
+	state = opamp.Wait(t, time.Minute, func(s opampserver.State) bool { return len(s.Effective["valid"].GetBody()) > 0 })
+	require.Contains(t, string(state.Effective["valid"].Body), remote.addr)
 	require.Eventually(t, func() bool { return remote.worst(time.Now().Add(-time.Second)) < time.Second }, time.Minute, 100*time.Millisecond)
 
 	since := time.Now()
@@ -135,7 +134,7 @@ service: {pipelines: {metrics: {receivers: [prometheus_scrape], exporters: [nop]
 		config, reason := ways[i%len(ways)](i<<16 | rng.IntN(1<<16))
 		configs := map[string]string{"broken": config}
 		if i%3 == 0 {
-			configs["good"] = good
+			configs["valid"] = valid
 		}
 		answer := opamp.Answer(t, opamp.Offer(configs))
 		require.Equal(t, protobufs.RemoteConfigStatuses_RemoteConfigStatuses_FAILED, answer.Status, config)

@@ -17,12 +17,12 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// pollInterval is the shortest there is; a collector hears of a new
-// configuration within it.
+// pollInterval is the shortest poll interval. A collector receives a new configuration
+// within it.
 const pollInterval = "10s"
 
-// remoteCollector is a collector's own configuration in these tests: it scrapes
-// $TARGET into $SINK, and asks $FLEET for more.
+// remoteCollector is the local configuration of a collector. It scrapes $TARGET into
+// $SINK, and polls $FLEET for remote pipelines.
 const remoteCollector = `
 extensions:
   remote_config:
@@ -44,7 +44,7 @@ service:
     metrics: {receivers: [prometheus_scrape], exporters: [nop]}
 `
 
-// pulse is a target that notes when it was scraped.
+// pulse is a target that records the times of scrapes.
 type pulse struct {
 	addr string
 
@@ -65,7 +65,7 @@ func newPulse(t *testing.T) *pulse {
 	return p
 }
 
-// worst returns the longest time between two scrapes since a moment.
+// worst returns the longest time between two scrapes since a point in time.
 func (p *pulse) worst(since time.Time) (worst time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,7 +86,7 @@ type remoteOptions struct {
 	dir    string
 }
 
-// remote starts a collector that asks a fleet server.
+// remote starts a collector that polls a fleet server.
 func remote(t *testing.T, o remoteOptions) *harness.Process {
 	t.Helper()
 	return harness.Invar(t, harness.Options{Config: remoteCollector, Env: map[string]string{
@@ -94,7 +94,7 @@ func remote(t *testing.T, o remoteOptions) *harness.Process {
 	}})
 }
 
-// toPrometheus is a pipeline that takes OTLP and writes it to a Prometheus.
+// toPrometheus returns a pipeline that receives OTLP and writes to a Prometheus.
 func toPrometheus(intake, url, version string) string {
 	return fmt.Sprintf(`
 matchers: ['env="prod"']
@@ -106,7 +106,7 @@ config:
 `, intake, version, url)
 }
 
-// pushOne sends one point by OTLP and tells whether it was accepted.
+// pushOne sends one point by OTLP and reports whether it was accepted.
 func pushOne(intake string, n int) error {
 	body := fmt.Sprintf(`{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"pusher"}}]},"scopeMetrics":[{"metrics":[{"name":"pushed_n","gauge":{"dataPoints":[{"asInt":"1","timeUnixNano":"%d","attributes":[{"key":"n","value":{"stringValue":"%d"}}]}]}}]}]}]}`, time.Now().UnixNano(), n)
 	client := http.Client{Timeout: 5 * time.Second}
@@ -122,8 +122,9 @@ func pushOne(intake string, n int) error {
 	return nil
 }
 
-// TestRemoteConfig publishes a pipeline, sees its data in a real Prometheus,
-// publishes worse ones, and goes back, while the local pipeline scrapes on.
+// TestRemoteConfig publishes a pipeline and checks its data in a real Prometheus. Then it
+// publishes invalid revisions and returns to the first, while the local pipeline keeps
+// scraping.
 func TestRemoteConfig(t *testing.T) {
 	t.Parallel()
 	server, fleet, target := harness.Prometheus(t), harness.Fleet(t), newPulse(t)
@@ -137,7 +138,7 @@ func TestRemoteConfig(t *testing.T) {
 	fleet.Applied(t, "host-1", "orders", 1)
 	fleet.Applied(t, "host-2", "orders", 0)
 
-	// What is accepted while configurations come and go arrives.
+	// Points accepted while configurations change must arrive.
 	accepted := 0
 	push := func() {
 		if pushOne(intake, accepted) == nil {
@@ -160,7 +161,7 @@ func TestRemoteConfig(t *testing.T) {
 	require.NoError(t, fleet.Publish("orders", toPrometheus(intake, server.URL, "two")))
 	fleet.Applied(t, "host-1", "orders", 2)
 
-	// One that cannot be: a key that there is not.
+	// An invalid revision with an unknown key.
 	bad := strings.Replace(toPrometheus(intake, server.URL, "three"), "compression: none", "compress: none", 1)
 	require.NoError(t, fleet.Publish("orders", bad))
 	harness.Eventually(t, time.Minute, func() error {
@@ -170,7 +171,7 @@ func TestRemoteConfig(t *testing.T) {
 		}
 		return err
 	})
-	// The server takes the failed revision back by itself.
+	// The server rolls the failed revision back automatically.
 	fleet.Applied(t, "host-1", "orders", 2)
 	p, err := fleet.Pipeline("orders")
 	require.NoError(t, err)
@@ -209,7 +210,8 @@ func TestRemoteConfig(t *testing.T) {
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	require.Contains(t, string(metrics), `remote_config_pipeline="orders"`)
 
-	// Nothing for it any more: no remote pipelines, and the local one goes on.
+	// Nothing matches it any more: it has no remote pipelines, and the local one keeps
+	// running.
 	require.NoError(t, fleet.Do(http.MethodDelete, "/api/v1/pipelines/orders", "", nil))
 	fleet.Applied(t, "host-1", "orders", 0)
 	require.Error(t, pushOne(intake, -1))
@@ -220,8 +222,8 @@ func TestRemoteConfig(t *testing.T) {
 	require.Equal(t, os.FileMode(0o600), stat.Mode().Perm())
 }
 
-// TestRemoteConfigServerAway starts a collector whose server is away: it runs
-// what it had, and says so when the server is back.
+// TestRemoteConfigServerAway starts a collector while its server is down. It must run its
+// last configuration, and report it when the server is back.
 func TestRemoteConfigServerAway(t *testing.T) {
 	t.Parallel()
 	server, fleet, target := harness.Prometheus(t), harness.Fleet(t), newPulse(t)
@@ -229,7 +231,7 @@ func TestRemoteConfigServerAway(t *testing.T) {
 	o := remoteOptions{fleet: fleet, id: "host-1", env: "prod", target: target, dir: filepath.Join(t.TempDir(), "remote")}
 
 	require.NoError(t, fleet.Stop())
-	collector := remote(t, o) // never heard of a server
+	collector := remote(t, o) // it has never reached a server
 	require.Eventually(t, func() bool { return target.worst(time.Now().Add(-time.Second)) < time.Second }, 30*time.Second, 100*time.Millisecond)
 	fleet.Restart(t)
 	require.NoError(t, fleet.Publish("orders", toPrometheus(intake, server.URL, "one")))

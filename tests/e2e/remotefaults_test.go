@@ -14,9 +14,9 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// TestRemoteConfigWrongToken gives a collector a token that the server does not
-// know. It runs its own pipelines and says what is wrong, without the token;
-// with the right one it gets its configuration.
+// TestRemoteConfigWrongToken starts a collector with a token that the server refuses. It
+// must run its local pipelines and report the problem without printing the token. With
+// the right token it must receive its configuration.
 func TestRemoteConfigWrongToken(t *testing.T) {
 	t.Parallel()
 	tokens := filepath.Join(t.TempDir(), "tokens")
@@ -52,8 +52,8 @@ func TestRemoteConfigWrongToken(t *testing.T) {
 	require.NoError(t, collector.Stop())
 }
 
-// TestRemoteConfigTwins runs two collectors with one id: the server shows that,
-// and both go on.
+// TestRemoteConfigTwins runs two collectors with the same id. The server must report it,
+// and both must keep running.
 func TestRemoteConfigTwins(t *testing.T) {
 	t.Parallel()
 	fleet, target := harness.Fleet(t), newPulse(t)
@@ -73,8 +73,8 @@ func TestRemoteConfigTwins(t *testing.T) {
 	}
 }
 
-// TestRemoteConfigAndReload reloads the local configuration: the remote
-// pipelines come back with it, without the server.
+// TestRemoteConfigAndReload reloads the local configuration. The remote pipelines must run
+// again afterwards, even without the server.
 func TestRemoteConfigAndReload(t *testing.T) {
 	t.Parallel()
 	fleet, target := harness.Fleet(t), newPulse(t)

@@ -15,9 +15,8 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// rolledOut is a pipeline without ports, so that many collectors on one host
-// can run it, and that sends nothing: there is no server. A certificate that is
-// none makes it fail when it is tried.
+// rolledOut returns a pipeline that many collectors on one host can run: it has no ports
+// and sends nothing. An invalid certificate makes it fail during the dry run.
 func rolledOut(version, pem string) string {
 	return fmt.Sprintf(`
 rollout: {stages: [25, 100], wait: 1s, max_failed: 0}
@@ -28,8 +27,8 @@ config:
 `, version, pem)
 }
 
-// TestRemoteConfigRollout gives a pipeline to twenty collectors in stages; a
-// revision that fails reaches the first stage only.
+// TestRemoteConfigRollout rolls a pipeline out to twenty collectors in stages. A revision
+// that fails must only reach the first stage.
 func TestRemoteConfigRollout(t *testing.T) {
 	t.Parallel()
 	const collectors = 20
@@ -38,8 +37,8 @@ func TestRemoteConfigRollout(t *testing.T) {
 	for i := range collectors {
 		remote(t, remoteOptions{fleet: fleet, id: fmt.Sprintf("host-%d", i), env: "prod", target: target, dir: filepath.Join(dir, fmt.Sprint(i))})
 	}
-	// all waits until every collector applied the revision, and returns how many
-	// were seen to fail meanwhile.
+	// all waits until every collector has applied the revision, and returns how many
+	// reported a failure meanwhile.
 	all := func(revision int) int {
 		failed := map[string]bool{}
 		harness.Eventually(t, 3*time.Minute, func() error {
@@ -89,9 +88,9 @@ func TestRemoteConfigRollout(t *testing.T) {
 	})
 }
 
-// TestRemoteConfigKilled kills the collector at random moments of a switch. It
-// comes back with a configuration that was good, without a server, and applies
-// the new one when it has one again.
+// TestRemoteConfigKilled kills the collector at random times during a switch. Without a
+// server it must start with a configuration that worked, and it must apply the new one
+// when the server is back.
 func TestRemoteConfigKilled(t *testing.T) {
 	kills := 6
 	if os.Getenv("INVAR_SOAK") != "" {
@@ -129,7 +128,7 @@ func TestRemoteConfigKilled(t *testing.T) {
 	applied(1)
 	for i := range kills {
 		require.NoError(t, fleet.Publish("orders", toPrometheus(intake, "http://127.0.0.1:9", fmt.Sprint(i))))
-		time.Sleep(time.Duration(rng.IntN(1500)) * time.Millisecond) // the moment of the kill, in or after the switch and the probation
+		time.Sleep(time.Duration(rng.IntN(1500)) * time.Millisecond) // kill during or after the switch and the probation
 		collector.Signal(os.Kill)
 		_ = collector.Wait(30 * time.Second)
 		require.NoError(t, fleet.Stop())

@@ -16,7 +16,7 @@ import (
 	"github.com/invar-otel/invar/tests/harness"
 )
 
-// TestLimits: a target beyond a limit fails its own scrape and nothing else.
+// TestLimits checks that a target that exceeds a limit only fails its own scrape.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	server := harness.Prometheus(t)
@@ -56,8 +56,8 @@ service: {pipelines: {metrics: {receivers: [prometheus_scrape], exporters: [prom
 	require.Empty(t, v)
 }
 
-// TestTargetsVanish: ten thousand targets leave service discovery and come
-// back. Their series end with staleness markers, and go on as the same series.
+// TestTargetsVanish removes ten thousand targets from service discovery and adds them
+// again. Their series must end with staleness markers, and continue as the same series.
 func TestTargetsVanish(t *testing.T) {
 	t.Parallel()
 	const targets = 10_000
@@ -109,10 +109,10 @@ service:
 			return err
 		})
 	}
-	// A series that has ended with a staleness marker is not counted.
+	// A series that ended with a staleness marker is not counted.
 	const up, series = `count(up{job="many"} == 1) or vector(0)`, `max({__name__=~"otelcol_exporter_prometheus_wal_series.*"})`
 	becomes(up, targets, 0)
-	becomes(series, 6*targets, 1000) // items, up and the scrape_*; the rest is own metrics
+	becomes(series, 6*targets, 1000) // items, up and the scrape_*; the rest are own metrics
 	discover(nil)
 	becomes(up, 0, 0)
 	discover(all)

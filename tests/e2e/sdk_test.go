@@ -35,7 +35,7 @@ type sdk struct {
 	logs    *sdklog.LoggerProvider
 }
 
-// newSDK exports over "grpc" or "http" to addr, as service.
+// newSDK returns an SDK that exports over "grpc" or "http" to addr, as service.
 func newSDK(t *testing.T, protocol, addr, service string) *sdk {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
@@ -69,7 +69,7 @@ func newSDK(t *testing.T, protocol, addr, service string) *sdk {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
 		defer cancel()
-		// The collector may be gone by now; flush has reported what matters.
+		// The collector may have ended; flush has already reported errors that matter.
 		_ = errors.Join(s.traces.Shutdown(ctx), s.metrics.Shutdown(ctx), s.logs.Shutdown(ctx))
 	})
 	return s
@@ -89,7 +89,7 @@ const (
 	workloadRecords = 10 // log records, the last an error
 )
 
-// work records one workload of every signal, all with known values.
+// work records one workload of every signal, with known values.
 func (s *sdk) work(t *testing.T) {
 	t.Helper()
 	s.recordSpans()

@@ -29,7 +29,7 @@ const (
 	scrapedSeries = 200
 )
 
-// pusher sends OTLP metrics and remembers which were accepted.
+// pusher sends OTLP metrics and records which were accepted.
 type pusher struct {
 	url      string
 	n        int64
@@ -37,7 +37,7 @@ type pusher struct {
 	base     int64
 }
 
-// push sends the next value of all series. The time of each is its own.
+// push sends the next value of all series. Each value has a different time.
 func (p *pusher) push(ctx context.Context) {
 	p.n++
 	var b strings.Builder
@@ -65,10 +65,10 @@ func (p *pusher) push(ctx context.Context) {
 	}
 }
 
-// TestKilled kills the collector at random moments under load, while the
-// endpoint fails now and then, and starts it again. Whatever a client was told
-// is accepted arrives; a scrape arrives whole or not at all; only the tail
-// after the last saved position arrives twice, and in order.
+// TestKilled kills the collector at random times under load, while the endpoint fails from
+// time to time, and starts it again. Everything accepted from a client must arrive. A
+// scrape must arrive completely or not at all. Only samples after the last saved position
+// may arrive twice, and they must be in order.
 func TestKilled(t *testing.T) {
 	kills := 6
 	if os.Getenv("INVAR_SOAK") != "" {
@@ -125,7 +125,7 @@ service:
 		}
 		return rwsink.Answer{}
 	})
-	// inspect returns what invar wal says, which is never that there is damage.
+	// inspect returns the output of invar wal, and fails the test if it reports damage.
 	inspect := func() string {
 		report, err := harness.Command(t, harness.Options{Args: []string{"wal", dir}}).CombinedOutput()
 		require.NoError(t, err, "invar wal: %s", report)
@@ -135,10 +135,10 @@ service:
 	started, torn := time.Now(), 0
 	for i := range kills {
 		collector := harness.Invar(t, options)
-		failing.Store(i%3 == 1) // this life delivers nothing
+		failing.Store(i%3 == 1) // nothing is delivered in this run
 		time.Sleep(time.Duration(rng.IntN(2500)) * time.Millisecond)
 		collector.Signal(syscall.SIGKILL)
-		_ = collector.Wait(10 * time.Second) // killed is an error
+		_ = collector.Wait(10 * time.Second) // the error of a killed process
 		failing.Store(false)
 		torn += strings.Count(inspect(), "cut short:")
 	}
@@ -162,7 +162,7 @@ service:
 	})
 
 	require.Contains(t, inspect(), "in use by exporter prometheus_wal (process ")
-	require.NoError(t, collector.Stop()) // the last scrape goes out whole
+	require.NoError(t, collector.Stop()) // the last scrape is sent completely
 	require.Contains(t, inspect(), "unsent: nothing")
 
 	samples := 0
@@ -193,18 +193,17 @@ service:
 	order := sink.Order()
 	t.Logf("%d kills, %d of them in the middle of a record: %d samples, %d sent again", kills, torn, samples, order.Duplicates)
 	require.Zero(t, order.Late, "out of order: %v", order.Examples)
-	// The tail: what was sent since the position was saved, at most a second
-	// before, a life.
+	// Samples sent since the position was last saved, at most a second before each kill.
 	perSecond := samples / max(1, int(time.Since(started).Seconds()))
 	require.LessOrEqual(t, order.Duplicates, int64((kills+1)*max(perSecond, samples/kills)))
 }
 
-// TestTwoExportersAreIndependent: one endpoint that is away does not keep the
-// other from getting everything.
+// TestTwoExportersAreIndependent checks that an endpoint that does not respond has no
+// effect on the other endpoint.
 func TestTwoExportersAreIndependent(t *testing.T) {
 	t.Parallel()
 	sink, url := rwsink.Start(t, rwsink.Options{Keep: rwsink.KeepLedger})
-	away, err := net.Listen("tcp", "127.0.0.1:0") // accepts, never answers
+	away, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and never responds
 	require.NoError(t, err)
 	defer away.Close()
 	harness.Invar(t, harness.Options{Env: map[string]string{

@@ -68,19 +68,19 @@ func (i *ingester) subtract(p Profile) {
 			next[canonicalSample(s)] += s.Value[column]
 		}
 		known, before := i.highest[key]
-		began := !before
+		restarted := !before
 		for stack, v := range next {
-			began = began || v < known[stack]
+			restarted = restarted || v < known[stack]
 		}
-		told := map[string]bool{}
+		counted := map[string]bool{}
 		for _, s := range p.Pprof.Sample {
 			stack := canonicalSample(s)
-			if s.Value[column] = 0; !began && !told[stack] {
+			if s.Value[column] = 0; !restarted && !counted[stack] {
 				s.Value[column] = next[stack] - known[stack]
 			}
-			told[stack] = true
+			counted[stack] = true
 		}
-		if began {
+		if restarted {
 			known = map[string]int64{}
 		}
 		maps.Copy(known, next)

@@ -113,7 +113,7 @@ func (l *ledger) init(opts Options) {
 	l.series, l.families = map[string]*record{}, map[string]Metadata{}
 }
 
-func (l *ledger) take(r *request) {
+func (l *ledger) add(r *request) {
 	for _, f := range r.families {
 		l.families[f.name] = f.meta
 	}

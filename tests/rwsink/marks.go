@@ -36,7 +36,7 @@ func (m *marks) init() {
 	m.newest = map[uint64]int64{}
 }
 
-func (m *marks) take(r *request) {
+func (m *marks) add(r *request) {
 	var h maphash.Hash
 	h.SetSeed(m.seed)
 	for i := range r.series {

@@ -83,9 +83,9 @@ func (s *Sink) hold(r *http.Request, d time.Duration) bool {
 	return false
 }
 
-// cut closes the connection of a request. The kernel resets the connection if the
+// closeConnection closes the connection of a request. The kernel resets the connection if the
 // request was not read completely.
-func cut(w http.ResponseWriter) {
+func closeConnection(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil { // a server with HTTP/2, where a request has no connection
 		w.WriteHeader(http.StatusInternalServerError)

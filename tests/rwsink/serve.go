@@ -53,7 +53,7 @@ func (s *Sink) serve(w http.ResponseWriter, r *http.Request) {
 	if a.Cut && !a.Taken {
 		_, _ = io.CopyN(io.Discard, body, int64(a.CutAfter))
 		s.broken()
-		cut(w)
+		closeConnection(w)
 		return
 	}
 	k := s.works.Get().(*work)
@@ -69,7 +69,7 @@ func (s *Sink) serve(w http.ResponseWriter, r *http.Request) {
 // answer responds to a request whose body was read.
 func (s *Sink) answer(w http.ResponseWriter, r *http.Request, n int, v version, a Answer, k *work) {
 	var t Tally
-	take := func() bool {
+	store := func() bool {
 		var poisoned string
 		var err error
 		if t, poisoned, err = s.read(v, k); err != nil {
@@ -84,21 +84,21 @@ func (s *Sink) answer(w http.ResponseWriter, r *http.Request, n int, v version, 
 		s.keep(v, t, &k.req)
 		return true
 	}
-	if a.Taken && !take() {
+	if a.Taken && !store() {
 		return
 	}
 	if a.Delay > 0 && !s.hold(r, a.Delay) {
 		s.broken()
-		cut(w)
+		closeConnection(w)
 		return
 	}
 	switch {
 	case a.Cut:
 		s.broken()
-		cut(w)
+		closeConnection(w)
 	case a.Status != 0:
 		s.refuse(w, v, a, t)
-	case a.Taken || take():
+	case a.Taken || store():
 		written(w, v, t)
 		maps.Copy(w.Header(), a.Header)
 		w.WriteHeader(http.StatusNoContent)

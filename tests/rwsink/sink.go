@@ -224,8 +224,8 @@ func (s *Sink) keep(v version, t Tally, r *request) {
 	}
 	switch s.opts.Keep {
 	case KeepMarks:
-		s.marks.take(r)
+		s.marks.add(r)
 	case KeepLedger:
-		s.ledger.take(r)
+		s.ledger.add(r)
 	}
 }

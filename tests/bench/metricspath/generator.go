@@ -14,7 +14,7 @@ type generator struct {
 	page    *exposition
 	targets []atomic.Int64 // scrapes served of each
 	pages   sync.Pool      // of *[]byte
-	held    atomic.Bool
+	holding atomic.Bool
 }
 
 func newGenerator(targets, series int) *generator {
@@ -33,7 +33,7 @@ func (g *generator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	if g.held.Load() {
+	if g.holding.Load() {
 		<-r.Context().Done()
 		return
 	}
@@ -49,14 +49,14 @@ func (g *generator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // hold makes all further scrapes wait until their client gives up. No new samples are
 // scraped, and no target counts as down until the scrape timeout.
-func (g *generator) hold() { g.held.Store(true) }
+func (g *generator) hold() { g.holding.Store(true) }
 
 // reset prepares the generator for another peer.
 func (g *generator) reset() {
 	for i := range g.targets {
 		g.targets[i].Store(0)
 	}
-	g.held.Store(false)
+	g.holding.Store(false)
 }
 
 // scrapes returns how many scrapes were served.

@@ -17,25 +17,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// countBPF has the kernel measure the time of eBPF programs until the file is
+// countBPF makes the kernel measure the time of eBPF programs until the returned file is
 // closed.
 func countBPF() (*os.File, error) {
 	attr := struct{ kind uint32 }{unix.BPF_STATS_RUN_TIME}
 	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_ENABLE_STATS, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
 	if errno != 0 {
-		return nil, fmt.Errorf("have eBPF programs measured, as root can: %w", errno)
+		return nil, fmt.Errorf("enable statistics of eBPF programs, which needs root: %w", errno)
 	}
 	return os.NewFile(fd, "bpf-stats"), nil
 }
 
-// bpf is what eBPF programs and maps of a process take.
+// bpf is the time and memory of the eBPF programs and maps of a process.
 type bpf struct {
 	time     time.Duration
 	mapBytes int64
 }
 
-// readBPF adds up what the kernel tells of the programs and maps that a process
-// holds open (proc_pid_fdinfo(5)).
+// readBPF adds up the kernel's figures of the programs and maps that a process has open
+// (proc_pid_fdinfo(5)).
 func readBPF(pid int) (bpf, error) {
 	var b bpf
 	dir := fmt.Sprintf("/proc/%d/fdinfo", pid)
@@ -43,7 +43,7 @@ func readBPF(pid int) (bpf, error) {
 	if err != nil {
 		return b, err
 	}
-	programs, maps := map[int64]bool{}, map[int64]bool{} // by ID: one may be open twice
+	programs, maps := map[int64]bool{}, map[int64]bool{} // by ID, because one may be open twice
 	for _, entry := range entries {
 		text, err := os.ReadFile(filepath.Join(dir, entry.Name()))
 		if errors.Is(err, fs.ErrNotExist) { // closed meanwhile
@@ -65,7 +65,7 @@ func readBPF(pid int) (bpf, error) {
 	return b, nil
 }
 
-// fdinfo reads the lines that have a number, as "run_time_ns:	123".
+// fdinfo returns the numbers in lines like "run_time_ns:	123".
 func fdinfo(text []byte) map[string]int64 {
 	values := map[string]int64{}
 	for line := range bytes.Lines(text) {

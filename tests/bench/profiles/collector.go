@@ -19,14 +19,14 @@ import (
 	"github.com/invar-otel/invar/tests/pyroscopesink"
 )
 
-// bench is what all parts share.
+// bench is the state that all parts share.
 type bench struct {
 	options
 	dir      string
 	received received
 	sink     *pyroscopesink.Sink
-	stats    *os.File // as long as it is open, the kernel measures eBPF programs
-	dirs     int      // made so far
+	stats    *os.File // the kernel measures eBPF programs until it is closed
+	dirs     int      // number of folders created so far
 }
 
 func newBench(o options, dir string) (*bench, error) {
@@ -47,7 +47,7 @@ func (b *bench) close() {
 	_ = b.stats.Close()
 }
 
-// newDir makes a folder for one run of something.
+// newDir creates a folder for one run.
 func (b *bench) newDir() (string, error) {
 	b.dirs++
 	dir := filepath.Join(b.dir, fmt.Sprint(b.dirs))
@@ -66,7 +66,7 @@ service:
   pipelines: {profiles: {receivers: [%[1]s], exporters: [pyroscope]}}
 `
 
-// collector is one that runs.
+// collector is a running collector.
 type collector struct {
 	*peerprocess.Child
 	pid      int
@@ -74,8 +74,8 @@ type collector struct {
 	memory   memory
 }
 
-// collector starts one with the profiler, or without if interval is 0, and waits
-// until it works.
+// collector starts a collector and waits until it works. It runs without the profiler if
+// interval is 0.
 func (b *bench) collector(ctx context.Context, interval time.Duration) (*collector, error) {
 	profiles, err := loopbackport.FreeAddr()
 	if err != nil {
@@ -116,13 +116,13 @@ func (b *bench) collector(ctx context.Context, interval time.Duration) (*collect
 	return c, nil
 }
 
-// readyTimeout is for a start while all cores are busy.
+// readyTimeout bounds a start while all cores are busy.
 const readyTimeout = 2 * time.Minute
 
-// pause is between two looks at something.
+// pause is the time between two checks.
 const pause = 100 * time.Millisecond
 
-// waitFor waits for something while a process runs.
+// waitFor waits until done returns true. It returns an error if the process ends first.
 func waitFor(ctx context.Context, child *peerprocess.Child, done func() bool) error {
 	for !done() {
 		select {
@@ -137,7 +137,7 @@ func waitFor(ctx context.Context, child *peerprocess.Child, done func() bool) er
 	return nil
 }
 
-// saveProfiles takes a CPU profile for some seconds and then one of the heap.
+// saveProfiles saves a CPU profile over d, and then a heap profile.
 func (c *collector) saveProfiles(ctx context.Context, dir, name string, d time.Duration) error {
 	for _, p := range []struct{ kind, query string }{
 		{"cpu", fmt.Sprintf("profile?seconds=%d", int(d.Seconds()))},

@@ -14,7 +14,7 @@ import (
 	"github.com/invar-otel/invar/tests/bench/report"
 )
 
-// loadRun is a load, and whether it is profiled.
+// loadRun is a load, with or without the profiler.
 type loadRun struct {
 	name     string // of the load
 	title    string
@@ -45,7 +45,7 @@ func (b *bench) loadRuns() ([]loadRun, error) {
 	return chosen, nil
 }
 
-// measureLoads is the part load.
+// measureLoads runs the part load.
 func measureLoads(ctx context.Context, b *bench) error {
 	runs, err := b.loadRuns()
 	if err != nil {
@@ -119,7 +119,7 @@ func (c *collector) wait(ctx context.Context, d time.Duration) error {
 	return err
 }
 
-// figures are what was measured in some windows.
+// figures are the results of several windows.
 type figures struct {
 	cpu, bpf, samples, others []float64 // for each window
 	unnamed                   float64   // share of all frames
@@ -142,7 +142,7 @@ func (f figures) row(title string) []string {
 	return append(row, spread("%.0f", f.others))
 }
 
-// windowsOf measures a collector.
+// windowsOf measures a collector in windows.
 func (b *bench) windowsOf(ctx context.Context, c *collector) (f figures, err error) {
 	c.memory.beginAverage()
 	first := b.received.now()
@@ -171,7 +171,7 @@ func (b *bench) windowsOf(ctx context.Context, c *collector) (f figures, err err
 	return f, nil
 }
 
-// reading is all counters at a time.
+// reading has the values of all counters at one time.
 type reading struct {
 	at     time.Time
 	cpu    time.Duration

@@ -11,15 +11,14 @@ import (
 	"strings"
 )
 
-// compile makes an executable with a build ID and without frame pointers, as
+// compile builds an executable with a build ID and without frame pointers, as Linux
 // distributions do.
 func compile(ctx context.Context, out, source string) error {
 	return command(ctx, "gcc", "-O2", "-fomit-frame-pointer", "-Wl,--build-id=sha1", "-o", out, source)
 }
 
-// copyExecutable copies an ELF file and gives the copy another build ID. The
-// profiler knows executables by the first and the last 4 KiB, and the build ID is
-// in the first.
+// copyExecutable copies an ELF file and changes the build ID of the copy. The profiler
+// identifies executables by their first and last 4 KiB, and the build ID is in the first.
 func copyExecutable(from, to string, n int) error {
 	data, err := os.ReadFile(from)
 	if err != nil {
@@ -40,7 +39,7 @@ func copyExecutable(from, to string, n int) error {
 	return os.WriteFile(to, data, 0o700)
 }
 
-// manyFunctions is a program in C that runs its functions in turn.
+// manyFunctions returns a C program that calls its functions in turn.
 func manyFunctions(n int) string {
 	var b strings.Builder
 	b.WriteString("#include <stdint.h>\nstatic volatile uint64_t sink;\n")

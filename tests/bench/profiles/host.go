@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostCPU returns the time that all cores have worked for programs that are not
-// niced, and that of the kernel (proc_stat(5)). Those of a load are niced.
+// hostCPU returns the CPU time of all programs that are not niced, and of the kernel
+// (proc_stat(5)). The programs of a load are niced.
 func hostCPU() (time.Duration, error) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -27,7 +27,7 @@ func hostCPU() (time.Duration, error) {
 	return time.Duration(user+system+irq+softirq) * tick, nil
 }
 
-// ownCPU returns the time that this process has worked.
+// ownCPU returns the CPU time of this process.
 func ownCPU() (time.Duration, error) {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {

@@ -20,12 +20,12 @@ import (
 // programs run until they are stopped.
 type programs []*peerprocess.Child
 
-// loadNice does nothing under SCHED_IDLE but to have a load's time counted as that
-// of niced programs.
+// loadNice has no effect on scheduling under SCHED_IDLE. It makes the kernel account the
+// load as niced programs.
 const loadNice = 19
 
-// start runs one more. Programs of a load run when nobody else does: hundreds would
-// hold up the collector and this process at any niceness.
+// start runs another program. Programs of a load only run on idle cores, because hundreds
+// would delay the collector and this process at any niceness.
 func (p *programs) start(dir, path string, args ...string) error {
 	cmd := exec.Command(path, args...)
 	child, err := peerprocess.Start(cmd, dir)
@@ -46,7 +46,7 @@ func (p programs) stop() {
 	all.Wait()
 }
 
-// ended returns an error if one is gone.
+// ended returns an error if a program has ended.
 func (p programs) ended() error {
 	var errs []error
 	for _, child := range p {
@@ -59,10 +59,10 @@ func (p programs) ended() error {
 	return errors.Join(errs...)
 }
 
-// burnDir has programs that burn CPU, seen from the folder of the tests' module.
+// burnDir is the folder of programs that burn CPU, relative to the tests' module.
 const burnDir = "e2e/testdata/burn"
 
-// A load starts programs, whose executables it makes in dir.
+// A load starts programs. It creates their executables in dir.
 type load func(ctx context.Context, b *bench, dir string) (programs, error)
 
 // startMix runs programs of several languages.
@@ -91,7 +91,7 @@ func startMix(ctx context.Context, _ *bench, dir string) (programs, error) {
 	return p, err
 }
 
-// interpreter is Python itself: what is found by its name may be a script.
+// interpreter returns the path of Python itself. The file in PATH may be a script.
 func interpreter(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "python3", "-c", "import sys; print(sys.executable)").Output()
 	return strings.TrimSpace(string(out)), err
@@ -104,7 +104,7 @@ func command(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// startExecutables runs many small programs, each of another executable.
+// startExecutables runs many small programs, each from a different executable.
 func startExecutables(ctx context.Context, b *bench, dir string) (programs, error) {
 	original := filepath.Join(dir, "burn")
 	if err := compile(ctx, original, filepath.Join(burnDir, "c", "burn.c")); err != nil {
@@ -113,7 +113,7 @@ func startExecutables(ctx context.Context, b *bench, dir string) (programs, erro
 	return startCopies(original, b.executables)
 }
 
-// startLarge runs many programs of many functions.
+// startLarge runs many programs with many functions.
 func startLarge(ctx context.Context, b *bench, dir string) (programs, error) {
 	original, source := filepath.Join(dir, "large"), filepath.Join(dir, "large.c")
 	if err := os.WriteFile(source, []byte(manyFunctions(b.functions)), 0o600); err != nil {
@@ -139,7 +139,7 @@ func startCopies(original string, n int) (programs, error) {
 	return p, nil
 }
 
-// startShort runs programs that soon end, one after the other.
+// startShort runs short programs, one after the other.
 func startShort(ctx context.Context, _ *bench, dir string) (programs, error) {
 	burst := filepath.Join(dir, "burst")
 	if err := compile(ctx, burst, filepath.Join(burnDir, "c", "burst.c")); err != nil {

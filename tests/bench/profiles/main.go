@@ -1,23 +1,23 @@
 //go:build linux
 
-// Command profiles measures what it costs to profile a host with the ebpf_profile
-// receiver, which sends to the pyroscope exporter, and how soon it tells what a
-// process does. Everything but the collector and the load runs in this process.
+// Command profiles measures the cost of profiling a host with the ebpf_profile receiver
+// and the pyroscope exporter, and how soon a new process appears in profiles. Everything
+// but the collector and the load runs in this process.
 //
 //	go run -C tests ./bench/profiles -markdown
 //	go run -C tests ./bench/profiles -markdown -parts load -loads mix -windows 10
 //	go run -C tests ./bench/profiles -parts load -loads executables -profile /tmp/profiles
 //
-// It has three parts, of which -parts chooses.
+// It has three parts, which -parts selects.
 //
 // load: a load keeps all cores busy at the priority SCHED_IDLE, and the collector
-// runs for -warmup and is measured in -windows of -window each. What is given as a/b/c is the
-// lowest, the median and the highest of the windows. The loads:
+// runs for -warmup and is measured in -windows windows of length -window. Figures like
+// a/b/c are the minimum, the median and the maximum of the windows. The loads:
 //
 //   - mix: one program each in Go, C with frame pointers, C without, and Python,
 //     with the profiler off, where the collector only waits for OTLP, and on.
 //   - executables: -executables different small programs at once.
-//   - large: as many of -functions functions each, any of which may run.
+//   - large: as many programs with -functions functions each.
 //   - short: two loops that start one program after the other, which run for 20 ms.
 //
 // Its columns:
@@ -25,22 +25,21 @@
 //   - CPU: user and system time of the collector, in percent of one core.
 //   - eBPF: time in its eBPF programs, in percent of one core. The kernel counts it
 //     as time of the programs that are sampled, not of the collector.
-//   - samples/s: those that have arrived, for each second.
-//   - unnamed: frames without the name of a function, of all frames of all samples.
-//   - RSS: VmRSS, looked at ten times a second, and its peak since the start; of it,
-//     what is anonymous: the rest are pages of files, which the kernel may take
-//     back. BPF maps are memory of the kernel.
-//   - others: time that the cores have worked for anything but the collector, this
-//     process and the load's own code, in percent of one core. Where that is much,
-//     the machine was not quiet, and the profiler had other programs to look at.
+//   - samples/s: arrived samples per second.
+//   - unnamed: share of frames without a function name in all samples.
+//   - RSS: VmRSS, sampled ten times a second, its peak since the start, and its
+//     anonymous part. The rest are pages of files, which the kernel can reclaim. BPF
+//     maps are kernel memory and not included.
+//   - others: CPU time of everything but the collector, this process and the code of
+//     the load, in percent of one core. If it is high, the machine was not quiet and
+//     the profiler also sampled other programs.
 //
 // start: the time from the start of a new executable until one of its functions
 // has arrived by name, with an interval of one second. It includes the rest of the
-// interval; "after the period" is what is left without it.
+// interval; "after the period" is the time without it.
 //
-// victims: iterations that programs in C and Python finish, each alone on a core,
-// with the profiler and without it in turn, for each second of their CPU time and
-// for each second.
+// victims: iterations of programs in C and Python, each alone on a core, alternately with
+// and without the profiler, per second of CPU time and per second.
 //
 // It needs root, gcc, python3 and bin/invar (make build).
 package main
@@ -115,7 +114,7 @@ func run(ctx context.Context, o options) (err error) {
 		}
 	}
 	if o.windows < 1 || o.starts < 1 || o.rounds < 1 || o.executables < 1 || o.functions < 1 {
-		return fmt.Errorf("windows, starts, rounds, executables and functions are 1 or more")
+		return fmt.Errorf("windows, starts, rounds, executables and functions must be at least 1")
 	}
 	dir, err := os.MkdirTemp("", "profiles")
 	if err != nil {
@@ -136,7 +135,7 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-// spread writes the lowest, the median and the highest of some figures.
+// spread formats the minimum, the median and the maximum of figures.
 func spread(format string, figures []float64) string {
 	sorted := slices.Sorted(slices.Values(figures))
 	return fmt.Sprintf(format+" / "+format+" / "+format, sorted[0], sorted[len(sorted)/2], sorted[len(sorted)-1])

@@ -23,7 +23,7 @@ type memory struct {
 // memoryFigures are in bytes.
 type memoryFigures struct{ average, peak, averageAnonymous, peakAnonymous float64 }
 
-// watch looks at a collector until it has ended.
+// watch samples the memory of a collector until it ends.
 func (m *memory) watch(c *collector) {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
@@ -33,7 +33,7 @@ func (m *memory) watch(c *collector) {
 			return
 		case <-tick.C:
 		}
-		if s, err := readStatus(c.pid); err == nil { // or else it is just ending
+		if s, err := readStatus(c.pid); err == nil { // otherwise it is ending
 			m.add(s)
 		}
 	}
@@ -46,7 +46,7 @@ func (m *memory) add(s status) {
 	m.last, m.peakAnonymous = s, max(m.peakAnonymous, s.anonymous)
 }
 
-// beginAverage makes averages be over what follows. Peaks are since the start.
+// beginAverage restarts the averages. Peaks are since the start of the process.
 func (m *memory) beginAverage() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -86,7 +86,7 @@ func readStatus(pid int) (status, error) {
 		}
 	}
 	if len(wanted) > 0 {
-		return s, fmt.Errorf("read status of process %d: it has not VmRSS, RssAnon and VmHWM", pid)
+		return s, fmt.Errorf("read status of process %d: VmRSS, RssAnon or VmHWM is missing", pid)
 	}
 	return s, nil
 }

@@ -56,7 +56,8 @@ func TestReceived(t *testing.T) {
 	require.Equal(t, before, r.now().since(before), "only CPU samples count")
 }
 
-// TestCopyExecutable makes copies that run, and differ where the profiler looks.
+// TestCopyExecutable checks that copies run, and differ in the bytes that the profiler
+// reads.
 func TestCopyExecutable(t *testing.T) {
 	if _, err := exec.LookPath("gcc"); err != nil {
 		t.Skip("needs gcc")

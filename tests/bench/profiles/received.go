@@ -12,15 +12,15 @@ import (
 	"github.com/invar-otel/invar/tests/pyroscopesink"
 )
 
-// received counts what has arrived. Its methods may be called concurrently.
+// received counts arrived samples. Its methods may be called concurrently.
 type received struct {
 	mu     sync.Mutex
 	counts counts
-	// watch is called for every profile, if it is not nil.
+	// watch, if not nil, is called for every profile.
 	watch func(pyroscopesink.Profile)
 }
 
-// counts are of samples, and of the frames of each.
+// counts are the numbers of samples and of their frames.
 type counts struct{ samples, frames, unnamed int64 }
 
 func (c counts) since(o counts) counts {
@@ -61,8 +61,8 @@ func (r *received) add(p pyroscopesink.Profile) {
 	}
 }
 
-// named tells whether a frame has the name of a function. The receiver calls one
-// without it after its executable: [libc.so.6].
+// named reports whether a frame has a function name. The receiver names a frame without
+// one after its executable: [libc.so.6].
 func named(l *profile.Location) bool {
 	return len(l.Line) > 0 && l.Line[0].Function != nil && !strings.HasPrefix(l.Line[0].Function.Name, "[")
 }

@@ -18,12 +18,12 @@ import (
 )
 
 const (
-	// startInterval is the shortest that the receiver takes.
+	// startInterval is the shortest interval that the receiver accepts.
 	startInterval = time.Second
 	startTimeout  = time.Minute
 )
 
-// measureStarts is the part start.
+// measureStarts runs the part start.
 func measureStarts(ctx context.Context, b *bench) error {
 	dir, err := b.newDir()
 	if err != nil {
@@ -38,12 +38,12 @@ func measureStarts(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer c.Stop()
-	if err := c.wait(ctx, 5*startInterval); err != nil { // what is sampled first is all of the host
+	if err := c.wait(ctx, 5*startInterval); err != nil { // the first samples are of the whole host
 		return err
 	}
 	var total, after []float64
 	for i := range b.starts {
-		// At any time of the interval.
+		// At a random time of the interval.
 		if err := c.wait(ctx, rand.N(startInterval)); err != nil {
 			return err
 		}
@@ -65,13 +65,13 @@ func measureStarts(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// startTime is how long the first name took.
+// startTime is the time until the first name has arrived.
 type startTime struct {
 	total       time.Duration
-	afterPeriod time.Duration // from the end of what the profile is about
+	afterPeriod time.Duration // from the end of the profile's period
 }
 
-// timeStart runs a program until one of its functions has arrived.
+// timeStart runs a program until one of its functions has arrived by name.
 func (b *bench) timeStart(ctx context.Context, path string) (startTime, error) {
 	first := make(chan pyroscopesink.Profile, 1)
 	b.received.setWatch(func(p pyroscopesink.Profile) {

@@ -20,21 +20,21 @@ import (
 	"github.com/invar-otel/invar/tests/bench/report"
 )
 
-// victim is a program that runs for the seconds in its last argument and prints
-// how many iterations it has finished and its CPU time in nanoseconds.
+// victim is a program that runs for the number of seconds in its last argument, and
+// prints the number of finished iterations and its CPU time in nanoseconds.
 type victim struct {
 	name string
 	core int
 	args []string
 }
 
-// rates are iterations of a victim.
+// rates are the iteration rates of a victim.
 type rates struct{ perCPUSecond, perSecond float64 }
 
-// settle is how long the collector runs beside nothing before victims start.
+// settle is how long the collector runs before the victims start.
 const settle = 5 * time.Second
 
-// measureVictims is the part victims.
+// measureVictims runs the part victims.
 func measureVictims(ctx context.Context, b *bench) error {
 	dir, err := b.newDir()
 	if err != nil {
@@ -82,8 +82,8 @@ func measureVictims(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// round runs the victims beside a collector with the profiler, or without if
-// interval is 0.
+// round runs the victims beside a collector, which runs without the profiler if interval
+// is 0.
 func (b *bench) round(ctx context.Context, victims []victim, interval time.Duration) ([]rates, error) {
 	c, err := b.collector(ctx, interval)
 	if err != nil {

@@ -1,27 +1,26 @@
-// Command reload measures for how long a reload keeps a collector from receiving
-// and scraping: invar beside the same components run by upstream's collector,
-// one after another. Everything but the collector runs in this process.
+// Command reload measures how long a reload interrupts receiving and scraping. It compares
+// invar with the same components run by upstream's collector, one after the other.
+// Everything but the collector runs in this process.
 //
 //	go run -C tests ./bench/reload -markdown
 //	go run -C tests ./bench/reload -reloads 5 -peers invar
 //
 // The configuration has -pipelines pipelines; half of them receive OTLP, each
-// with a receiver on a port of its own, in a batch and to an OTLP endpoint, and
-// half scrape one target a second, each with a prometheus_wal. For each reload
-// a value in the configuration is changed and SIGHUP is sent.
+// with its own receiver and port, and send batches to an OTLP endpoint. The other half
+// scrape one target a second, each with a prometheus_wal. For each reload a value in the
+// configuration is changed and SIGHUP is sent.
 //
 // Columns, the median and the maximum of all reloads:
 //
-//   - not receiving: the longest time between two accepted requests of a client
-//     that tries every millisecond, of three receivers the longest.
-//   - scrape missed: the share of the targets that were due while nothing was
-//     scraped, and came an interval later. The longer the interval the fewer.
-//   - in effect: from SIGHUP until the first of those requests is accepted that
-//     comes after the one that was not.
+//   - not receiving: the longest time between two accepted requests of a client that
+//     tries every millisecond, the maximum of three receivers.
+//   - scrape missed: the share of targets that were due during the interruption and
+//     were scraped one interval later. It is lower for longer intervals.
+//   - in effect: from SIGHUP until the first request is accepted after a refused one.
 //   - RSS: VmRSS before the first and after the last reload.
 //
-// It needs Linux, bin/invar (make build), and the Go command, with which it
-// builds the other peer from the same sources.
+// It needs Linux, bin/invar (make build), and the Go command, which builds the other peer
+// from the same sources.
 package main
 
 import (
@@ -105,7 +104,7 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-// result has one value for each reload.
+// result has one value per reload.
 type result struct {
 	gap, effect         []time.Duration
 	missed              []int // per cent

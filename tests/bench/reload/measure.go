@@ -21,13 +21,13 @@ import (
 	"github.com/invar-otel/invar/tests/rwsink"
 )
 
-// watched is how many receivers have a client.
+// watched is the number of receivers with a client.
 const watched = 3
 
-// scrapeInterval is that of the configuration.
+// scrapeInterval is the scrape interval in the configuration.
 const scrapeInterval = time.Second
 
-// startTimeout is how long a peer may take until everything receives.
+// startTimeout bounds the time until all receivers and scrapes of a peer work.
 const startTimeout = 60 * time.Second
 
 // measure runs a peer and reloads it.
@@ -42,7 +42,7 @@ func measure(ctx context.Context, o options, binary, dir string) (*result, error
 			sink.Handler().ServeHTTP(w, r)
 			return
 		}
-		_, _ = io.Copy(io.Discard, r.Body) // OTLP; an empty answer is one
+		_, _ = io.Copy(io.Discard, r.Body) // OTLP; an empty response is valid
 	}))
 	defer endpoint.Close()
 	s := &setup{sink: strings.TrimPrefix(endpoint.URL, "http://"), dir: dir}
@@ -99,7 +99,7 @@ func measure(ctx context.Context, o options, binary, dir string) (*result, error
 			return nil, err
 		}
 		select {
-		case <-time.After(o.pause + rand.N(scrapeInterval)): // or it would meet the same targets each time
+		case <-time.After(o.pause + rand.N(scrapeInterval)): // otherwise it would hit the same targets each time
 		case <-child.Done():
 			return nil, child.Ended()
 		case <-ctx.Done():
@@ -156,9 +156,9 @@ func (s *setup) address(pipelines int) (targets []*events, stop func(), err erro
 	return targets, stop, err
 }
 
-func await(ctx context.Context, child *peerprocess.Child, is func() bool) error {
+func await(ctx context.Context, child *peerprocess.Child, ready func() bool) error {
 	deadline := time.Now().Add(startTimeout)
-	for !is() {
+	for !ready() {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not all pipelines work after %s: %s", startTimeout, child.Output())
 		}
@@ -173,8 +173,8 @@ func await(ctx context.Context, child *peerprocess.Child, is func() bool) error 
 	return nil
 }
 
-// events remembers the longest time between two of them. Safe for concurrent
-// use.
+// events records the longest time between two events. Its methods may be called
+// concurrently.
 type events struct {
 	mu      sync.Mutex
 	n       int
@@ -199,14 +199,14 @@ func (e *events) count() int {
 	return e.n
 }
 
-// reset forgets the longest time, not the last event.
+// reset resets the longest time, but keeps the last event.
 func (e *events) reset() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.longest = 0
 }
 
-// longest is the longest time of all, and when it ended.
+// longest returns the longest time of all and when it ended.
 func longest(all []*events) (gap time.Duration, until time.Time) {
 	for _, e := range all {
 		e.mu.Lock()
@@ -218,8 +218,8 @@ func longest(all []*events) (gap time.Duration, until time.Time) {
 	return gap, until
 }
 
-// startClients sends to some of the receivers every millisecond. An event is an
-// accepted request.
+// startClients sends to the watched receivers every millisecond. An event is an accepted
+// request.
 func startClients(ctx context.Context, receivers []string) (accepted []*events, stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -247,7 +247,7 @@ func startClients(ctx context.Context, receivers []string) (accepted []*events, 
 
 const oneRecord = `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"hello"}}]}]}]}`
 
-// push says whether a log record was accepted.
+// push reports whether a log record was accepted.
 func push(ctx context.Context, client *http.Client, url string) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(oneRecord))
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package report prints what benchmarks found.
+// Package report prints the results of benchmarks.
 package report
 
 import (
@@ -33,7 +33,7 @@ func Table(w io.Writer, markdown bool, header []string, rows [][]string) {
 	}
 }
 
-// Machine says where the figures come from.
+// Machine describes the machine that the figures were measured on.
 func Machine() string {
 	model := "unknown CPU"
 	info, _ := os.ReadFile("/proc/cpuinfo")
