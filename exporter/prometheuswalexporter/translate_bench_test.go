@@ -122,6 +122,7 @@ func BenchmarkConsumeMetrics(b *testing.B) {
 				at += 1_000_000
 				set(at)
 				require.NoError(b, e.ConsumeMetrics(context.Background(), md))
+				keepLive(e.queue)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/point")
 		})
