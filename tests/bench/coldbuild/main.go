@@ -23,14 +23,18 @@ func main() {
 	timeout := flag.Duration("timeout", 2*time.Hour, "limit of all steps together")
 	targets := flag.String("steps", strings.Join(defaultSteps, ","), "make targets, run in this order with one build cache")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *timeout)
-	defer cancel()
-	if err := run(ctx, os.Stdout, *root, strings.Split(*targets, ",")); err != nil {
+	if err := measure(*timeout, *root, strings.Split(*targets, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "coldbuild:", err)
 		os.Exit(1)
 	}
+}
+
+func measure(timeout time.Duration, root string, targets []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return run(ctx, os.Stdout, root, targets)
 }
 
 // defaultSteps are what make check does. What a user waits for first comes first:
@@ -46,7 +50,7 @@ func run(ctx context.Context, out io.Writer, root string, targets []string) (err
 	}
 	defer func() { err = errors.Join(err, c.remove()) }()
 
-	fmt.Fprintf(out, "%s\n\n| step | wall | CPU | largest process |\n|---|---:|---:|---:|\n", report.Machine())
+	_, _ = fmt.Fprintf(out, "%s\n\n| step | wall | CPU | largest process |\n|---|---:|---:|---:|\n", report.Machine())
 	var errs []error
 	var total usage
 	for _, target := range targets {

@@ -21,6 +21,6 @@ func (u *usage) add(other usage) {
 
 // print prints a row of the table.
 func (u *usage) print(w io.Writer, step string) {
-	fmt.Fprintf(w, "| %s | %.1f min | %.1f min | %.1f GiB |\n",
+	_, _ = fmt.Fprintf(w, "| %s | %.1f min | %.1f min | %.1f GiB |\n",
 		step, u.wall.Minutes(), u.cpu.Minutes(), float64(u.memory)/(1<<30))
 }
