@@ -26,6 +26,7 @@ type directory struct {
 	file  *walposition.File
 	acked seglog.Position // from where on the log is needed, saved or not
 	saved seglog.Position
+	first seglog.Position // behind the segments that were deleted as acknowledged
 	// saveErr is why saved is behind acked.
 	saveErr error
 }
@@ -71,6 +72,9 @@ func (d *directory) save(unsent func() seglog.Position) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.acked = unsent()
+	if d.acked.Less(d.first) {
+		d.acked = d.first // a shard may have acknowledged up to the end of a deleted segment
+	}
 	if d.acked == d.saved {
 		return nil
 	}
@@ -79,6 +83,15 @@ func (d *directory) save(unsent func() seglog.Position) error {
 	}
 	d.saved = d.acked
 	return nil
+}
+
+// passEnd notes that an acknowledged segment is deleted. It reports whether the
+// position is in that segment.
+func (d *directory) passEnd(segment uint64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.first = seglog.Position{Segment: segment + 1}
+	return d.acked.Less(d.first)
 }
 
 // acknowledged returns from where on the log is needed, whether or not that

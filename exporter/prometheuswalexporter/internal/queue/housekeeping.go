@@ -121,8 +121,9 @@ func (q *Queue) trim(dir *directory) {
 	err := dir.log.Trim(func(oldest seglog.Segment, s seglog.Stats) bool {
 		switch end := (seglog.Position{Segment: oldest.Number, Offset: oldest.Bytes}); {
 		case !acked.Less(end):
-			if q.passEnd(oldest.Number) {
-				q.save(dir) // or replay would report the segment as missing after a restart
+			q.passEnd(oldest.Number)
+			if dir.passEnd(oldest.Number) {
+				q.save(dir) // or the segment would be reported as missing
 			}
 			return true
 		case s.Bytes > q.set.MaxSize:
@@ -140,15 +141,13 @@ func (q *Queue) trim(dir *directory) {
 }
 
 // passEnd moves the cursor from the end of a segment that is deleted to the
-// next. It reports whether the cursor was in that segment.
-func (q *Queue) passEnd(segment uint64) bool {
+// next.
+func (q *Queue) passEnd(segment uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.cursor.Segment != segment {
-		return false
+	if q.cursor.Segment == segment {
+		q.cursor = seglog.Position{Segment: segment + 1}
 	}
-	q.cursor = seglog.Position{Segment: segment + 1}
-	return true
 }
 
 // evict gives up what of a segment has not been given to the shards, and counts

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/remotewrite"
 	"github.com/invar-otel/invar/exporter/prometheuswalexporter/internal/series"
 	"github.com/invar-otel/invar/internal/dirlock"
+	"github.com/invar-otel/invar/internal/wal/seglog"
+	"github.com/invar-otel/invar/internal/wal/walposition"
 	"github.com/invar-otel/invar/internal/wal/walrecord"
 )
 
@@ -125,6 +128,36 @@ func TestExemplarsAreForgotten(t *testing.T) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	require.Empty(t, q.admission.exemplars)
+}
+
+// The saved position is never in a deleted segment: whoever reads the directory
+// would take the segment for a lost one.
+func TestPositionLeavesDeletedSegments(t *testing.T) {
+	set := testSettings(t)
+	set.SegmentSize, set.Shards = 1, 1 // a segment for each record
+	block := make(chan struct{})
+	var requests atomic.Int32
+	set.Deliver = func(_ context.Context, _ *Request) Result {
+		if requests.Add(1) > 1 {
+			<-block
+		}
+		return Settled
+	}
+	q := startQueue(t, set)
+	defer close(block)
+	commit := func(ts int64) {
+		require.NoError(t, q.Commit(&Batch{Samples: []Sample{{Slot: slotOf(set.Table, "x", 0), T: ts, V: 1}}}))
+	}
+	commit(1000)
+	require.Eventually(t, func() bool { return q.Stats().Waiting == 0 }, time.Minute, time.Millisecond)
+	first := q.Stats().Log.First
+	commit(2000) // in the next segment; the shard has acknowledged up to the end of the first
+	require.Eventually(t, func() bool { return q.Stats().Log.First > first }, time.Minute, time.Millisecond)
+	require.Equal(t, 1, q.Stats().Waiting)
+	pos, saved, err := walposition.Read(set.Dir)
+	require.NoError(t, err)
+	require.True(t, saved)
+	require.Equal(t, seglog.Position{Segment: q.Stats().Log.First}, pos)
 }
 
 // A queue that was never started can be closed. The next one sends its samples.
