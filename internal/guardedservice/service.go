@@ -98,7 +98,7 @@ func maxFatal(set service.Settings, cfg service.Config) int {
 //
 // After an error or a panic the caller calls Shutdown. If the error is ErrTooLate
 // the components run, with a context that has ended.
-func (s *Service) Start(base, ctx context.Context) error { //nolint:revive // ctx bounds the call, base does not
+func (s *Service) Start(base, ctx context.Context) error {
 	alive, end := context.WithCancel(base)
 	s.endStart = end
 	unlink := context.AfterFunc(ctx, end)
@@ -112,7 +112,7 @@ func (s *Service) Start(base, ctx context.Context) error { //nolint:revive // ct
 // StartWithin is Start for as long as ctx lasts, and returns a panic as a
 // *PanicError. If it returns ErrStuck, the service is shut down when the components
 // have started after all; the caller must not use it any more.
-func (s *Service) StartWithin(base, ctx context.Context) error { //nolint:revive // as Start
+func (s *Service) StartWithin(base, ctx context.Context) error {
 	return Call(ctx, func() error { return s.Start(base, ctx) },
 		func(error) { _ = s.Shutdown(context.WithoutCancel(base)) })
 }

@@ -92,7 +92,7 @@ func TestLanesDiffer(t *testing.T) {
 	t.Parallel()
 	g := laneGroup{cases: map[string]laneCase{}}
 	wants := map[string]string{}
-	laneDifferences(t, func(name string, c laneCase, want string) {
+	laneDifferences(func(name string, c laneCase, want string) {
 		g.cases[name], wants[name] = c, want
 	})
 	native, pdata := g.both(t)
@@ -128,7 +128,7 @@ func diffLanes(native, pdata map[string]string) string {
 }
 
 // laneDifferences calls f for every case of TestLanesDiffer.
-func laneDifferences(t *testing.T, f func(name string, c laneCase, want string)) {
+func laneDifferences(f func(name string, c laneCase, want string)) {
 	f("histograms that are not whole", laneCase{bodies: []string{`# TYPE countless histogram
 countless_bucket{le="1"} 2
 countless_sum 3
