@@ -87,8 +87,8 @@ const statusBlocked = 260
 // entries.
 const maxAnswerSize = 64 << 10
 
-// judge reads an answer. Only 400, 413 and 422 are about the data. Any other
-// refusal is about the way there (a token, a path, a proxy) and ends when somebody
+// judge reads an answer. Only 400, 413 and 422 concern the data. Any other refusal
+// concerns the way to the store (a token, a path, a proxy) and lasts until somebody
 // corrects it.
 func judge(resp *http.Response) push.Answer {
 	if resp.StatusCode/100 == 2 && resp.StatusCode != statusBlocked {

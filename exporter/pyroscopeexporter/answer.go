@@ -71,9 +71,9 @@ func reasonOf(text string) push.Reason {
 	return found
 }
 
-// judge returns what an answer means. Only few codes are about the data. Any other
-// refusal is about the way there (a token, a path, a proxy) and ends when somebody
-// corrects it. status is 0 if there was no answer.
+// judge returns what an answer means. Only a few codes concern the data. Any other
+// refusal concerns the way to the store (a token, a path, a proxy) and lasts until
+// somebody corrects it. status is 0 if there was no answer.
 func judge(status int, err error) (push.Verdict, push.Reason) {
 	if err == nil {
 		return push.Accepted, ""

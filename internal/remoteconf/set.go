@@ -118,7 +118,7 @@ func parseNamed(pipelines *yaml.Node) (Set, error) {
 		return nil, fmt.Errorf("pipelines is a %s; it has to be a map of collector configurations by name", kind(pipelines))
 	}
 	if n := len(pipelines.Content) / 2; n > MaxPipelines {
-		return nil, fmt.Errorf("the configuration has %d pipelines; at most %d are taken", n, MaxPipelines)
+		return nil, fmt.Errorf("the configuration has %d pipelines; the limit is %d", n, MaxPipelines)
 	}
 	set := make(Set, len(pipelines.Content)/2)
 	var errs []error
@@ -185,7 +185,7 @@ func hasAlias(n *yaml.Node) bool {
 // Those of one content cannot. Their bodies must have been parsed.
 func (s Set) CheckSize() error {
 	if len(s) > MaxPipelines {
-		return fmt.Errorf("the configuration has %d pipelines; at most %d are taken", len(s), MaxPipelines)
+		return fmt.Errorf("the configuration has %d pipelines; the limit is %d", len(s), MaxPipelines)
 	}
 	values := 0
 	for _, name := range s.Names() {
@@ -194,7 +194,7 @@ func (s Set) CheckSize() error {
 			return fmt.Errorf("pipelines::%s: %w", name, err)
 		}
 		if values += size.Values; values > Limits.Values {
-			return fmt.Errorf("the pipelines have more than %d values altogether, which is the most that is taken", Limits.Values)
+			return fmt.Errorf("the pipelines have more than %d values altogether, which is the limit", Limits.Values)
 		}
 	}
 	return nil

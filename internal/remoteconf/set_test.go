@@ -71,7 +71,7 @@ func TestParseRefuses(t *testing.T) {
 pipeline name "b c": use letters`)
 	f("pipelines: {a: }", "pipelines::a is a null")
 	f("pipelines: {a: {}, a: {}}", "pipelines::a is there twice")
-	f(strings.Repeat("#", MaxSize+1), "the configuration has 8388609 bytes; at most 8388608 are taken")
+	f(strings.Repeat("#", MaxSize+1), "the configuration has 8388609 bytes; the limit is 8388608")
 	f("receivers: "+strings.Repeat("{a: ", 3000)+strings.Repeat("}", 3000), "receivers::a::a")
 	f("pipelines: {p: {receivers: {unit: &u {next: *u}}}}", "pipelines::p::receivers::unit::next::next")
 	f("receivers: ["+strings.Repeat("1, ", 40_000)+"]", "the configuration has more than 30000 values")
@@ -79,7 +79,7 @@ pipeline name "b c": use letters`)
 	for i := range MaxPipelines + 1 {
 		fmt.Fprintf(&many, "p%d: {}, ", i)
 	}
-	f("pipelines: {"+many.String()+"}", "the configuration has 1001 pipelines; at most 1000 are taken")
+	f("pipelines: {"+many.String()+"}", "the configuration has 1001 pipelines; the limit is 1000")
 }
 
 func TestHash(t *testing.T) {

@@ -46,7 +46,7 @@ func checkComponents(all map[string]any) error {
 		n += len(components)
 	}
 	if n > maxComponents {
-		return fmt.Errorf("the configuration has %d components; at most %d are taken", n, maxComponents)
+		return fmt.Errorf("the configuration has %d components; the limit is %d", n, maxComponents)
 	}
 	service, _ := all["service"].(map[string]any)
 	pipelines, _ := service["pipelines"].(map[string]any)
@@ -59,7 +59,7 @@ func checkComponents(all map[string]any) error {
 		}
 	}
 	if n > maxReferences {
-		return &keyedError{"service::pipelines", fmt.Errorf("they name %d components; at most %d are taken", n, maxReferences)}
+		return &keyedError{"service::pipelines", fmt.Errorf("they name %d components; the limit is %d", n, maxReferences)}
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func (p boundedProvider) Retrieve(ctx context.Context, uri string, watch confmap
 		return nil, err
 	}
 	if e.retrievals++; e.retrievals > maxRetrievals {
-		return nil, fmt.Errorf("more than %d ${…} are expanded, which is the most that is taken", maxRetrievals)
+		return nil, fmt.Errorf("more than %d ${…} are expanded, which is the limit", maxRetrievals)
 	}
 	scheme, text, _ := strings.Cut(uri, ":")
 	var limit *configsize.LimitError
@@ -136,7 +136,7 @@ func checkFile(path string) error {
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err == nil && info.Size() > int64(remoteconf.Limits.Bytes) {
-		return fmt.Errorf("%s has %d bytes; at most %d are taken", path, info.Size(), remoteconf.Limits.Bytes)
+		return fmt.Errorf("%s has %d bytes; the limit is %d", path, info.Size(), remoteconf.Limits.Bytes)
 	}
 	return nil
 }
@@ -156,12 +156,12 @@ func (e *expansion) count(scheme string, retrieved *confmap.Retrieved) error {
 	e.left.Values -= size.Values
 	e.left.Paths -= size.Paths + size.Values*e.path
 	if e.left.Paths < 0 {
-		return fmt.Errorf("its keys and those above it have paths of more than %d bytes altogether, which is the most that is taken", remoteconf.Limits.Paths)
+		return fmt.Errorf("its keys and those above it have paths of more than %d bytes altogether, which is the limit", remoteconf.Limits.Paths)
 	}
 	if size.Depth > 0 && expandable(value) {
 		e.path += size.LongestPath
 		if e.depth += size.Depth; e.depth > maxNesting {
-			return fmt.Errorf("values within values are nested deeper than %d levels, which is the most that is taken", maxNesting)
+			return fmt.Errorf("values within values are nested deeper than %d levels, which is the limit", maxNesting)
 		}
 	}
 	text, err := retrieved.AsString()
@@ -170,7 +170,7 @@ func (e *expansion) count(scheme string, retrieved *confmap.Retrieved) error {
 	}
 	e.places += strings.Count(text, "${")
 	if len(text) > 0 && e.places > remoteconf.Limits.Bytes/len(text) {
-		return fmt.Errorf("it has %d bytes and may be in %d places; at most %d bytes are taken", len(text), e.places, remoteconf.Limits.Bytes)
+		return fmt.Errorf("it has %d bytes and may be in %d places; the limit is %d bytes", len(text), e.places, remoteconf.Limits.Bytes)
 	}
 	return nil
 }

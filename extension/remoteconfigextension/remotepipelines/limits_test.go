@@ -70,10 +70,10 @@ func hostile() map[string][2]string {
 		"a little in each of many":    {receiver("[" + strings.Repeat("'${yaml:[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]}', ", 10_000) + "]"), tooMany},
 		"${…} in ${…}":                {receiver("'" + smuggled + "'"), "nested deeper than"},
 		"many ${…}":                   {receiver("[" + strings.Repeat("'${yaml:1}', ", 12_000) + "]"), "${…} are expanded"},
-		"components":                  {components("receivers", 1001), "has 1001 components; at most 1000 are taken"},
-		"components of all kinds":     {components("receivers", 400) + "\n" + components("exporters", 400) + "\n" + components("processors", 400), "has 1200 components; at most 1000 are taken"},
+		"components":                  {components("receivers", 1001), "has 1001 components; the limit is 1000"},
+		"components of all kinds":     {components("receivers", 400) + "\n" + components("exporters", 400) + "\n" + components("processors", 400), "has 1200 components; the limit is 1000"},
 		"components in ${…}":          {"receivers: \"${yaml:" + strings.NewReplacer(", ", `\n`, "receivers: {", "", "}", "").Replace(components("receivers", 1001)) + "}\"", "has 1001 components"},
-		"references":                  {"receivers: {unit: }\nservice: {pipelines: {logs: {receivers: [" + strings.Repeat("unit, ", 5001) + "]}}}", "they name 5001 components; at most 5000 are taken"},
+		"references":                  {"receivers: {unit: }\nservice: {pipelines: {logs: {receivers: [" + strings.Repeat("unit, ", 5001) + "]}}}", "they name 5001 components; the limit is 5000"},
 		"references of all pipelines": {"receivers: {unit: }\nx: &p {receivers: [" + strings.Repeat("unit, ", 1000) + "]}\nservice: {pipelines: {logs/1: &p {receivers: [" + strings.Repeat("unit, ", 1000) + "]}, logs/2: *p, logs/3: *p, logs/4: *p, logs/5: *p, logs/6: *p}}", "they name 6000 components"},
 	}
 }
@@ -194,8 +194,8 @@ func TestFilesOfValues(t *testing.T) {
 	f("", "part.yaml: is not a regular file")
 	f(deep(3000), "is nested deeper than 64 levels")
 	f("["+strings.Repeat("1, ", 40_000)+"]", "more than 30000 values")
-	f(strings.Repeat("x", 9<<20), "has 9437184 bytes; at most 8388608 are taken")
-	f(strings.Repeat("x", 3<<20), "it has 3145728 bytes and may be in 3 places; at most 8388608 bytes are taken")
+	f(strings.Repeat("x", 9<<20), "has 9437184 bytes; the limit is 8388608")
+	f(strings.Repeat("x", 3<<20), "it has 3145728 bytes and may be in 3 places; the limit is 8388608 bytes")
 }
 
 type filesToo struct{ permitAll }

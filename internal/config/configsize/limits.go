@@ -68,11 +68,11 @@ func (l Limits) Parse(content []byte) (*yaml.Node, *yaml.Decoder, error) {
 // begin a YAML node that parsing it would cost too much.
 func (l Limits) CheckText(content []byte) error {
 	if len(content) > l.Bytes {
-		return limitErrorf("the configuration has %d bytes; at most %d are taken", len(content), l.Bytes)
+		return limitErrorf("the configuration has %d bytes; the limit is %d", len(content), l.Bytes)
 	}
 	// The estimate counts keys, and such characters in texts and comments.
 	if n := mostNodes(content); n > 4*l.Values {
-		return limitErrorf("the configuration has up to %d values; at most %d are taken", n, l.Values)
+		return limitErrorf("the configuration has up to %d values; the limit is %d", n, l.Values)
 	}
 	return nil
 }

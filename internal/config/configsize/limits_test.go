@@ -49,10 +49,10 @@ func TestParse(t *testing.T) {
 	f("{"+strings.Repeat("x", 200)+": {b: {c: {d: {e: 1}}}}}", strings.Repeat("x", 80)+"…: "+tooDeep)
 
 	most := "the configuration has more than 100 values, which is the limit; the first one beyond it is at "
-	f("a: ["+strings.Repeat("1, ", 200)+"]", "the configuration has up to 404 values; at most 100 are taken")
+	f("a: ["+strings.Repeat("1, ", 200)+"]", "the configuration has up to 404 values; the limit is 100")
 	f("a: &a ["+strings.Repeat("1, ", 60)+"]\nb: *a", most+"b")
 	f("a: &a [x, y, z, x, y, z]\nb: &b [*a, *a, *a, *a, *a]\nc: [*b, *b, *b, *b, *b]", most+"c")
-	f(strings.Repeat("#", 1001), "the configuration has 1001 bytes; at most 1000 are taken")
+	f(strings.Repeat("#", 1001), "the configuration has 1001 bytes; the limit is 1000")
 	f("a: &a "+strings.Repeat("x", 600)+"\nb: *a", "the configuration has more than 1000 bytes of text, with what its aliases repeat, which is the limit")
 	f("{"+strings.Repeat("x", 300)+": {"+strings.Repeat("a: 1, ", 40)+"}}",
 		"the configuration has key paths of more than 10000 bytes altogether, which is the limit; shorten the keys above "+strings.Repeat("x", 80)+"…")

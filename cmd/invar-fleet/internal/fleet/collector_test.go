@@ -40,7 +40,7 @@ func TestSightingBounds(t *testing.T) {
 		}
 		f(Sighting{ID: "a", Attributes: map[string]string{"a": strings.Repeat("\x00", 1000), "b": strings.Repeat("<", 1000), "c": strings.Repeat(`"`, 1000)}},
 			"attributes: the names and values have 18003 bytes")
-		f(Sighting{ID: "a", Attributes: wide}, "attributes: the names and values have 17024 bytes; at most 16384 are taken")
+		f(Sighting{ID: "a", Attributes: wide}, "attributes: the names and values have 17024 bytes; the limit is 16384")
 		f(Sighting{ID: "a", Status: 4}, "STATUS(4) is not known")
 		require.Zero(t, b.Summary().Collectors)
 

@@ -48,7 +48,7 @@ type definitionFile struct {
 // list everything that is wrong.
 func parseDefinition(name string, content []byte) (*definition, error) {
 	if len(content) > MaxContent {
-		return nil, fmt.Errorf("the file has %d bytes; at most %d are taken", len(content), MaxContent)
+		return nil, fmt.Errorf("the file has %d bytes; the limit is %d", len(content), MaxContent)
 	}
 	// Do not walk what no collector would accept.
 	limits := remoteconf.Limits

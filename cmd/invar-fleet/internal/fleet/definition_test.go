@@ -67,7 +67,7 @@ func TestParseDefinitionRefuses(t *testing.T) {
 	f("a: [", "not a pipeline's YAML")
 	f("matcher: []\n"+body("1"), "field matcher not found")
 	f(body("1")+"---\na: 1", "several YAML documents")
-	f(strings.Repeat("#", MaxContent+1), "at most 1048576 are taken")
+	f(strings.Repeat("#", MaxContent+1), "the limit is 1048576")
 	f("matchers: [env]\nreplaces: [shop]\nrollout: {stages: [5, 5], wait: soon, max_failed: -1}\nconfig: {}",
 		`matchers[0]: "env" is not a matcher`, `replaces: "shop" is this pipeline itself`,
 		"rollout::stages: [5 5] is not an ascending list", `rollout::wait: "soon" is not a duration`,

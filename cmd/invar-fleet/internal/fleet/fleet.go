@@ -191,7 +191,7 @@ func (f *Fleet) readFolder(how introduction) {
 		err = f.state.adoptFolder(files, how, f.now())
 	}
 	if err != nil && (f.folderError == nil || f.folderError.Error() != err.Error()) {
-		f.logger.Error("The folder of pipelines is not in order", zap.String("folder", f.settings.Folder), zap.Error(err))
+		f.logger.Error("The folder of pipelines has errors", zap.String("folder", f.settings.Folder), zap.Error(err))
 	}
 	f.folderError = err
 }

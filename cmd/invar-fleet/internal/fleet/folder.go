@@ -46,7 +46,7 @@ func (f folder) read() (map[string]file, error) {
 		files[name] = file{content, err}
 	}
 	if len(files) > maxPipelines {
-		return nil, fmt.Errorf("%d files; at most %d are taken", len(files), maxPipelines)
+		return nil, fmt.Errorf("%d files; the limit is %d", len(files), maxPipelines)
 	}
 	return files, nil
 }

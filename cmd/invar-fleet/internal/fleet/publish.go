@@ -34,7 +34,7 @@ func (s *state) checkPublish(name string, content []byte, d *definition, ifMatch
 		return 0, fmt.Errorf("pipeline %q: %w; read it again and publish what you want then", name, ErrChanged)
 	}
 	if !exists && len(s.offers.pipelines) >= maxPipelines {
-		return 0, fmt.Errorf("%w: there are %d pipelines, and no more are taken", ErrConflict, maxPipelines)
+		return 0, fmt.Errorf("%w: there are %d pipelines, which is the limit", ErrConflict, maxPipelines)
 	}
 	known := func(other string) bool { q := s.pipelines[other]; return q != nil && !q.removed() }
 	if err := s.checkReplaces(name, d, known); err != nil {
@@ -181,7 +181,7 @@ func (s *state) adoptFile(name string, read file, known func(string) bool, how i
 		return
 	}
 	if p.fileError != err.Error() {
-		s.logger.Error("A pipeline's file is not taken", zap.String("file", name+extension), zap.Error(err))
+		s.logger.Error("Cannot use a pipeline's file", zap.String("file", name+extension), zap.Error(err))
 		p.fileError = err.Error()
 		s.offersChanged() // a new pipeline is listed, with its error
 	}

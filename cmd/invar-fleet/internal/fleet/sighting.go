@@ -55,7 +55,7 @@ func (s *Sighting) check() error {
 		errs = append(errs, fmt.Errorf("id: has to be 1 to %d bytes without control characters", maxText))
 	}
 	if len(s.Attributes) > maxAttributes {
-		errs = append(errs, fmt.Errorf("attributes: there are %d; at most %d are taken", len(s.Attributes), maxAttributes))
+		errs = append(errs, fmt.Errorf("attributes: there are %d; the limit is %d", len(s.Attributes), maxAttributes))
 	}
 	text := 0
 	for name, value := range s.Attributes {
@@ -72,7 +72,7 @@ func (s *Sighting) check() error {
 		}
 	}
 	if text > maxAttributeText {
-		errs = append(errs, fmt.Errorf("attributes: the names and values have %d bytes; at most %d are taken", text, maxAttributeText))
+		errs = append(errs, fmt.Errorf("attributes: the names and values have %d bytes; the limit is %d", text, maxAttributeText))
 	}
 	if s.Status < remoteconf.StatusUnset || s.Status > remoteconf.StatusFailed {
 		errs = append(errs, fmt.Errorf("status: %s is not known", s.Status))

@@ -147,7 +147,7 @@ func (t *Transport) read(answer *collectorv1.GetConfigResponse) (offer transport
 		return transport.Offer{}, false, nil
 	}
 	if len(answer.Hash) > maxHash {
-		return transport.Offer{}, false, fmt.Errorf("the server's hash has %d bytes; at most %d are taken", len(answer.Hash), maxHash)
+		return transport.Offer{}, false, fmt.Errorf("the server's hash has %d bytes; the limit is %d", len(answer.Hash), maxHash)
 	}
 	if t.received && answer.Hash != "" && answer.Hash == t.hash {
 		return transport.Offer{}, false, nil // a server without not_modified

@@ -163,7 +163,7 @@ func TestBadAnswers(t *testing.T) {
 	f(`unknown encoding "br"`, ok(nil, "br"))
 	f("the answer is larger than 8454144 bytes", ok(message(t, strings.Repeat("#", 50<<20)), ""))
 	f("the answer is larger than 8454144 bytes", ok(zip(t, message(t, strings.Repeat("#", 40<<20))), "gzip"))
-	f("the server's hash has 1025 bytes; at most 1024 are taken", func(w http.ResponseWriter, r *http.Request) {
+	f("the server's hash has 1025 bytes; the limit is 1024", func(w http.ResponseWriter, r *http.Request) {
 		b, err := proto.Marshal(&collectorv1.GetConfigResponse{Hash: strings.Repeat("h", maxHash+1)})
 		if err != nil {
 			panic(err) //nolint:forbidigo // in the server of a test
@@ -233,7 +233,7 @@ func TestContentBeyondTheLimit(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, c.Shutdown(t.Context()))
 	offers, _ := c.seen()
-	require.ErrorContains(t, offers[0].Err, "at most 8388608 are taken", "so that the server learns it")
+	require.ErrorContains(t, offers[0].Err, "the limit is 8388608", "so that the server learns it")
 	require.Equal(t, "1", offers[0].Hash)
 }
 

@@ -207,10 +207,10 @@ func readSet(files map[string]*protobufs.AgentConfigFile) (remoteconf.Set, error
 		size += len(file.GetBody())
 	}
 	if size > remoteconf.MaxSize {
-		return nil, fmt.Errorf("the configuration has %d bytes; at most %d are taken", size, remoteconf.MaxSize)
+		return nil, fmt.Errorf("the configuration has %d bytes; the limit is %d", size, remoteconf.MaxSize)
 	}
 	if len(files) > remoteconf.MaxPipelines {
-		return nil, fmt.Errorf("the configuration has %d pipelines; at most %d are taken", len(files), remoteconf.MaxPipelines)
+		return nil, fmt.Errorf("the configuration has %d pipelines; the limit is %d", len(files), remoteconf.MaxPipelines)
 	}
 	if file, unnamed := files[""]; unnamed {
 		if len(files) > 1 {

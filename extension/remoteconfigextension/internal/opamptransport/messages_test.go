@@ -77,7 +77,7 @@ func TestOfferRefuses(t *testing.T) {
 	f(remoteConfig("h", "a", ""), "pipelines::a: is empty")
 	f(remoteConfig("h", "a b", metricsPipeline, "c", "{"), "pipeline name \"a b\": use letters, digits, '_', '-' and '.', beginning with a letter or digit, at most 128\npipelines::c: the configuration is not YAML")
 	f(remoteConfig("h", "a", "pipelines: {b: {receivers: {}}}"), `pipelines::a: has the key "pipelines"; send it below the key ""`)
-	f(remoteConfig("h", "a", strings.Repeat(" ", remoteconf.MaxSize), "b", "c"), "the configuration has 8388609 bytes; at most 8388608 are taken")
+	f(remoteConfig("h", "a", strings.Repeat(" ", remoteconf.MaxSize), "b", "c"), "the configuration has 8388609 bytes; the limit is 8388608")
 	deep := "receivers: " + strings.Repeat("{a: ", 3000) + strings.Repeat("}", 3000)
 	f(remoteConfig("h", "", deep), "is nested deeper than 66 levels")
 	f(remoteConfig("h", "p", deep), "pipelines::p: receivers::a::a")
@@ -87,7 +87,7 @@ func TestOfferRefuses(t *testing.T) {
 	for i := range 1001 {
 		names = append(names, fmt.Sprint("p", i), metricsPipeline)
 	}
-	f(remoteConfig("h", names...), "the configuration has 1001 pipelines; at most 1000 are taken")
+	f(remoteConfig("h", names...), "the configuration has 1001 pipelines; the limit is 1000")
 }
 
 func TestHashes(t *testing.T) {
