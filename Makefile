@@ -31,6 +31,10 @@ endif
 # programs that tests run must not get it.
 COMPILE := GOGC=400 GOMEMLIMIT=2GiB
 
+# The linter runs vet on the same packages. Vet in go test would analyse all
+# dependencies again, once for each build.
+TEST := go test -vet=off
+
 # The same flags everywhere, so that builds, tests and linters share what is in
 # the build cache.
 export CGO_ENABLED = 0
@@ -72,14 +76,14 @@ test: unit e2e ## Build all that is needed and run every test
 .PHONY: unit
 unit: ## Run the unit tests of all modules, with the race detector where there is a C compiler
 	$(RACE_ENV) $(COMPILE) go build $(RACE) ./...
-	$(RACE_ENV) go test $(RACE) -p 4 ./...
-	$(if $(NO_RACE),go test $(NO_RACE))
-	go test -C internal/tools ./...
-	go test -C distributions/invar ./...
+	$(RACE_ENV) $(TEST) $(RACE) -p 4 ./...
+	$(if $(NO_RACE),$(TEST) $(NO_RACE))
+	cd internal/tools && $(TEST) ./...
+	cd distributions/invar && $(TEST) ./...
 
 .PHONY: e2e
 e2e: build fleet servers browser ## Run the end-to-end tests: the built binaries against real servers
-	go test -C tests -count=1 -parallel 4 -timeout 20m ./...
+	cd tests && $(TEST) -count=1 -parallel 4 -timeout 20m ./...
 
 .PHONY: servers
 servers: ## Build the real servers that end-to-end tests use into bin/servers/
@@ -132,14 +136,14 @@ generate: ## Regenerate everything generated: the distribution, component metada
 	go run -C internal/tools ./distgen -root $(CURDIR)
 	go run -C internal/tools ./componentgen -root $(CURDIR)
 	go run -C internal/tools ./protogen -root $(CURDIR)
-	go test -C distributions/invar -run TestComponentTable . -update
+	cd distributions/invar && $(TEST) -run TestComponentTable . -update
 
 .PHONY: generate-check
 generate-check: ## Fail if something generated is stale
 	go run -C internal/tools ./distgen -check -root $(CURDIR)
 	go run -C internal/tools ./componentgen -check -root $(CURDIR)
 	go run -C internal/tools ./protogen -check -root $(CURDIR)
-	go test -C distributions/invar -run TestComponentTable .
+	cd distributions/invar && $(TEST) -run TestComponentTable .
 
 .PHONY: lint
 lint: ## Run the linters, including the rules on who may import whom, and test these rules
@@ -149,7 +153,13 @@ lint: ## Run the linters, including the rules on who may import whom, and test t
 	done
 
 .PHONY: check
-check: generate-check lint test ## What CI runs
+check: generate-check unit lint-e2e ## What CI runs
+
+# End-to-end tests wait more than they compute, so the linter runs beside them in
+# the time that they leave.
+.PHONY: lint-e2e
+lint-e2e: build fleet servers browser ## Run the linters and the end-to-end tests at the same time
+	$(MAKE) --jobs=2 --output-sync=target lint e2e LINT='nice -n 19 $(LINT)'
 
 .PHONY: clean
 clean: ## Remove what make built

@@ -18,6 +18,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/invar-otel/invar/tests/loopbackport"
+	"github.com/invar-otel/invar/tests/process"
 )
 
 func main() {
@@ -75,9 +78,9 @@ func run(binary string, starts int, settle time.Duration) error {
 
 // collector is a running collector.
 type collector struct {
-	cmd   *exec.Cmd
-	dir   string
-	ready time.Duration
+	process *process.Process
+	dir     string
+	ready   time.Duration
 }
 
 // start runs the default configuration on free ports in a temporary folder, and waits
@@ -89,7 +92,7 @@ func start(binary string) (*collector, error) {
 	}
 	var addrs [4]string
 	for i := range addrs {
-		if addrs[i], err = freeAddr(); err != nil {
+		if addrs[i], err = loopbackport.FreeAddr(); err != nil {
 			return nil, err
 		}
 	}
@@ -102,10 +105,11 @@ func start(binary string) (*collector, error) {
 	cmd.Env = append(os.Environ(), "INVAR_OTLP_GRPC_ENDPOINT="+addrs[0], "INVAR_OTLP_HTTP_ENDPOINT="+addrs[1],
 		"INVAR_METRICS_PORT="+port, "INVAR_HEALTH_ENDPOINT="+addrs[3])
 	begin := time.Now()
-	if err := cmd.Start(); err != nil {
+	p, err := process.Start(cmd)
+	if err != nil {
 		return nil, err
 	}
-	c := &collector{cmd: cmd, dir: dir}
+	c := &collector{process: p, dir: dir}
 	const limit = 30 * time.Second
 	for time.Since(begin) < limit {
 		if healthy(addrs[3]) {
@@ -115,14 +119,6 @@ func start(binary string) (*collector, error) {
 		time.Sleep(time.Millisecond)
 	}
 	return nil, errors.Join(fmt.Errorf("not ready after %s", limit), c.kill())
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 func healthy(addr string) bool {
@@ -141,22 +137,22 @@ func healthy(addr string) bool {
 
 func (c *collector) stop() (time.Duration, error) {
 	begin := time.Now()
-	if err := c.cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := c.process.Signal(os.Interrupt); err != nil {
 		return 0, err
 	}
-	if err := c.cmd.Wait(); err != nil {
+	if err := c.process.Wait(process.StopTimeout); err != nil {
 		return 0, err
 	}
 	return time.Since(begin), os.RemoveAll(c.dir)
 }
 
 func (c *collector) kill() error {
-	return errors.Join(c.cmd.Process.Signal(syscall.SIGKILL), os.RemoveAll(c.dir))
+	return errors.Join(c.process.Signal(syscall.SIGKILL), os.RemoveAll(c.dir))
 }
 
 // printMemory prints the resident set and its parts (proc_pid_status(5)).
 func (c *collector) printMemory(after time.Duration) error {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.process.PID()))
 	if err != nil {
 		return err
 	}

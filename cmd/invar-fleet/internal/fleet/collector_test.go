@@ -31,7 +31,7 @@ func TestSightingBounds(t *testing.T) {
 		f(Sighting{}, "id: has to be")
 		f(Sighting{ID: strings.Repeat("x", maxText+1)}, "id: has to be")
 		f(Sighting{ID: "a\nb"}, "id: has to be")
-		f(Sighting{ID: "a", Attributes: many}, "there are 129; at most 128")
+		f(Sighting{ID: "a", Attributes: many}, "there are 129; the limit is 128")
 		f(Sighting{ID: "a", Attributes: map[string]string{"a": strings.Repeat("x", 1025)}}, "values up to 1024")
 		f(Sighting{ID: "a", Attributes: map[string]string{strings.Repeat("x", maxText+1): ""}}, "names have to be")
 		wide := map[string]string{}
