@@ -34,6 +34,7 @@ COMPILE := GOGC=400 GOMEMLIMIT=2GiB
 # The linter runs vet on the same packages. Vet in go test would analyse all
 # dependencies again, once for each build.
 TEST := go test -vet=off
+E2E  := cd tests && $(TEST) -count=1 -parallel 4 -timeout 20m ./...
 
 # The same flags everywhere, so that builds, tests and linters share what is in
 # the build cache.
@@ -83,7 +84,7 @@ unit: ## Run the unit tests of all modules, with the race detector where there i
 
 .PHONY: e2e
 e2e: build fleet servers browser ## Run the end-to-end tests: the built binaries against real servers
-	cd tests && $(TEST) -count=1 -parallel 4 -timeout 20m ./...
+	$(E2E)
 
 .PHONY: servers
 servers: ## Build the real servers that end-to-end tests use into bin/servers/
@@ -159,7 +160,11 @@ check: generate-check unit lint-e2e ## What CI runs
 # the time that they leave.
 .PHONY: lint-e2e
 lint-e2e: build fleet servers browser ## Run the linters and the end-to-end tests at the same time
-	$(MAKE) --jobs=2 --output-sync=target lint e2e LINT='nice -n 19 $(LINT)'
+	$(MAKE) --jobs=2 --output-sync=target lint e2e-built LINT='nice -n 19 $(LINT)'
+
+.PHONY: e2e-built
+e2e-built:
+	$(E2E)
 
 .PHONY: clean
 clean: ## Remove what make built

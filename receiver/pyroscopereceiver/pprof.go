@@ -29,8 +29,8 @@ type sampleType struct {
 const maxSampleTypeConfig = 64 << 10
 
 // defaultSampleTypes is Pyroscope's configuration for clients that send no
-// sample_type_config (pkg/og/storage/tree). Go's block profiles cannot be told from
-// mutex profiles, which are more common.
+// sample_type_config (pkg/og/storage/tree). Go's block profiles look like mutex
+// profiles, which are more common.
 var defaultSampleTypes = map[string]*sampleType{
 	"samples":     {DisplayName: "cpu"},
 	"goroutine":   {DisplayName: "goroutines"},
